@@ -1,0 +1,79 @@
+"""The one switch of this package: what a method does with the sign of its gradient information.
+
+Every saliency method has exactly one place where that sign matters: where it *aggregates* gradients into
+weights (GradCAM++, FullGrad) or where it *propagates* them through a layer (Guided Backprop, RectGrad, LRP).
+There it calls a ``Handling`` and nowhere does it ask "positive or not?":
+
+    weights = handling(grad).mean((2, 3))      # an aggregation
+    grad_in = handling(grad_out) * (z > 0)     # a propagation
+
+``SIGNED`` and ``POSITIVE`` are the two that the course compares. ``NEGATIVE`` and ``ABSOLUTE`` are controls:
+they too lose half of the signal, so they tell *positivity* apart from mere loss.
+
+>>> POSITIVE(torch.tensor([-2.0, 3.0]))
+tensor([0., 3.])
+
+Reference: Khakzar, Baselizadeh, Navab. Rethinking Positive Aggregation and Propagation of Gradients in
+Gradient-based Saliency Methods. 2020. arXiv:2012.00362.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from posgrad_edu.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class Handling:
+    """A function of gradient information, applied to each value by itself, with a name.
+
+    ``keep`` maps a tensor of any shape to one of the same shape. It must scale with its input,
+    keep(c · t) = c · keep(t) for c > 0, so that a method's map scales with the logit it explains.
+    """
+
+    name: str
+    keep: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
+    meaning: str = field(repr=False, default="")
+
+    def __call__(self, information: Tensor) -> Tensor:
+        return self.keep(information)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _everything(information: Tensor) -> Tensor:
+    return information
+
+
+def _positive_part(information: Tensor) -> Tensor:
+    return information.clamp(min=0)
+
+
+def _negative_part(information: Tensor) -> Tensor:
+    return information.clamp(max=0)
+
+
+SIGNED = Handling("signed", _everything, "keep evidence for and against")
+POSITIVE = Handling("positive", _positive_part, "keep evidence for, drop evidence against")
+NEGATIVE = Handling("negative", _negative_part, "keep evidence against, drop evidence for")
+ABSOLUTE = Handling("absolute", torch.abs, "keep the strength of evidence, drop its sign")
+
+HANDLINGS: dict[str, Handling] = {h.name: h for h in (SIGNED, POSITIVE, NEGATIVE, ABSOLUTE)}
+
+
+def get_handling(handling: str | Handling) -> Handling:
+    """Return the ``Handling`` of that name; one that is already a ``Handling`` is returned as it is.
+
+    Raises ``ValueError`` with the nearest names for a name that doesn't exist.
+    """
+    if isinstance(handling, Handling):
+        return handling
+    if handling not in HANDLINGS:
+        raise unknown_name("handling", handling, HANDLINGS)
+    return HANDLINGS[handling]

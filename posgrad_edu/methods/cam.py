@@ -1,0 +1,100 @@
+"""GradCAM, GradCAM++ and LayerCAM: weight the channels of one layer by their gradients, and add them up.
+
+Let A (C, h, w) be the activations of the last layer that still has positions, G = ∂f_c / ∂A the gradient of class
+c's logit with regard to them, ij a position and h(·) the handling. Each method is a weighted sum over channels k:
+
+    gradcam     M = Σ_k mean_ij(h(G_k)) · A_k                        published: h = signed
+    gradcam++   M = Σ_k (Σ_ij α_kij · h(G_kij)) · A_k                 published: h = positive
+    layercam    M_ij = Σ_k h(G_kij) · A_kij                           published: h = positive
+
+    α_kij = G²_kij / (2 G²_kij + S_k G³_kij) = 1 / (2 + S_k G_kij)    with S_k = Σ_ij A_kij; 0 where G = 0
+
+So GradCAM averages evidence for and against the class; the other two drop the evidence against before they add.
+The published α uses the gradients of exp(f_c), which differ from G by one positive factor for the whole map; it is
+left out here. With signed handling GradCAM++ has a pole: α grows without bound near S_k G_kij = -2.
+
+The final ReLU that GradCAM's authors apply to the *finished* map is another operation than the handling of its
+gradients. It is the option ``relu``, off by default, so that evidence against stays visible.
+
+Example:
+    >>> maps = explain(net, x, target=282, method="gradcam", handling="positive", layer="layer4")
+
+References:
+    Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, eq. 1 and 2.
+    Chattopadhay et al. Grad-CAM++. WACV 2018. arXiv:1710.11063, eq. 10 to 19.
+    Jiang et al. LayerCAM. IEEE TIP 2021, eq. 5 and 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from posgrad_edu.handling import POSITIVE, SIGNED, Handling
+from posgrad_edu.methods.base import Method, forward, gradients
+from posgrad_edu.methods.layers import find_layer, graph_from
+
+
+@dataclass(frozen=True)
+class CAM(Method):
+    """A class activation map at one layer; what the three methods share.
+
+    layer: a module of the network or its name; ``None`` for the last one with a spatial output.
+    relu: keep only the positive part of the finished map.
+    """
+
+    layer: str | nn.Module | None = None
+    relu: bool = False
+
+    def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
+        """Return the map (N, h, w) from activations and gradients (N, C, h, w)."""
+        raise NotImplementedError
+
+    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        with graph_from(find_layer(net, self.layer, x)) as recorded:
+            logits = forward(net, x, target)
+        leaf = recorded.output()
+        found = (grads[0] for grads in gradients(logits, target, [leaf]))
+        grads = [torch.zeros_like(leaf) if g is None else g for g in found]
+        maps = torch.stack([self.combine(leaf.detach(), g) for g in grads], dim=1)
+        return maps.clamp(min=0) if self.relu else maps
+
+
+@dataclass(frozen=True)
+class GradCAM(CAM):
+    """Channels weighted by their averaged gradient (Selvaraju et al. 2017, eq. 1)."""
+
+    name: ClassVar[str] = "gradcam"
+    published: ClassVar[Handling] = SIGNED
+
+    def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
+        weights = self.switch(grad).mean((2, 3), keepdim=True)
+        return (weights * activation).sum(1)
+
+
+@dataclass(frozen=True)
+class GradCAMPlusPlus(CAM):
+    """Channels weighted by their gradient, averaged with weights alpha (Chattopadhay et al. 2018, eq. 19)."""
+
+    name: ClassVar[str] = "gradcam++"
+    published: ClassVar[Handling] = POSITIVE
+
+    def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
+        total = activation.sum((2, 3), keepdim=True)
+        alpha = torch.where(grad == 0, 0.0, 1 / (2 + total * grad))
+        weights = (alpha * self.switch(grad)).sum((2, 3), keepdim=True)
+        return (weights * activation).sum(1)
+
+
+@dataclass(frozen=True)
+class LayerCAM(CAM):
+    """Each position of each channel weighted by its own gradient (Jiang et al. 2021, eq. 6)."""
+
+    name: ClassVar[str] = "layercam"
+    published: ClassVar[Handling] = POSITIVE
+
+    def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
+        return (self.switch(grad) * activation).sum(1)

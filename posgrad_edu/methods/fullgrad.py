@@ -1,0 +1,136 @@
+"""FullGrad: the input gradient and the gradient of every bias, together, explain the whole logit.
+
+A ReLU network is piecewise linear. So its logit is a sum of what flows from the input and from each bias:
+
+    f_c(x) = Σ x ⊙ ∂f_c/∂x + Σ_l Σ b_l ⊙ ∂f_c/∂b_l                                  (completeness, eq. 3)
+
+∂f_c/∂b_l at one position is the gradient of the logit with regard to layer l's output there. A BatchNorm has a bias
+that no parameter holds alone, b - μ w / sqrt(σ² + ε), with μ and σ² its running statistics.
+
+The map adds up the terms over channels and layers after ψ, which handles the sign, brings each term to the same
+range in each photo, and resizes it to the photo:
+
+    M = Σ_channels ψ(x ⊙ ∂f_c/∂x) + Σ_l Σ_channels ψ(b_l ⊙ ∂f_c/∂b_l)              published: h = absolute
+
+Terms of linear layers have no position: they belong to the sum, not to the map. ψ rescales magnitudes to [0, 1] by
+their smallest and largest over all channels and positions, and keeps the sign; for absolute terms that is what the
+authors publish. ReLU6 units at 6 pass no gradient, so there the sum falls short of the logit, as it does with
+smooth activations.
+
+Example:
+    >>> sum(term.sum() for term in fullgrad_terms(net, x, 282))        # the logit of class 282
+
+Reference: Srinivas, Fleuret. Full-Gradient Representation for Neural Network Visualization. NeurIPS 2019.
+arXiv:1905.00780, eq. 3 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from posgrad_edu.backward import backward_rules, refuse, scale_and_shift
+from posgrad_edu.handling import ABSOLUTE, Handling
+from posgrad_edu.methods.base import (
+    Method,
+    Target,
+    as_target,
+    check_network,
+    check_photos,
+    forward,
+    gradients,
+)
+
+LINEAR = (F.conv1d, F.conv2d, F.conv3d, F.linear)
+# These too hold biases, but are not piecewise linear or not treated here: refused rather than forgotten.
+_OTHER_BIASES = (
+    *(F.layer_norm, F.group_norm, F.instance_norm, F.bilinear, F.multi_head_attention_forward),
+    *(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d),
+)
+
+
+@dataclass(frozen=True)
+class FullGrad(Method):
+    """The input's and all biases' contributions, added up (Srinivas and Fleuret 2019, eq. 5).
+
+    rescale: bring each term to the range [-1, 1] in each photo before adding (published), or add them as they are.
+    """
+
+    name: ClassVar[str] = "fullgrad"
+    published: ClassVar[Handling] = ABSOLUTE
+
+    rescale: bool = True
+
+    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        with_places = [t for t in contributions(net, x, target) if t.ndim == 5]
+        return torch.stack([self.psi(t, x.shape[-2:]) for t in with_places]).sum(0)
+
+    def psi(self, term: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Return a term (N, K, C, h, w) handled, rescaled, summed over channels and resized to ``size``."""
+        kept = self.switch(term)
+        if self.rescale:
+            magnitude = kept.abs()
+            low, high = magnitude.amin((2, 3, 4), keepdim=True), magnitude.amax((2, 3, 4), keepdim=True)
+            span = torch.where(high > low, high - low, 1.0)
+            kept = kept.sign() * (magnitude - low) / span
+        # Resizing is linear: adding the channels first gives the same map, a hundred times faster.
+        return F.interpolate(kept.sum(2), size=tuple(size), mode="bilinear", align_corners=True)
+
+
+def fullgrad_terms(net: nn.Module, x: Tensor, target: Target) -> list[Tensor]:
+    """Return all terms of the completeness sum, the input's first, each (N, K, ...), signed and not resized."""
+    check_network(net)
+    check_photos(x)
+    with torch.inference_mode(False), torch.enable_grad():
+        terms = contributions(net, x.detach().clone(), as_target(target, len(x), x.device))
+    return [term.detach() for term in terms]
+
+
+def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
+    """Return x ⊙ ∂f/∂x (N, K, C, H, W), then b ⊙ ∂f/∂b of each layer that has a bias, in forward order."""
+    biases: list[Tensor] = []
+    outputs: list[tuple[GradientEdge, Tensor]] = []  # where each bias enters, and zeros of that output's shape
+
+    def note(output: Tensor, bias: Tensor | None) -> Tensor:
+        if bias is not None and output.requires_grad:
+            # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
+            outputs.append((get_gradient_edge(output), torch.zeros_like(output)))
+            biases.append(bias.detach().reshape(-1, *[1] * (output.ndim - 2)))  # channels come second
+        return output
+
+    def linear(
+        func: Callable[..., Tensor],
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        if func is F.linear and input.ndim != 2:
+            raise refuse("fullgrad", func, "Here it works on tokens, whose positions are no picture's.")
+        return note(func(input, weight, bias, *args, **kwargs), bias)
+
+    def batch_norm(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        return note(func(*args, **kwargs), scale_and_shift(*args, **kwargs)[1])
+
+    def other(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        raise refuse("fullgrad", func, "Its bias would be missing from the sum: choose another method.")
+
+    x.requires_grad_()
+    rules = dict.fromkeys(LINEAR, linear) | {F.batch_norm: batch_norm} | dict.fromkeys(_OTHER_BIASES, other)
+    with backward_rules(rules):
+        logits = forward(net, x, target)
+    places = [x, *(edge for edge, _ in outputs)]
+    unreached = [torch.zeros_like(x), *(zeros for _, zeros in outputs)]
+    factors = [x.detach(), *biases]
+    per_class = [
+        [factor * (zeros if g is None else g) for factor, zeros, g in zip(factors, unreached, grads, strict=True)]
+        for grads in gradients(logits, target, places)
+    ]
+    return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]

@@ -1,0 +1,118 @@
+"""Find the layer for a class activation map, and start the gradient's graph there.
+
+A CAM needs gradients only from the logits down to one layer. ``graph_from`` runs everything below that layer
+without recording a graph, which is why a GradCAM costs little more than a forward pass.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import dropout, pooling
+
+from posgrad_edu.errors import unknown_name
+
+# Layers that only gather or pass on what an activation before them holds.
+_PASSES_ON = (
+    *(pooling._AvgPoolNd, pooling._MaxPoolNd, pooling._AdaptiveAvgPoolNd, pooling._AdaptiveMaxPoolNd),
+    *(dropout._DropoutNd, nn.Identity, nn.Flatten),
+)
+_found: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+
+
+@contextmanager
+def watch(modules: Iterable[nn.Module], seen: Callable[[nn.Module, object], object]) -> Iterator[None]:
+    """Call ``seen(module, output)`` after each forward of these modules in this thread; remove it all at exit.
+
+    What ``seen`` returns, if not ``None``, takes the output's place.
+    """
+    thread = threading.get_ident()
+
+    def hook(module: nn.Module, inputs: object, output: object) -> object:
+        # Hooks sit on the module, which another thread may be running too: that one is left alone.
+        return seen(module, output) if threading.get_ident() == thread else None
+
+    with ExitStack() as cleanup:
+        for module in modules:
+            cleanup.callback(module.register_forward_hook(hook).remove)
+        yield
+
+
+def is_spatial(output: object) -> bool:
+    """Tell whether a layer's output has positions: (N, C, h, w) with more than one of them."""
+    return isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] * output.shape[-2] > 1
+
+
+def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
+    """Return the name of the last layer, in the order of the forward pass, whose output still has positions.
+
+    Pooling, dropout and identity layers don't count. Found by one forward pass and then remembered.
+    Raises ``ValueError`` for a network without such a layer.
+    """
+    names = {module: name for name, module in net.named_modules() if not any(module.children())}
+    if _found.get(net) in names.values():
+        return _found[net]
+    spatial: list[nn.Module] = []
+
+    def seen(module: nn.Module, output: object) -> None:
+        if is_spatial(output) and not isinstance(module, _PASSES_ON):
+            spatial.append(module)
+
+    with watch(names, seen), torch.no_grad():
+        net(x[:1])
+    if not spatial:
+        raise ValueError(
+            "No layer of this network has an output with positions (N, C, h, w), so a class activation map has "
+            "nothing to show. Use a method that works in input space, such as 'gradient'."
+        )
+    _found[net] = names[spatial[-1]]
+    return _found[net]
+
+
+def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.Module:
+    """Return the module that ``layer`` stands for: itself, its name, or ``None`` for the last spatial one."""
+    modules = dict(net.named_modules())
+    if layer is None:
+        return modules[last_spatial_layer(net, x)]
+    if isinstance(layer, nn.Module):
+        if not any(layer is module for module in modules.values()):
+            raise ValueError(f"This {type(layer).__name__} is not a layer of the network. Give one of its modules.")
+        return layer
+    if layer not in modules:
+        raise unknown_name("layer", layer, modules)
+    return modules[layer]
+
+
+class Recorded:
+    """The output of a layer that ran inside ``graph_from``."""
+
+    def __init__(self) -> None:
+        self._output: Tensor | None = None
+
+    def record(self, output: object) -> Tensor:
+        """Keep a copy of the output as the start of the graph, and return what the network goes on with."""
+        if not isinstance(output, Tensor) or not is_spatial(output):
+            got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(f"A CAM's layer needs an output with positions (N, C, h, w); this one gives {got}.")
+        torch.set_grad_enabled(True)
+        self._output = output.detach().clone().requires_grad_()
+        return self._output.clone()  # an in-place ReLU may overwrite this copy, but never the recorded one
+
+    def output(self) -> Tensor:
+        """Return the output (N, C, h, w), a leaf of the graph. Of a layer that ran twice, the last one."""
+        if self._output is None:
+            raise ValueError("The CAM's layer didn't run in the network's forward pass. Choose another layer.")
+        return self._output
+
+
+@contextmanager
+def graph_from(layer: nn.Module) -> Iterator[Recorded]:
+    """Run a network inside this context and autograd's graph begins at the output of ``layer``."""
+    recorded = Recorded()
+    with torch.no_grad(), watch([layer], lambda _, output: recorded.record(output)):
+        yield recorded
