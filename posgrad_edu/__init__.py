@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 from posgrad_edu.handling import ABSOLUTE, HANDLINGS, NEGATIVE, POSITIVE, SIGNED, Handling
+from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import METHODS, Method, explain
-from posgrad_edu.models import Classifier, load_classifier
+from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo, mosaic, photo_names, read_image
 
 __all__ = [

@@ -147,9 +147,7 @@ def scale_and_shift(
 ) -> tuple[Tensor, Tensor]:
     """Return the BatchNorm as channel-wise ``scale · input + shift``; the arguments are F.batch_norm's."""
     if running_mean is None or running_var is None or training:
-        raise UnsupportedOperation(
-            "A BatchNorm without running statistics mixes the photos of a batch: refused."
-        )
+        raise UnsupportedOperation("A BatchNorm without running statistics mixes the photos of a batch: refused.")
     scale = (running_var + eps).rsqrt() if weight is None else weight * (running_var + eps).rsqrt()
     shift = -running_mean * scale
     return scale.detach(), (shift if bias is None else shift + bias).detach()
