@@ -139,7 +139,7 @@ class Classifier:
 
     def logits(self, img: Image) -> Tensor:
         """Return the logits (classes,) of one photo; ``ValueError`` if there isn't one for each label."""
-        logits = self._answer(self._batch(img))
+        logits = self._answer(self.batch(img))
         if self._labels is not None and len(self._labels) != len(logits):
             raise ValueError(f"There are {len(self._labels)} labels, but {len(logits)} logits. Give one for each.")
         return logits
@@ -167,7 +167,7 @@ class Classifier:
             raise ValueError(f"{self.name} has a single class, so nobody comes second.")
         return int(logits.topk(2).indices[1])
 
-    def _batch(self, img: Image | None = None) -> Tensor:
+    def batch(self, img: Image | None = None) -> Tensor:
         """Return (1, C, H, W), where the network is; of a grey picture when only the shape matters."""
         from PIL import Image as PILImage
 
@@ -193,7 +193,7 @@ class Classifier:
     def labels(self) -> list[str]:
         """A name for each class."""
         if self._labels is None:
-            self._labels = [f"class {i}" for i in range(len(self._answer(self._batch())))]
+            self._labels = [f"class {i}" for i in range(len(self._answer(self.batch())))]
         return self._labels
 
     @property
@@ -241,7 +241,7 @@ class Classifier:
         if self._cam_layer is None:
             from posgrad_edu.methods.layers import last_spatial_layer
 
-            self._cam_layer = last_spatial_layer(self.net, self._batch())
+            self._cam_layer = last_spatial_layer(self.net, self.batch())
         return self._cam_layer
 
     @cam_layer.setter

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import SIGNED, Handling, get_handling
 
-Target = int | Sequence[int] | Tensor
+Target = int | Sequence[int] | Sequence[Sequence[int]] | Tensor
 
 
 @dataclass(frozen=True)

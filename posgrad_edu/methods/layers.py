@@ -18,7 +18,7 @@ from torch.nn.modules import dropout, pooling
 from posgrad_edu.errors import unknown_name
 
 # Layers that only gather or pass on what an activation before them holds.
-_PASSES_ON = (
+PASSES_ON = (
     *(pooling._AvgPoolNd, pooling._MaxPoolNd, pooling._AdaptiveAvgPoolNd, pooling._AdaptiveMaxPoolNd),
     *(dropout._DropoutNd, nn.Identity, nn.Flatten),
 )
@@ -60,7 +60,7 @@ def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
     spatial: list[nn.Module] = []
 
     def seen(module: nn.Module, output: object) -> None:
-        if is_spatial(output) and not isinstance(module, _PASSES_ON):
+        if is_spatial(output) and not isinstance(module, PASSES_ON):
             spatial.append(module)
 
     with watch(names, seen), torch.no_grad():

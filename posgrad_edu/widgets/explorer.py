@@ -1,0 +1,244 @@
+"""The Explorer: one photo, two classes, one method and its switch, side by side.
+
+Maps are drawn as pictures inside ``widgets.HTML``, with a line of text that says the same in numbers. Each control has
+a name and works from the keyboard. Maps are computed once and kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import ipywidgets as widgets
+import torch
+from torch import Tensor, nn
+
+from posgrad_edu import viz
+from posgrad_edu.handling import HANDLINGS
+from posgrad_edu.loading import load_classifier
+from posgrad_edu.methods import METHODS, explain
+from posgrad_edu.methods.cam import CAM
+from posgrad_edu.methods.layers import PASSES_ON, is_spatial, watch
+from posgrad_edu.models import Classifier
+from posgrad_edu.photos import load_photo
+from posgrad_edu.similarity import Similarity, compare
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
+RANKED = ("most likely", "runner-up", "least likely")
+PUBLISHED = "as published"
+MOST_DETAIL = 0.995  # maps in input space have a few extreme pixels: these may saturate
+
+
+class Explorer(widgets.VBox):
+    """Controls for photo, classes, method, handling, layer and opacity, and what they show.
+
+    clf: a ``Classifier``, the default network if ``None``. photos: names of sample photos, or pictures by name.
+    Each control is an ipywidget with a plain ``value``: photo, class_a, class_b, method, handling, layer, opacity.
+    A class is a word, an index, "most likely", "runner-up" or "least likely".
+    Results: ``maps`` (2, H, W), ``classes`` (indices), ``similarity``, ``summary`` (text), ``figure()`` (static).
+    """
+
+    def __init__(
+        self, clf: Classifier | None = None, photos: Mapping[str, Image] | Sequence[str] = PHOTOS, **start: Any
+    ) -> None:
+        self.clf = load_classifier() if clf is None else clf
+        self.photos = dict(photos) if isinstance(photos, Mapping) else {name: load_photo(name) for name in photos}
+        if not self.photos:
+            raise ValueError("The Explorer needs at least one photo.")
+        self._make_controls()
+        self._compute = functools.lru_cache(maxsize=256)(self._explain)
+        self._inputs = functools.lru_cache(maxsize=32)(self._read)
+        self.maps: Tensor = torch.empty(0)
+        self.classes: tuple[int, int] = (0, 0)
+        self.similarity: Similarity | None = None
+        self.summary = ""
+        for name, value in start.items():
+            if name not in self.controls:
+                raise ValueError(f"The Explorer has no control {name!r}. There are: {', '.join(self.controls)}.")
+            self.controls[name].value = value
+        for control in self.controls.values():
+            control.observe(self._changed, "value")
+        rows = [
+            widgets.HBox([self.photo, self.method, self.layer], layout={"flex_flow": "row wrap"}),
+            widgets.HBox([self.class_a, self.class_b, self.opacity], layout={"flex_flow": "row wrap"}),
+            self.handling,
+        ]
+        super().__init__([*rows, self.pictures, self.words])
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"Explorer: {self.photo.value}, {self.method.value}, gradients {self.handling.value}. {self.summary}"
+
+    # --- Controls ---
+
+    def _make_controls(self) -> None:
+        wide = {"width": "300px"}
+        classes = (*RANKED, *self.clf.labels)
+        self.photo = widgets.Dropdown(options=list(self.photos), description="Photo", layout=wide)
+        self.class_a = self._class_box("Class A", classes, "most likely")
+        self.class_b = self._class_box("Class B", classes, "least likely")
+        self.method = widgets.Dropdown(options=list(METHODS), value="gradcam", description="Method", layout=wide)
+        self.handling = widgets.ToggleButtons(
+            options=[PUBLISHED, *HANDLINGS], description="Gradients", style={"button_width": "110px"},
+            tooltips=["as the method's authors do", *(h.meaning for h in HANDLINGS.values())],
+        )  # fmt: skip
+        self.layer = widgets.Dropdown(
+            options=spatial_layers(self.clf), value=self.clf.cam_layer, description="Layer", layout=wide
+        )
+        self.opacity = widgets.FloatSlider(
+            value=0.85, min=0, max=1, step=0.05, description="Opacity", continuous_update=False, layout=wide
+        )
+        self.pictures, self.words = widgets.HTML(), widgets.HTML()
+        self.controls = {
+            name: getattr(self, name)
+            for name in ("photo", "class_a", "class_b", "method", "handling", "layer", "opacity")
+        }
+
+    def _class_box(self, description: str, classes: Sequence[str], value: str) -> widgets.Combobox:
+        return widgets.Combobox(
+            options=classes, value=value, description=description, continuous_update=False, layout={"width": "300px"},
+            placeholder="a word, such as espresso",
+        )  # fmt: skip
+
+    def _changed(self, change: dict) -> None:
+        self.refresh()
+
+    @property
+    def _is_cam(self) -> bool:
+        """Whether the method looks at one layer: its maps are coarse and drawn over the photo."""
+        return issubclass(METHODS[self.method.value], CAM)
+
+    # --- From the controls to maps ---
+
+    def refresh(self) -> None:
+        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
+        self.layer.disabled = not self._is_cam
+        try:
+            _, logits = self._inputs(self.photo.value)
+            self.classes = (self._class(self.class_a.value, logits), self._class(self.class_b.value, logits))
+            self.words.value = '<progress aria-label="computing"></progress> computing ...'
+            self.maps = self._maps(self.handling.value)
+        except (ValueError, NotImplementedError) as error:
+            self.maps, self.similarity = torch.empty(0), None
+            self._say(str(error))
+            self.pictures.value = ""
+            return
+        self.similarity = compare(*self.maps)
+        self._say(describe(self.similarity, *self.labels, same_class=self.classes[0] == self.classes[1]))
+        self.pictures.value = self._html(logits)
+
+    def _read(self, photo: str) -> tuple[Tensor, Tensor]:
+        """Return the photo as a batch of one, and its logits."""
+        x = self.clf.preprocess(self.photos[photo]).unsqueeze(0)
+        with torch.no_grad():
+            return x, self.clf.net(x)[0]
+
+    def _class(self, word: str, logits: Tensor) -> int:
+        if word in RANKED:
+            order = logits.argsort(descending=True)
+            return int(order[{"most likely": 0, "runner-up": 1, "least likely": -1}[word]])
+        return self.clf.index(int(word) if word.strip().isdecimal() else word)
+
+    def _maps(self, handling: str) -> Tensor:
+        layer = self.layer.value if self._is_cam else None
+        return self._compute(self.photo.value, self.method.value, handling, layer, *self.classes)
+
+    def _explain(self, photo: str, method: str, handling: str, layer: str | None, a: int, b: int) -> Tensor:
+        x, _ = self._inputs(photo)
+        chosen = None if handling == PUBLISHED else handling
+        return explain(self.clf.net, x, [[a, b]], method, chosen, layer)[0]
+
+    # --- What is shown ---
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """The names of classes A and B."""
+        return self.clf.labels[self.classes[0]], self.clf.labels[self.classes[1]]
+
+    @property
+    def limit(self) -> float:
+        """The magnitude of full colour, one for both maps, so that the weaker of the two can still be seen."""
+        if self._is_cam:
+            # Signed maps set the scale of a CAM, whatever the switch says: flipping it changes the colours.
+            peaks = sorted(self._maps("signed").abs().amax((1, 2)).tolist())
+            return math.sqrt(max(peaks[0], 0.05 * peaks[1]) * peaks[1]) or 1.0  # between the two, nearer the weaker
+        return viz.symmetric_limit(self.maps, quantile=MOST_DETAIL)
+
+    def _picture(self, values: Tensor) -> Image:
+        if self._is_cam:
+            return viz.overlay(self._view(), values, self.limit, self.opacity.value)
+        return viz.heatmap(values, self.limit)
+
+    def _view(self) -> Image:
+        return self.clf.view(self.photos[self.photo.value])
+
+    def _titles(self, logits: Tensor) -> list[str]:
+        shares = logits.sigmoid() if self.clf.multilabel else logits.softmax(0)
+        return [
+            viz.map_title(label, float(shares[c]), float(logits[c]))
+            for label, c in zip(self.labels, self.classes, strict=True)
+        ]
+
+    def _html(self, logits: Tensor) -> str:
+        what = f"{self.method.value} with {self.handling.value} gradients"
+        panels = [(self._view(), f"The photo: {self.photo.value}", self.photo.value)]
+        for letter, title, values in zip("AB", self._titles(logits), self.maps, strict=True):
+            alt = viz.alt_text(f"{what} for class {letter}, {title}", values, self.limit)
+            panels.append((self._picture(values), alt, f"{letter}: {title}"))
+        figures = (
+            '<figure style="margin:0 8px 8px 0">'
+            f'{viz.to_html_img(picture, alt, width=260)}<figcaption style="width:260px">'
+            f"{html.escape(caption).replace(chr(10), '<br>')}</figcaption></figure>"
+            for picture, alt, caption in panels
+        )
+        key = f"Red: evidence for. Blue: evidence against. Full colour at ±{self.limit:.2g} in both maps."
+        return f'<div style="display:flex;flex-wrap:wrap">{"".join(figures)}</div><small>{key}</small>'
+
+    def _say(self, words: str) -> None:
+        self.summary = words
+        self.words.value = f'<p role="status" style="font-size:110%">{html.escape(words)}</p>'
+
+    def figure(self) -> Figure:
+        """Return what is shown as a figure, for readers without a running kernel."""
+        _, logits = self._inputs(self.photo.value)
+        panels = dict(zip(self._titles(logits), self.maps, strict=True))
+        style: Literal["overlay", "heatmap"] = "overlay" if self._is_cam else "heatmap"
+        title = f"{self.method.value}, gradients {self.handling.value}"
+        return viz.show_grid(self._view(), panels, limit=self.limit, style=style, title=title)
+
+
+def spatial_layers(clf: Classifier) -> list[str]:
+    """Return the names of the outer layers that a CAM can look at, in the order of the forward pass."""
+    outer = {m: name for name, m in clf.net.named_modules() if name.count(".") <= 1 and name}
+    found: dict[str, object] = {}
+
+    def seen(module: nn.Module, output: object) -> None:
+        if is_spatial(output) and not isinstance(module, PASSES_ON) and all(output is not o for o in found.values()):
+            found[outer[module]] = output  # an outer layer hands on its last inner layer's output: one name is enough
+
+    with watch(outer, seen), torch.no_grad():
+        clf.net(clf.batch())
+    return list(dict.fromkeys([*found, clf.cam_layer]))
+
+
+def describe(similarity: Similarity, a: str, b: str, same_class: bool = False) -> str:
+    """Return one plain sentence on how alike two maps are, with the numbers."""
+    if same_class:
+        return f"Both maps are for {a}. Choose another class B to compare with."
+    if similarity.degenerate or math.isnan(similarity.spearman):
+        return "One of the maps is constant: it ranks no pixel above another, so the two can't be compared."
+    numbers = f"Rank correlation {similarity.spearman:.2f} signed, {similarity.spearman_abs:.2f} of magnitudes."
+    if similarity.spearman > 0.9:
+        return f"{numbers} The same map for {a} and for {b}: it doesn't show what sets the two classes apart."
+    if similarity.spearman > 0.5:
+        return f"{numbers} Much alike: most of the map would be there whichever class you ask about."
+    if similarity.spearman < -0.5:
+        return f"{numbers} Opposite maps: what speaks for {a} speaks against {b}."
+    return f"{numbers} Different maps: the map depends on the class you ask about."

@@ -1,0 +1,59 @@
+"""A question to answer before a cell is run: the guess is kept, and compared with what was measured."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import ipywidgets as widgets
+
+
+class Predict(widgets.VBox):
+    """A question with choices. ``reveal`` sets the answer beside the learner's guess.
+
+    guess: the chosen answer, ``None`` before one is chosen; settable from code.
+    """
+
+    def __init__(self, question: str, choices: Sequence[str]) -> None:
+        if len(choices) < 2:
+            raise ValueError("A prediction needs two choices or more.")
+        self.question = question
+        self.choices = widgets.RadioButtons(
+            options=list(choices), value=None, description="Your guess:", layout={"width": "max-content"}
+        )
+        self.reply = widgets.HTML()
+        self.choices.observe(self._noted, "value")
+        super().__init__([widgets.HTML(f"<b>Predict first.</b> {html.escape(question)}"), self.choices, self.reply])
+
+    def __repr__(self) -> str:
+        return f"Predict: {self.question} ({' / '.join(self.choices.options)})"
+
+    @property
+    def guess(self) -> str | None:
+        """The chosen answer, ``None`` before one is chosen."""
+        return self.choices.value
+
+    @guess.setter
+    def guess(self, answer: str | None) -> None:
+        self.choices.value = answer
+
+    def reveal(self, answer: str) -> str:
+        """Say how the guess compares with ``answer``, below the question and as the returned string."""
+        if answer not in self.choices.options:
+            raise ValueError(f"{answer!r} is none of the choices: {', '.join(self.choices.options)}.")
+        if self.guess is None:
+            words = f"Measured: {answer}."
+        elif self.guess == answer:
+            words = f"Measured: {answer}. As you predicted."
+        else:
+            words = f"Measured: {answer}. You predicted: {self.guess}. What did you expect to happen?"
+        self.reply.value = _status(words)
+        return words
+
+    def _noted(self, change: dict) -> None:
+        if change["new"] is not None:
+            self.reply.value = _status("Noted. Run on to see.")
+
+
+def _status(words: str) -> str:
+    return f'<span role="status">{html.escape(words)}</span>'
