@@ -6,13 +6,15 @@
 >>> maps = pg.explain(clf.net, x, clf.index("espresso"), method="gradcam", handling="positive")
 """
 
-from __future__ import annotations
-
+from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import ABSOLUTE, HANDLINGS, NEGATIVE, POSITIVE, SIGNED, Handling
 from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import METHODS, Method, explain
-from posgrad_edu.models import Classifier
+from posgrad_edu.models import Classifier, Preprocessing
 from posgrad_edu.photos import load_photo, mosaic, photo_names, read_image
+from posgrad_edu.sensitivity import class_sensitivity
+
+__version__ = "0.1.0"
 
 __all__ = [
     "ABSOLUTE",
@@ -24,6 +26,9 @@ __all__ = [
     "Classifier",
     "Handling",
     "Method",
+    "Preprocessing",
+    "UnsupportedOperation",
+    "class_sensitivity",
     "explain",
     "load_classifier",
     "load_photo",

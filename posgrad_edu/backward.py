@@ -45,6 +45,7 @@ CLAMP = (
     *(F.hardtanh, F.hardtanh_, F.relu6),
     *(torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_),
     *(torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_),
+    *(torch.clip, torch.clip_, Tensor.clip, Tensor.clip_),
 )
 # Activations that stand where a ReLU would, but have no gate: rules made for ReLUs say nothing about them.
 SMOOTH = (
@@ -56,11 +57,12 @@ SMOOTH = (
 class backward_rules(TorchFunctionMode):
     """Context in which each torch function in ``rules`` is replaced by its rule.
 
-    rules: maps a torch function to ``rule(func, *args, **kwargs)``, which returns what ``func`` would.
+    rules: maps a torch function to ``rule(func, *args, **kwargs)``, which returns what ``func`` would, or to ``None``
+    to leave it alone.
     otherwise: a rule for all other functions, ``None`` to leave them alone.
     """
 
-    def __init__(self, rules: Mapping[Callable[..., Any], Rule], otherwise: Rule | None = None) -> None:
+    def __init__(self, rules: Mapping[Callable[..., Any], Rule | None], otherwise: Rule | None = None) -> None:
         super().__init__()
         self.rules = rules
         self.otherwise = otherwise

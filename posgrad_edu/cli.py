@@ -11,17 +11,21 @@ What a command needs is imported when it runs.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from posgrad_edu import __version__
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +36,6 @@ if TYPE_CHECKING:
     from posgrad_edu.models import Classifier, Prediction
 
 app = typer.Typer(
-    help="Build gradient-based saliency methods, flip one switch, measure what positive gradients take away.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -42,9 +45,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"posgrad-edu {version('posgrad-edu')}")
+        typer.echo(f"posgrad-edu {__version__}")
         raise typer.Exit
 
 
@@ -82,7 +83,8 @@ class Problem(Exception):
 @app.command()
 def doctor() -> None:
     """Check that everything the course needs is here and works. Exit code 1 if something is amiss."""
-    checks = {"python": _check_python, **{name: partial(_check_package, name) for name in PACKAGES}}
+    typer.echo(f"ok       python: {'.'.join(map(str, sys.version_info[:3]))} in {sys.prefix}")
+    checks: dict[str, Callable[[], str]] = {name: partial(_check_package, name) for name in PACKAGES}
     checks |= {"weights": _check_weights, "photos": _check_photos, "kernel": _check_kernel, "map": _check_map}
     problems = [_report(name, check) for name, check in checks.items()].count(False)
     typer.echo(f"{problems} to put right." if problems else "All is well: posgrad-edu lab opens the course.")
@@ -98,10 +100,6 @@ def _report(name: str, check: Callable[[], str]) -> bool:
         typer.echo(f"problem  {name}: {kind}{' '.join(str(error).split())}")
         return False
     return True
-
-
-def _check_python() -> str:
-    return f"{'.'.join(map(str, sys.version_info[:3]))} in {sys.prefix}"
 
 
 def _check_package(name: str) -> str:
@@ -158,10 +156,9 @@ def _check_map() -> str:
     x = clf.preprocess(pg.load_photo("coffee")).unsqueeze(0)
     start = time.perf_counter()
     found = pg.explain(clf.net, x, clf.index("espresso"), method="gradcam")
-    milliseconds = 1000 * (time.perf_counter() - start)
-    if not found.abs().max() > 0:
-        raise Problem("GradCAM of the coffee is zero everywhere. pip install --force-reinstall torch")
-    return f"GradCAM of the coffee took {milliseconds:.0f} ms"
+    if not found.max() > 0:
+        raise Problem("nothing speaks for the espresso. pip install --force-reinstall torch torchvision timm")
+    return f"GradCAM of the coffee in {1000 * (time.perf_counter() - start):.0f} ms"
 
 
 # --- lab ---
@@ -173,6 +170,8 @@ QUIET = (
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )
+# JupyterLab asks whether news are wanted all the same, unless it finds this in a file.
+NO_QUESTION = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
 
 
 @app.command()
@@ -183,6 +182,8 @@ def lab(
 ) -> None:
     """Open the course in JupyterLab, at its start or at a lesson. Ctrl-C ends it."""
     with _one_line_errors():
+        if importlib.util.find_spec("jupyterlab") is None:
+            raise OSError("JupyterLab isn't installed. In the course's folder: pip install -e '.[notebooks]'")
         root = course_folder()
         page = find_notebook(root, notebook).relative_to(root).as_posix()
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *QUIET]
@@ -190,7 +191,11 @@ def lab(
     command += [] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     command += ["--no-browser"] if no_browser else []
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    raise typer.Exit(_run(command))
+    with tempfile.TemporaryDirectory() as config:
+        Path(config, "labconfig").mkdir()
+        Path(config, "labconfig", "page_config.json").write_text(NO_QUESTION, encoding="utf-8")
+        paths = [config, *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+        raise typer.Exit(_run(command, {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}))
 
 
 def course_folder() -> Path:
@@ -199,10 +204,7 @@ def course_folder() -> Path:
     for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
         if (folder / START).is_file():
             return folder
-    raise FileNotFoundError(
-        f"The course isn't here: there is no {START.as_posix()}. Change to the folder that the project was "
-        "cloned or unpacked into, and run posgrad-edu lab again."
-    )
+    raise FileNotFoundError(f"There is no {START.as_posix()} here. Change to the course's folder and try again.")
 
 
 def find_notebook(root: Path, word: str | None) -> Path:
@@ -221,9 +223,9 @@ def find_notebook(root: Path, word: str | None) -> Path:
     return found[0]
 
 
-def _run(command: Sequence[str]) -> int:
+def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
     """Run a program to its end and return its exit code. Ctrl-C is left to it: JupyterLab asks back."""
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, env=env)
     handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
@@ -245,12 +247,10 @@ CLASSES, METHODS, HANDLINGS = ["most likely"], ["gradcam"], [PUBLISHED]  # what 
 def explain(
     photo: Annotated[str, typer.Argument(help="A picture's file, or the name of a sample photo: coffee.")],
     classes: Annotated[
-        list[str], typer.Option("--class", help="A label, a number, most likely, runner-up, least likely.")
+        list[str], typer.Option("--class", help="A label, a number, runner-up, least likely.")
     ] = CLASSES,
     methods: Annotated[list[str], typer.Option("--method", help="gradcam, lrp, ...")] = METHODS,
-    handlings: Annotated[
-        list[str], typer.Option("--handling", help="published, signed, positive, negative, absolute.")
-    ] = HANDLINGS,
+    handlings: Annotated[list[str], typer.Option("--handling", help="signed, positive, negative, ...")] = HANDLINGS,
     out: Annotated[Path, typer.Option(help=f"The picture to write: {' '.join(ENDINGS)}")] = Path("map.png"),
     network: Annotated[str, typer.Option(help="A classifier of torchvision or timm.")] = "efficientnet-lite0",
     layer: Annotated[str | None, typer.Option(help="The layer that CAMs look at, if not the last.")] = None,
@@ -276,9 +276,7 @@ def explain(
         rows = {title: method(clf.net, x, targets)[0] for title, method in chosen.items()}
         fine = not all(isinstance(method, CAM) for method in chosen.values())
         _write(_draw(clf.view(picture), asked, rows, fine), out)
-        for sentence in _sentences(asked, rows):
-            typer.echo(sentence)
-        typer.echo(f"Written to {out}.")
+        typer.echo("\n".join([*_sentences(asked, rows), f"Written to {out}."]))
 
 
 def open_photo(photo: str) -> Image:
@@ -331,9 +329,8 @@ def _draw(view: Image, asked: Sequence[Prediction], rows: dict[str, Tensor], fin
 
     headings = [map_title(one.label, one.probability) for one in asked]
     grid = {title: dict(zip(headings, maps, strict=True)) for title, maps in rows.items()}
-    if fine:  # a few pixels lie far above all others, and a photo below would hide the rest
-        return show_grid(view, grid, share="row", quantile=0.999, style="heatmap")
-    return show_grid(view, grid, share="row")
+    # Of fine maps a few pixels lie far above all others, and a photo below would hide the rest.
+    return show_grid(view, grid, share="row", quantile=0.999 if fine else None, style="heatmap" if fine else "overlay")
 
 
 def _sentences(asked: Sequence[Prediction], rows: dict[str, Tensor]) -> Iterator[str]:

@@ -112,7 +112,7 @@ class Classifier:
         synonyms: Iterable[Iterable[str]] | None = None,
         multilabel: bool = False,
     ) -> None:
-        from posgrad_edu.methods.base import check_network
+        from posgrad_edu.methods.inputs import check_network
 
         check_network(net)
         self.net = net
@@ -179,7 +179,7 @@ class Classifier:
         return x.unsqueeze(0).to(weight.device, weight.dtype)
 
     def _answer(self, x: Tensor) -> Tensor:
-        from posgrad_edu.methods.base import check_network
+        from posgrad_edu.methods.inputs import check_network
 
         check_network(self.net)  # again: somebody may have gone on training it
         with torch.no_grad():

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods import explain
-from posgrad_edu.methods.base import Method, Target, as_target, check_network, check_photos
+from posgrad_edu.methods.base import Method
+from posgrad_edu.methods.inputs import Target, as_target, check_network, check_photos
 from posgrad_edu.similarity import compare
 
 if TYPE_CHECKING:

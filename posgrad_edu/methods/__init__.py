@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import Handling
-from posgrad_edu.methods.base import Method, Target, make_method
+from posgrad_edu.methods.base import Method, make_method
 from posgrad_edu.methods.cam import GradCAM, GradCAMPlusPlus, LayerCAM
 from posgrad_edu.methods.fullgrad import FullGrad
 from posgrad_edu.methods.gradient import Gradient, InputXGradient
+from posgrad_edu.methods.inputs import Target
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop, RectGrad
 

@@ -21,8 +21,7 @@ from torch import Tensor, nn
 
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import SIGNED, Handling, get_handling
-
-Target = int | Sequence[int] | Sequence[Sequence[int]] | Tensor
+from posgrad_edu.methods.inputs import Target, as_target, check_network, check_photos
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Method:
         classes = as_target(target, len(x), x.device)
         # Not even a caller's no_grad() or inference_mode() keeps us from taking gradients.
         with torch.inference_mode(False), torch.enable_grad():
-            maps = self.maps(net, x.detach().clone(), classes).detach()
+            maps = self.maps(net, x.detach().clone(), classes.clone()).detach()
         maps = resize(maps, x.shape[-2:])
         one_each = torch.as_tensor(target).ndim < 2
         return maps[:, 0] if one_each else maps
@@ -122,67 +121,30 @@ def gradients(logits: Tensor, target: Tensor, inputs: Sequence[Any]) -> Iterator
     """Yield, for each of the K classes of target (N, K), the gradients of its logit with regard to ``inputs``.
 
     One forward pass serves all K. Photos of a batch don't meet in a network in evaluation mode, so the
-    gradient of the sum over photos holds each photo's own gradient.
+    gradient of the sum over photos holds each photo's own gradient. The first of ``inputs`` is what is explained:
+    logits that don't depend on it are refused; another that they don't depend on gives ``None``.
     """
+    unreachable = ValueError(
+        "The logits don't depend on what is explained through differentiable operations. "
+        "Look for detach(), no_grad(), argmax or a layer that is never used in the network's forward()."
+    )
     if not logits.requires_grad:
-        raise ValueError(
-            "The logits don't depend on what is explained through differentiable operations. "
-            "Look for detach(), no_grad(), argmax or a layer that is never used in the network's forward()."
-        )
+        raise unreachable
     classes = target.shape[1]
     for k in range(classes):
         logit = logits.gather(1, target[:, k : k + 1]).sum()
-        yield list(torch.autograd.grad(logit, inputs, retain_graph=k < classes - 1, allow_unused=True))
+        grads: list[Tensor | None] = [
+            *torch.autograd.grad(logit, inputs, retain_graph=k < classes - 1, allow_unused=True)
+        ]
+        if grads[0] is None:  # the logits depend on the network's parameters alone
+            raise unreachable
+        yield grads
 
 
 def input_gradients(logits: Tensor, target: Tensor, x: Tensor) -> Tensor:
     """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W)."""
     found = [grads[0] for grads in gradients(logits, target, [x])]
     return torch.stack([torch.zeros_like(x) if g is None else g for g in found], dim=1)
-
-
-def as_target(target: Target, photos: int, device: torch.device) -> Tensor:
-    """Return the classes as (N, K): one class for all, one for each photo, or K for each photo."""
-    try:
-        classes = torch.as_tensor(target, device=device)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"target is a class index, (N,) or (N, K) of them, not {target!r}.") from error
-    if classes.dtype.is_floating_point or classes.dtype.is_complex or classes.dtype == torch.bool:
-        raise ValueError(f"target holds class indices, so whole numbers, not {classes.dtype}.")
-    if classes.ndim == 0:
-        classes = classes.expand(photos)
-    if classes.ndim == 1:
-        classes = classes.unsqueeze(1)
-    if classes.ndim != 2 or len(classes) != photos or classes.shape[1] == 0:
-        raise ValueError(
-            f"target of shape {tuple(torch.as_tensor(target).shape)} doesn't fit {photos} photo(s): "
-            f"give one class, ({photos},) or ({photos}, K)."
-        )
-    if classes.min() < 0:
-        raise ValueError(f"Class {int(classes.min())} is out of range: classes count from 0.")
-    return classes.long()
-
-
-def check_network(net: nn.Module) -> None:
-    """Refuse a network in training mode, where dropout and BatchNorm would make each map another."""
-    if not isinstance(net, nn.Module):
-        raise ValueError(f"net is a torch.nn.Module, not {type(net).__name__}. A Classifier's network is clf.net.")
-    training = [name or "the network" for name, module in net.named_modules() if module.training]
-    if training:
-        raise ValueError(f"The network is in training mode ({training[0]}). Call net.eval() first.")
-
-
-def check_photos(x: Tensor) -> None:
-    """Refuse what is not a finite batch of photos (N, C, H, W)."""
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"x is a tensor of floating point numbers, not {got}. clf.preprocess(photo) makes one.")
-    if x.ndim == 3:
-        raise ValueError(f"x has shape {tuple(x.shape)}: one photo. Make it a batch: x.unsqueeze(0).")
-    if x.ndim != 4 or 0 in x.shape:
-        raise ValueError(f"x has shape {tuple(x.shape)}; photos come as (N, C, H, W), at least one.")
-    if not torch.isfinite(x).all():
-        raise ValueError("x holds values that are not finite (inf or nan). Check the preprocessing.")
 
 
 def make_method(method: type[Method], options: dict[str, Any]) -> Method:

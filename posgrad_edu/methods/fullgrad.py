@@ -37,15 +37,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from posgrad_edu.backward import backward_rules, refuse, scale_and_shift
 from posgrad_edu.handling import ABSOLUTE, Handling
-from posgrad_edu.methods.base import (
-    Method,
-    Target,
-    as_target,
-    check_network,
-    check_photos,
-    forward,
-    gradients,
-)
+from posgrad_edu.methods.base import Method, forward, gradients
+from posgrad_edu.methods.inputs import Target, as_target, check_network, check_photos
 
 LINEAR = (F.conv1d, F.conv2d, F.conv3d, F.linear)
 # These too hold biases, but are not piecewise linear or not treated here: refused rather than forgotten.
@@ -88,7 +81,7 @@ def fullgrad_terms(net: nn.Module, x: Tensor, target: Target) -> list[Tensor]:
     check_network(net)
     check_photos(x)
     with torch.inference_mode(False), torch.enable_grad():
-        terms = contributions(net, x.detach().clone(), as_target(target, len(x), x.device))
+        terms = contributions(net, x.detach().clone(), as_target(target, len(x), x.device).clone())
     return [term.detach() for term in terms]
 
 

@@ -22,7 +22,8 @@ PASSES_ON = (
     *(pooling._AvgPoolNd, pooling._MaxPoolNd, pooling._AdaptiveAvgPoolNd, pooling._AdaptiveMaxPoolNd),
     *(dropout._DropoutNd, nn.Identity, nn.Flatten),
 )
-_found: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
+# Of each network, by the shape of a photo: a smaller photo runs out of positions earlier.
+_found: weakref.WeakKeyDictionary[nn.Module, dict[torch.Size, str]] = weakref.WeakKeyDictionary()
 
 
 @contextmanager
@@ -51,12 +52,14 @@ def is_spatial(output: object) -> bool:
 def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
     """Return the name of the last layer, in the order of the forward pass, whose output still has positions.
 
-    Pooling, dropout and identity layers don't count. Found by one forward pass and then remembered.
+    Pooling, dropout and identity layers don't count. Found by one forward pass, then remembered for photos of
+    this size.
     Raises ``ValueError`` for a network without such a layer.
     """
     names = {module: name for name, module in net.named_modules() if not any(module.children())}
-    if _found.get(net) in names.values():
-        return _found[net]
+    found = _found.setdefault(net, {})
+    if found.get(x.shape[1:]) in names.values():
+        return found[x.shape[1:]]
     spatial: list[nn.Module] = []
 
     def seen(module: nn.Module, output: object) -> None:
@@ -70,8 +73,8 @@ def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
             "No layer of this network has an output with positions (N, C, h, w), so a class activation map has "
             "nothing to show. Use a method that works in input space, such as 'gradient'."
         )
-    _found[net] = names[spatial[-1]]
-    return _found[net]
+    found[x.shape[1:]] = names[spatial[-1]]
+    return found[x.shape[1:]]
 
 
 def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.Module:
@@ -94,9 +97,11 @@ class Recorded:
     def __init__(self) -> None:
         self._output: Tensor | None = None
 
-    def record(self, output: object) -> Tensor:
+    def record(self, output: object) -> Tensor | None:
         """Keep a copy of the output as the start of the graph, and return what the network goes on with."""
         if not isinstance(output, Tensor) or not is_spatial(output):
+            if self._output is not None:  # a re-used module that now runs without positions, further up
+                return None
             got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"A CAM's layer needs an output with positions (N, C, h, w); this one gives {got}.")
         torch.set_grad_enabled(True)
@@ -104,7 +109,7 @@ class Recorded:
         return self._output.clone()  # an in-place ReLU may overwrite this copy, but never the recorded one
 
     def output(self) -> Tensor:
-        """Return the output (N, C, h, w), a leaf of the graph. Of a layer that ran twice, the last one."""
+        """Return the output (N, C, h, w), a leaf of the graph; of a layer that ran twice, the last with positions."""
         if self._output is None:
             raise ValueError("The CAM's layer didn't run in the network's forward pass. Choose another layer.")
         return self._output

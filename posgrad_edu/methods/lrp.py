@@ -48,15 +48,7 @@ AVERAGES = (F.avg_pool2d, F.adaptive_avg_pool2d, Tensor.mean, torch.mean)
 ADDITIONS = (torch.add, Tensor.add, Tensor.add_)
 # Relevance follows the values through these: PyTorch's own derivative takes it back to where they came from.
 ROUTES = (
-    *(
-        F.max_pool2d,
-        torch.max_pool2d,
-        F.adaptive_max_pool2d,
-        F.pad,
-        F.dropout,
-        F.dropout2d,
-        F.channel_shuffle,
-    ),
+    *(F.max_pool2d, torch.max_pool2d, F.adaptive_max_pool2d, F.pad, F.dropout, F.dropout2d, F.channel_shuffle),
     *(torch.cat, torch.concat, torch.flatten, torch.squeeze, torch.unsqueeze, torch.transpose, torch.permute),
     *(torch.reshape, torch.chunk, torch.split, Tensor.flatten, Tensor.reshape, Tensor.view, Tensor.squeeze),
     *(Tensor.unsqueeze, Tensor.transpose, Tensor.permute, Tensor.contiguous, Tensor.clone, Tensor.chunk),
@@ -88,10 +80,12 @@ class LRP(InputSpaceMethod):
         decided = [o for o in (self.handling, self.rule, self.conv or self.linear) if o is not None]
         if len(decided) > 1:
             raise ValueError("Give LRP a handling, or one rule, or conv and linear rules: each decides all layers.")
-        if self.bias not in ("absorb", "ignore"):
-            raise ValueError(f"bias is 'absorb' or 'ignore', not {self.bias!r}.")
-        if self.seed not in ("logit", "one"):
-            raise ValueError(f"seed is 'logit' or 'one', not {self.seed!r}.")
+        for option, value, choices in (
+            ("bias", self.bias, ("absorb", "ignore")),
+            ("seed", self.seed, ("logit", "one")),
+        ):
+            if value not in choices:
+                raise ValueError(f"{option} is {choices[0]!r} or {choices[1]!r}, not {value!r}.")
         self.rules()  # a misspelt rule is refused now
 
     def rules(self) -> tuple[Rule, Rule, Rule | None]:
@@ -121,52 +115,46 @@ class Propagation:
     linear: Rule
     first: Rule | None
     with_bias: bool = True
-    # Layers by the id of their output, for a BatchNorm that reads it; the output itself is kept so that its id stays.
-    sources: dict[int, tuple[Tensor, Tensor, Layer, Rule]] = field(default_factory=dict)
+    # Layers by the id of their output, for a BatchNorm that reads it; the output itself is kept so that its id stays,
+    # and its version, which tells whether an in-place ReLU or addition has changed it since.
+    sources: dict[int, tuple[int, Tensor, Tensor, Layer, Rule]] = field(default_factory=dict)
 
     def rules(self) -> backward_rules:
         """Return the context to run the network in."""
-        treated: dict[Callable, Callable] = {F.batch_norm: self.batch_norm}
-        for functions, rule in (
-            (WEIGHTED, self.weighted),
-            (RELU + CLAMP, self.relu),
-            (AVERAGES, self.average),
-            (ADDITIONS, self.addition),
-            (ROUTES, self.route),
-        ):
-            treated |= dict.fromkeys(functions, rule)
+        families: dict[tuple[Callable, ...], Callable | None] = {
+            WEIGHTED: self.weighted,
+            (F.batch_norm,): self.batch_norm,
+            RELU + CLAMP: self.relu,
+            AVERAGES: self.average,
+            ADDITIONS: self.addition,
+            ROUTES: None,
+        }
+        treated = {function: rule for functions, rule in families.items() for function in functions}
         return backward_rules(treated, otherwise=self.unknown)
 
-    def weighted(
-        self,
-        func: Callable,
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        *rest: Any,
-        **named: Any,
-    ) -> Tensor:
+    def weighted(self, func: Callable, input: Tensor, weight: Tensor, bias: Any = None, *rest: Any, **k: Any) -> Tensor:
         """A convolution or linear layer: shared out by its rule."""
         rule = self.linear if func is F.linear else self.conv
         if self.first is not None:
             rule, self.first = self.first, None
         channels = (-1,) if func is F.linear else (-1, *[1] * (weight.ndim - 2))
         shift = None if bias is None else bias.detach().reshape(channels)
-        layer = Layer(lambda a, w: func(a, w, None, *rest, **named), copy(input), weight.detach(), shift)
-        output = self.share(lambda a: func(a, weight, bias, *rest, **named), layer, rule, input)
-        self.sources[id(output)] = (output, input, layer, rule)
+        layer = Layer(lambda a, w: func(a, w, None, *rest, **k), copy(input), weight.detach(), shift)
+        output = self.share(lambda a: func(a, weight, bias, *rest, **k), layer, rule, input)
+        self.sources[id(output)] = (output._version, output, input, layer, rule)
         return output
 
     def batch_norm(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A BatchNorm: merged into the layer that made its input, or a layer of one weight a channel."""
         scale, shift = scale_and_shift(input, *args, **kwargs)
-        output, source, layer, rule = self.sources.get(id(input), (None, input, None, self.conv))
+        version, _, source, layer, rule = self.sources.get(id(input), (-1, input, input, None, self.conv))
         places = (1, -1, *[1] * (input.ndim - 2))
         scale_z, shift_z = scale.reshape(places), shift.reshape(places)
-        if output is input and layer is not None:
+        if layer is not None and version == input._version:
             weight = layer.w * scale.reshape(-1, *[1] * (layer.w.ndim - 1))
             merged = Layer(layer.apply, layer.a, weight, shift_z if layer.b is None else layer.b * scale_z + shift_z)
         else:
+            source, rule = input, self.conv
             merged = Layer(torch.mul, copy(input), scale_z, shift_z)
         return self.share(lambda _: func(input.detach(), *args, **kwargs), merged, rule, source)
 
@@ -186,27 +174,23 @@ class Propagation:
         layer = Layer(lambda a, _: func(a, *args, **kwargs), copy(input), input.new_ones(()))
         return self.share(lambda a: func(a, *args, **kwargs), layer, self.signed, input)
 
-    def addition(self, func: Callable, first: Tensor, second: Tensor, **kwargs: Any) -> Tensor:
+    def addition(self, func: Callable, input: Tensor, other: Tensor, **kwargs: Any) -> Tensor:
         """A residual addition: each summand receives its part of the sum."""
-        if not isinstance(first, Tensor) or not isinstance(second, Tensor) or kwargs.get("alpha", 1) != 1:
+        if not isinstance(input, Tensor) or not isinstance(other, Tensor) or kwargs.get("alpha", 1) != 1:
             raise refuse("lrp", func, "It adds a constant or a multiple: only sums of two tensors are treated.")
-        summands = copy(first), copy(second)
+        summands = copy(input), copy(other)
         total = stabilised(summands[0] + summands[1], self.signed.epsilon)
 
         def back(relevance: Tensor) -> tuple[Tensor, ...]:
             return tuple((s * relevance / total).sum_to_size(s.shape) for s in summands)
 
-        return own_backward(lambda a, b: func(a, b, **kwargs), back, first, second)
+        return own_backward(lambda a, b: func(a, b, **kwargs), back, input, other)
 
-    def relu(self, func: Callable, z: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def relu(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A ReLU: relevance passes unchanged."""
-        if not is_relu(func, (z, *args), kwargs):
-            return self.unknown(func, z, *args, **kwargs)
-        return own_backward(lambda t: func(t, *args, **kwargs), lambda relevance: (relevance,), z)
-
-    def route(self, func: Callable, *args: Any, **kwargs: Any) -> Any:
-        """An operation that only moves or picks values."""
-        return func(*args, **kwargs)
+        if not is_relu(func, (input, *args), kwargs):
+            return self.unknown(func, input, *args, **kwargs)
+        return own_backward(lambda z: func(z, *args, **kwargs), lambda relevance: (relevance,), input)
 
     def unknown(self, func: Callable, *args: Any, **kwargs: Any) -> Any:
         """Anything else: fine where no relevance passes, refused where some would."""

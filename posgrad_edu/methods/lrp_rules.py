@@ -168,14 +168,8 @@ class Flat(Rule):
         return [Share([(torch.ones_like(layer.a), torch.ones_like(layer.w))])]
 
 
-RULES: dict[str, Callable[[], Rule]] = {
-    "zero": Zero,
-    "epsilon": Epsilon,
-    "gamma": Gamma,
-    "alpha-beta": AlphaBeta,
-    "z+": Kept,
-    "flat": Flat,
-}
+RULES: dict[str, type[Rule]] = {"zero": Zero, "epsilon": Epsilon, "z+": Kept, "gamma": Gamma, "alpha-beta": AlphaBeta}
+RULES["flat"] = Flat
 
 
 def get_rule(rule: str | Rule) -> Rule:

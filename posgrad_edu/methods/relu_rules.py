@@ -63,12 +63,12 @@ class ReLUMethod(InputSpaceMethod):
         """Return what arrives at the input (N, K, C, H, W)."""
         treated = 0
 
-        def relu_rule(func: Callable[..., Any], z: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        def relu_rule(func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             nonlocal treated
-            if not is_relu(func, (z, *args), kwargs):
-                return func(z, *args, **kwargs)
+            if not is_relu(func, (input, *args), kwargs):
+                return func(input, *args, **kwargs)
             treated += 1
-            return self.relu(lambda t: func(t, *args, **kwargs), z)
+            return self.relu(lambda t: func(t, *args, **kwargs), input)
 
         def smooth_rule(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
             raise refuse(self.name, func, "It is made for ReLUs: choose a ReLU network, or another method.")

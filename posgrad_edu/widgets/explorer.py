@@ -7,31 +7,37 @@ a name and works from the keyboard. Maps are computed once and kept.
 from __future__ import annotations
 
 import functools
-import html
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.methods.layers import PASSES_ON, is_spatial, watch
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import Similarity, compare
+from posgrad_edu.widgets.parts import (
+    RANKED,
+    describe,
+    find_class,
+    gallery,
+    map_titles,
+    pair_limit,
+    spatial_layers,
+    status,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
 PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
-RANKED = ("most likely", "runner-up", "least likely")
 PUBLISHED = "as published"
 MOST_DETAIL = 0.995  # maps in input space have a few extreme pixels: these may saturate
 
@@ -122,7 +128,7 @@ class Explorer(widgets.VBox):
         self.layer.disabled = not self._is_cam
         try:
             _, logits = self._inputs(self.photo.value)
-            self.classes = (self._class(self.class_a.value, logits), self._class(self.class_b.value, logits))
+            self.classes = (self._class(self.class_a, logits), self._class(self.class_b, logits))
             self.words.value = '<progress aria-label="computing"></progress> computing ...'
             self.maps = self._maps(self.handling.value)
         except (ValueError, NotImplementedError) as error:
@@ -131,8 +137,8 @@ class Explorer(widgets.VBox):
             self.pictures.value = ""
             return
         self.similarity = compare(*self.maps)
-        self._say(describe(self.similarity, *self.labels, same_class=self.classes[0] == self.classes[1]))
         self.pictures.value = self._html(logits)
+        self._say(describe(self.similarity, *self.labels, same_class=self.classes[0] == self.classes[1]))
 
     def _read(self, photo: str) -> tuple[Tensor, Tensor]:
         """Return the photo as a batch of one, and its logits."""
@@ -140,11 +146,8 @@ class Explorer(widgets.VBox):
         with torch.no_grad():
             return x, self.clf.net(x)[0]
 
-    def _class(self, word: str, logits: Tensor) -> int:
-        if word in RANKED:
-            order = logits.argsort(descending=True)
-            return int(order[{"most likely": 0, "runner-up": 1, "least likely": -1}[word]])
-        return self.clf.index(int(word) if word.strip().isdecimal() else word)
+    def _class(self, box: widgets.Combobox, logits: Tensor) -> int:
+        return find_class(self.clf, box.value, logits)
 
     def _maps(self, handling: str) -> Tensor:
         layer = self.layer.value if self._is_cam else None
@@ -167,8 +170,7 @@ class Explorer(widgets.VBox):
         """The magnitude of full colour, one for both maps, so that the weaker of the two can still be seen."""
         if self._is_cam:
             # Signed maps set the scale of a CAM, whatever the switch says: flipping it changes the colours.
-            peaks = sorted(self._maps("signed").abs().amax((1, 2)).tolist())
-            return math.sqrt(max(peaks[0], 0.05 * peaks[1]) * peaks[1]) or 1.0  # between the two, nearer the weaker
+            return pair_limit(self._maps("signed"))
         return viz.symmetric_limit(self.maps, quantile=MOST_DETAIL)
 
     def _picture(self, values: Tensor) -> Image:
@@ -180,11 +182,7 @@ class Explorer(widgets.VBox):
         return self.clf.view(self.photos[self.photo.value])
 
     def _titles(self, logits: Tensor) -> list[str]:
-        shares = logits.sigmoid() if self.clf.multilabel else logits.softmax(0)
-        return [
-            viz.map_title(label, float(shares[c]), float(logits[c]))
-            for label, c in zip(self.labels, self.classes, strict=True)
-        ]
+        return map_titles(self.clf, self.classes, logits)
 
     def _html(self, logits: Tensor) -> str:
         what = f"{self.method.value} with {self.handling.value} gradients"
@@ -192,18 +190,12 @@ class Explorer(widgets.VBox):
         for letter, title, values in zip("AB", self._titles(logits), self.maps, strict=True):
             alt = viz.alt_text(f"{what} for class {letter}, {title}", values, self.limit)
             panels.append((self._picture(values), alt, f"{letter}: {title}"))
-        figures = (
-            '<figure style="margin:0 8px 8px 0">'
-            f'{viz.to_html_img(picture, alt, width=260)}<figcaption style="width:260px">'
-            f"{html.escape(caption).replace(chr(10), '<br>')}</figcaption></figure>"
-            for picture, alt, caption in panels
-        )
         key = f"Red: evidence for. Blue: evidence against. Full colour at ±{self.limit:.2g} in both maps."
-        return f'<div style="display:flex;flex-wrap:wrap">{"".join(figures)}</div><small>{key}</small>'
+        return gallery(panels, key)
 
     def _say(self, words: str) -> None:
         self.summary = words
-        self.words.value = f'<p role="status" style="font-size:110%">{html.escape(words)}</p>'
+        self.words.value = status(words)
 
     def figure(self) -> Figure:
         """Return what is shown as a figure, for readers without a running kernel."""
@@ -212,33 +204,3 @@ class Explorer(widgets.VBox):
         style: Literal["overlay", "heatmap"] = "overlay" if self._is_cam else "heatmap"
         title = f"{self.method.value}, gradients {self.handling.value}"
         return viz.show_grid(self._view(), panels, limit=self.limit, style=style, title=title)
-
-
-def spatial_layers(clf: Classifier) -> list[str]:
-    """Return the names of the outer layers that a CAM can look at, in the order of the forward pass."""
-    outer = {m: name for name, m in clf.net.named_modules() if name.count(".") <= 1 and name}
-    found: dict[str, object] = {}
-
-    def seen(module: nn.Module, output: object) -> None:
-        if is_spatial(output) and not isinstance(module, PASSES_ON) and all(output is not o for o in found.values()):
-            found[outer[module]] = output  # an outer layer hands on its last inner layer's output: one name is enough
-
-    with watch(outer, seen), torch.no_grad():
-        clf.net(clf.batch())
-    return list(dict.fromkeys([*found, clf.cam_layer]))
-
-
-def describe(similarity: Similarity, a: str, b: str, same_class: bool = False) -> str:
-    """Return one plain sentence on how alike two maps are, with the numbers."""
-    if same_class:
-        return f"Both maps are for {a}. Choose another class B to compare with."
-    if similarity.degenerate or math.isnan(similarity.spearman):
-        return "One of the maps is constant: it ranks no pixel above another, so the two can't be compared."
-    numbers = f"Rank correlation {similarity.spearman:.2f} signed, {similarity.spearman_abs:.2f} of magnitudes."
-    if similarity.spearman > 0.9:
-        return f"{numbers} The same map for {a} and for {b}: it doesn't show what sets the two classes apart."
-    if similarity.spearman > 0.5:
-        return f"{numbers} Much alike: most of the map would be there whichever class you ask about."
-    if similarity.spearman < -0.5:
-        return f"{numbers} Opposite maps: what speaks for {a} speaks against {b}."
-    return f"{numbers} Different maps: the map depends on the class you ask about."

@@ -1,0 +1,50 @@
+# Two commands matter: `make lab` opens the course, `make test` checks everything. Both need only Python 3.10 or
+# newer and make; what else they need they install into .venv when it is missing or older than pyproject.toml.
+
+# The first of these that is new enough. Choose another: make lab PYTHON=python3.12
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.10 python; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help lab test lint clean
+.NOTPARALLEL:  # both commands install into the same .venv
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
+
+lab: $(VENV)/.stamp-notebooks ## Open the course in JupyterLab
+	$(BIN)/posgrad-edu lab
+
+test: lint ## Check the code, run the tests, then run the notebooks and compare their outputs
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 \
+	  --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+
+lint: $(VENV)/.stamp-tests ## Check style and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## Remove .venv and all caches; your own files stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.
+$(VENV)/.stamp-tests: pyproject.toml
+	$(call install,tests)
+	@touch $(VENV)/.stamp-notebooks $@  # the tests need the notebooks' packages too
+
+$(VENV)/.stamp-notebooks: pyproject.toml
+	$(call install,notebooks)
+	@touch $@
+
+# $(call install,EXTRA): make .venv unless a working one is there, and install this project into it.
+define install
+	@rm -f $@
+	@$(BIN)/pip --version >/dev/null 2>&1 || { \
+	  '$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+	    { echo "This needs Python 3.10 or newer, and found '$(PYTHON)'. Name it: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }; \
+	  '$(PYTHON)' -m venv --clear $(VENV); }
+	$(BIN)/pip install --disable-pip-version-check -e '.[$(1)]'
+endef

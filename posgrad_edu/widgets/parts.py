@@ -1,0 +1,92 @@
+"""What the widgets share: classes and layers by name, one scale for a pair of maps, pictures with words, sentences."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable
+
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from posgrad_edu import viz
+from posgrad_edu.methods.layers import PASSES_ON, is_spatial, watch
+from posgrad_edu.models import Classifier
+from posgrad_edu.similarity import Similarity
+
+RANKED = ("most likely", "runner-up", "least likely")
+
+# --- Classes and layers ---
+
+
+def find_class(clf: Classifier, word: str, logits: Tensor) -> int:
+    """Return the class that a word, a number or a rank such as "runner-up" stands for."""
+    if word in RANKED:
+        order = logits.argsort(descending=True)
+        return int(order[{"most likely": 0, "runner-up": 1, "least likely": -1}[word]])
+    return clf.index(int(word) if word.strip().isdecimal() else word)
+
+
+def spatial_layers(clf: Classifier) -> list[str]:
+    """Return the names of the outer layers that a CAM can look at, in the order of the forward pass."""
+    outer = {m: name for name, m in clf.net.named_modules() if name.count(".") <= 1 and name}
+    found: dict[str, object] = {}
+
+    def seen(module: nn.Module, output: object) -> None:
+        if is_spatial(output) and not isinstance(module, PASSES_ON) and all(output is not o for o in found.values()):
+            found[outer[module]] = output  # an outer layer hands on its last inner layer's output: one name is enough
+
+    with watch(outer, seen), torch.no_grad():
+        clf.net(clf.batch())
+    return list(dict.fromkeys([*found, clf.cam_layer]))
+
+
+# --- Pictures ---
+
+
+def pair_limit(maps: Tensor) -> float:
+    """Return one magnitude of full colour for two maps (2, H, W), so that the weaker can still be seen."""
+    peaks = sorted(maps.abs().amax((1, 2)).tolist())
+    return math.sqrt(max(peaks[0], 0.05 * peaks[1]) * peaks[1]) or 1.0  # between the two, nearer the weaker
+
+
+def map_titles(clf: Classifier, classes: Iterable[int], logits: Tensor) -> list[str]:
+    """Return a title with label, probability and logit for each class."""
+    shares = logits.sigmoid() if clf.multilabel else logits.softmax(0)
+    return [viz.map_title(clf.labels[c], float(shares[c]), float(logits[c])) for c in classes]
+
+
+def gallery(panels: Iterable[tuple[Image, str, str]], note: str) -> str:
+    """Return pictures side by side as HTML, from (picture, alt text, caption), and a note below them."""
+    figures = (
+        '<figure style="margin:0 8px 8px 0">'
+        f'{viz.to_html_img(picture, alt, width=260)}<figcaption style="width:260px">'
+        f"{html.escape(caption).replace(chr(10), '<br>')}</figcaption></figure>"
+        for picture, alt, caption in panels
+    )
+    return f'<div style="display:flex;flex-wrap:wrap">{"".join(figures)}</div><small>{html.escape(note)}</small>'
+
+
+# --- Words ---
+
+
+def status(words: str) -> str:
+    """Return a line of HTML that a screen reader reads out when it changes."""
+    return f'<p role="status" style="font-size:110%">{html.escape(words)}</p>'
+
+
+def describe(similarity: Similarity, a: str, b: str, same_class: bool = False) -> str:
+    """Return one plain sentence on how alike two maps are, with the numbers."""
+    if same_class:
+        return f"Both maps are for {a}. Choose another class B to compare with."
+    if similarity.degenerate or math.isnan(similarity.spearman):
+        return "One of the maps is constant: it ranks no pixel above another, so the two can't be compared."
+    numbers = f"Rank correlation {similarity.spearman:.2f} signed, {similarity.spearman_abs:.2f} of magnitudes."
+    if similarity.spearman > 0.9:
+        return f"{numbers} The same map for {a} and for {b}: it doesn't show what sets the two classes apart."
+    if similarity.spearman > 0.5:
+        return f"{numbers} Much alike: most of the map for {a} is there for {b}, too."
+    if similarity.spearman < -0.5:
+        return f"{numbers} Opposite maps: what speaks for {a} speaks against {b}."
+    return f"{numbers} Different maps for {a} and for {b}: the picture depends on the class."

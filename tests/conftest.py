@@ -1,0 +1,62 @@
+"""What all tests share: threads, seeds, the small networks, and a table of the differences to other packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import networks
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """Start each test from the same random stream."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002  other packages draw from it
+
+
+@pytest.fixture(params=networks.ALL)
+def case(request: pytest.FixtureRequest) -> tuple[str, nn.Module, Tensor, Tensor]:
+    """Each network: its name, itself, photos, one class a photo."""
+    return (request.param, *networks.make(request.param))
+
+
+@pytest.fixture(params=networks.RELU_ONLY)
+def relu_case(request: pytest.FixtureRequest) -> tuple[str, nn.Module, Tensor, Tensor]:
+    """Each network whose only activation is the ReLU."""
+    return (request.param, *networks.make(request.param))
+
+
+@pytest.fixture
+def agrees(record_property: Callable[[str, Any], None]) -> Callable[..., None]:
+    """``agrees(oracle, network, ours, theirs, within)``: compare, and put the difference into the final table."""
+
+    def compare(oracle: str, network: str, ours: Tensor, theirs: Tensor, within: float) -> None:
+        difference = networks.largest(ours, theirs)
+        record_property("oracle", [oracle, network, difference])
+        assert theirs.abs().max() > 0
+        assert difference <= within, f"{oracle} on {network}: {difference:.2g} apart"
+
+    return compare
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    seen: dict[tuple[str, str], float] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) != "call":
+                continue
+            for name, value in report.user_properties:
+                if name == "oracle":
+                    oracle, network, difference = value
+                    seen[oracle, network] = max(difference, seen.get((oracle, network), 0.0))
+    if seen:
+        terminalreporter.section("largest relative difference to other packages")
+        for (oracle, network), difference in sorted(seen.items()):
+            terminalreporter.write_line(f"{oracle:34} | {network:22} | {difference:.1e}")

@@ -1,0 +1,311 @@
+"""What the project promises about itself: layout, sizes, documents that tell the truth, imports that cost little."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import io
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+from typer.main import get_command
+
+import posgrad_edu as pg
+from posgrad_edu import cli
+from posgrad_edu.photos import PHOTOS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it where Python doesn't
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "posgrad_edu"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def read(name: str | Path) -> str:
+    """Return the text of a file of the project."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def relative(path: Path) -> str:
+    """Return a path as it's written in the project; an id for parametrised tests."""
+    return path.relative_to(ROOT).as_posix()
+
+
+# --- layout and sizes ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["notebooks", "posgrad_edu", "exercises", "tests", "environment.yml", "README.md", "Makefile", "LICENSE"],
+)
+def test_layout(name: str) -> None:
+    assert (ROOT / name).exists()
+
+
+def lines_of_code(source: str) -> int:
+    """Return the number of lines that hold code: neither blank, nor comment, nor docstring."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    strings = [node.body[0] for node in ast.walk(ast.parse(source)) if isinstance(node, documented) if docstring(node)]
+    docstrings = {line for s in strings for line in range(s.lineno, (s.end_lineno or s.lineno) + 1)}
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.string.strip() and token.type != tokenize.COMMENT:
+            code |= set(range(token.start[0], token.end[0] + 1))
+    return len(code - docstrings)
+
+
+def docstring(node: ast.AST) -> str | None:
+    """Return the docstring of a module, class or function."""
+    return ast.get_docstring(node)  # type: ignore[arg-type]
+
+
+def test_lines_are_counted_rightly() -> None:
+    source = '"""Module."""\n\n# comment\nx = """a\n\nb"""\n\ndef f():\n    """One.\n\n    Two."""\n    return x  # y\n'
+    assert lines_of_code(source) == 5
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_are_short(path: Path) -> None:
+    method = path.parent.name == "methods" and not path.name.startswith("lrp")  # LRP's two files: see below
+    assert lines_of_code(path.read_text(encoding="utf-8")) <= (100 if method else 300)
+
+
+def test_lrp_is_short() -> None:
+    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("methods/lrp*.py")) <= 250
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_what_is_public_has_a_docstring(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert docstring(tree), "the module"
+    assert [name for name, node in public(tree) if not docstring(node)] == []
+
+
+def public(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
+    """Yield the public classes and functions of a module, and the public methods of its public classes.
+
+    A method that redefines one of a base class needs no docstring of its own: it inherits the contract.
+    """
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    for node in tree.body:
+        if isinstance(node, kinds) and not node.name.startswith("_"):
+            yield node.name, node
+            if isinstance(node, ast.ClassDef) and not node.bases:
+                methods = [m for m in node.body if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")]
+                setters = [m for m in methods if any(isinstance(d, ast.Attribute) for d in m.decorator_list)]
+                yield from ((f"{node.name}.{m.name}", m) for m in methods if m not in setters)
+
+
+def tracked_texts() -> Iterator[tuple[str, str]]:
+    """Yield name and text of each file that git would keep, pictures left out."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if path.is_file() and path != Path(__file__).resolve() and b"\0" not in path.read_bytes():
+            yield name, path.read_text(encoding="utf-8")
+
+
+def test_no_file_knows_this_computer_or_a_package_index() -> None:
+    folder = re.compile(r"(?<![\w.~)}\]/-])/(?:work|home|root|tmp|Users)/\w")
+    index = re.compile(r"pypi\.org|pythonhosted\.org|download\.pytorch\.org|conda\.anaconda\.org|/simple/?\b")
+    found = {name: [*folder.findall(text), *index.findall(text)] for name, text in tracked_texts()}
+    assert {name: hits for name, hits in found.items() if hits} == {}
+
+
+# --- versions and dependencies ---
+
+
+def test_there_is_one_version() -> None:
+    assert PROJECT.get("version", pg.__version__) == pg.__version__
+    assert f"version = {{{pg.__version__}}}" in read("README.md")
+
+
+def bounds(requirements: list[str]) -> dict[str, str]:
+    """Return the lower bound of each requirement such as "torch>=2.4"."""
+    found = (re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement) for requirement in requirements)
+    return {match[1]: match[2] for match in found if match}
+
+
+def test_conda_and_pip_install_the_same() -> None:
+    conda = yaml.safe_load(read("environment.yml"))
+    *packages, pip = conda["dependencies"]
+    extras = PROJECT["optional-dependencies"]
+    ours = bounds([*PROJECT["dependencies"], *extras["notebooks"], *extras["tests"]])
+    assert conda["name"] == PROJECT["name"]
+    assert "conda-forge" in conda["channels"]
+    assert packages[:2] == ["python=3.11", "pip"]
+    assert pip == {"pip": ["-e .[tests]"]}
+    theirs = {name.replace("pytorch-cpu", "torch"): bound for name, bound in bounds(packages[2:]).items()}
+    assert len(theirs) == len(packages) - 2  # each one has a lower bound
+    assert {"torch", "torchvision", "ipywidgets", "jupyterlab", "matplotlib", "nbval"} <= set(theirs)
+    assert theirs == {name: ours.get(name) for name in theirs}
+
+
+def test_each_dependency_says_what_for() -> None:
+    text = read("pyproject.toml")
+    lines = [line for line in text.splitlines() if re.match(r'  "[\w-]+>=', line)]
+    assert lines
+    assert [line for line in lines if not re.search(r'",\s+# \w', line)] == []
+
+
+def test_the_package_declares_what_it_imports() -> None:
+    names = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "IPython": "ipykernel"}
+    names |= {"jupyter_client": "ipykernel", "huggingface_hub": "timm"}  # depended on by these, which is their contract
+    ours = bounds([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["notebooks"]])
+    used: set[str] = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                used |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                used.add(node.module.partition(".")[0])
+    others = used - set(sys.stdlib_module_names) - {"posgrad_edu"}
+    assert {name for name in others if names.get(name, name) not in ours} == set()
+
+
+# --- imports ---
+
+
+def test_importing_is_cheap_and_offline() -> None:
+    script = """
+import socket, sys
+
+def refuse(*arguments, **options):
+    raise AssertionError("a socket was opened")
+
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+sys.addaudithook(lambda event, arguments: refuse() if event == "socket.connect" else None)
+import posgrad_edu
+heavy = {"matplotlib", "timm", "skimage", "sklearn", "pandas", "scipy", "torchvision", "IPython", "ipywidgets"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "[]\n"
+
+
+def test_every_public_name_is_there() -> None:
+    def all_modules() -> Iterator[ModuleType]:
+        for found in pkgutil.walk_packages(pg.__path__, "posgrad_edu."):
+            yield importlib.import_module(found.name)
+
+    for module in (pg, *all_modules()):
+        missing = [name for name in getattr(module, "__all__", []) if not hasattr(module, name)]
+        assert missing == [], module.__name__
+
+
+# --- documents ---
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """Return the fenced blocks of one language in a document."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", read(name), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_code_in_documents_runs_and_prints_what_they_say(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = io.StringIO()
+    monkeypatch.setitem(sys.modules, "document", module := ModuleType("document"))  # dataclasses look their module up
+    assert blocks(name, "python")
+    for block in blocks(name, "python"):
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, name, "exec"), module.__dict__)
+    assert printed.getvalue() == "".join(blocks(name, "text"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_look_is_five_lines() -> None:
+    (block,) = blocks("README.md", "python")
+    assert len([line for line in block.splitlines() if line]) == 5
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_make_targets_in_documents_exist(name: str) -> None:
+    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"(?:^    |`)make ([a-z]+)", read(name), re.MULTILINE))
+    assert {"lab", "test"} <= targets
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_commands_in_documents_exist(name: str) -> None:
+    commands = set(get_command(cli.app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"posgrad-edu ([a-z]+)", read(name))) <= commands
+
+
+def test_the_readmes_explain_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shlex
+
+    from typer.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^    posgrad-edu (explain .*)$", read("README.md"), re.MULTILINE)
+    assert lines
+    for line in lines:
+        result = CliRunner().invoke(cli.app, shlex.split(line))
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, "exercises/README.md"])
+def test_links_to_files_lead_somewhere(name: str) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", read(name))
+    files = [link for link in links if "://" not in link]
+    assert [link for link in files if not (ROOT / name).parent.joinpath(link).exists()] == []
+
+
+def test_files_named_in_the_readme_exist() -> None:
+    named = re.findall(r"`((?:posgrad_edu|docs|tests)/[\w/]*(?:\.\w+)?)`", read("README.md"))
+    assert len(named) > 5
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_map_of_the_course_is_honest() -> None:
+    rows = re.findall(r"^\| (\d\d) \| (.+?) \| (here|coming) \|$", read("README.md"), re.MULTILINE)
+    assert [number for number, _, _ in rows] == [f"{n:02d}" for n in range(13)]
+    here = {number for number, _, state in rows if state == "here"}
+    assert here == {path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert all(("](notebooks/" in title) == (state == "here") for _, title, state in rows)
+
+
+def test_the_readme_names_every_method_and_photo() -> None:
+    text = read("README.md")
+    assert [name for name in pg.METHODS if f"`{name}`" not in text] == []
+    rows = [f"| `{p.name}` | {p.package} | {p.licence} | {p.credit} |" for p in PHOTOS]
+    assert [row for row in rows if row not in text] == []
+
+
+def test_how_methods_are_published_is_said_rightly() -> None:
+    for name, published in re.findall(r"^\| `([\w+-]+)` \| .* \| (\w+) \|$", read("README.md"), re.MULTILINE):
+        if name in pg.METHODS:
+            assert pg.METHODS[name].published.name == published, name
+
+
+def test_notebooks_are_committed_with_outputs() -> None:
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        assert all(cell["execution_count"] for cell in code), path.name
+        assert any(cell["outputs"] for cell in code), path.name
+        assert notebook["metadata"]["kernelspec"]["name"] == "python3", path.name

@@ -1,0 +1,153 @@
+"""The randomisation slider: moving a control changes the picture, the number and the sentence."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from posgrad_edu.loading import load_classifier
+from posgrad_edu.methods import explain
+from posgrad_edu.models import Classifier
+from posgrad_edu.randomize import randomized
+from posgrad_edu.similarity import Similarity, compare
+from posgrad_edu.widgets import RandomisationSlider
+from posgrad_edu.widgets.randomisation_slider import describe, spread
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def clf() -> Classifier:
+    return load_classifier()
+
+
+@pytest.fixture(scope="module")
+def slider(clf: Classifier) -> RandomisationSlider:
+    return RandomisationSlider(clf, "coffee")
+
+
+@pytest.fixture(autouse=True)
+def at_the_start(slider: RandomisationSlider) -> None:
+    slider.depth.value, slider.method.value, slider.handling.value = 0, "guided-backprop", "positive"
+
+
+def pictures(slider: RandomisationSlider) -> list[str]:
+    return re.findall(r'src="([^"]+)"', slider.pictures.value)
+
+
+def test_it_starts_with_the_trained_network_twice(slider: RandomisationSlider, clf: Classifier) -> None:
+    photo, trained, partly = pictures(slider)
+    assert trained == partly != photo
+    assert slider.similarity is not None
+    assert slider.similarity.spearman == pytest.approx(1)
+    assert clf.labels[slider.target] == "espresso"
+    assert "Nothing is random yet" in slider.summary
+
+
+def test_steps_run_from_none_over_the_classifier_to_all(slider: RandomisationSlider) -> None:
+    assert slider.depths == (0, 1, 6, 12, 19, 25, 31, 38, 44, 50)
+    assert len(slider.layers) == 50
+
+
+def test_moving_the_slider_changes_picture_number_and_sentence(slider: RandomisationSlider) -> None:
+    slider.method.value, slider.handling.value = "gradient", "signed"
+    before = pictures(slider), slider.summary
+    slider.depth.value = 50
+    after = pictures(slider), slider.summary
+    assert before[0][1] == after[0][1]  # the trained network's map stays
+    assert before[0][2] != after[0][2]
+    assert slider.similarity is not None
+    assert abs(slider.similarity.spearman) < 0.1
+    assert f"{slider.similarity.spearman:.2f}" in after[1]
+    assert before[1] != after[1]
+
+
+def test_the_switch_decides_whether_a_random_classifier_is_noticed(slider: RandomisationSlider) -> None:
+    slider.depth.value = 1
+    assert slider.similarity is not None
+    positive, shown = slider.similarity.spearman, pictures(slider)
+    slider.handling.value = "signed"
+    assert positive > 0.95
+    assert slider.similarity.spearman < 0.5
+    assert pictures(slider) != shown
+
+
+def test_maps_are_those_of_explain(slider: RandomisationSlider, clf: Classifier) -> None:
+    slider.depth.value, slider.method.value = 6, "gradcam"
+    net = randomized(clf.net, 6, layers=slider.layers)
+    expected = explain(net, slider.x, slider.target, "gradcam", "positive", clf.cam_layer)[0]
+    assert torch.allclose(slider.maps[1], expected)
+    assert slider.similarity == compare(*slider.maps)
+
+
+def test_what_was_seen_is_not_computed_again(slider: RandomisationSlider) -> None:
+    slider.depth.value = 12
+    misses = slider._compute.cache_info().misses
+    slider.depth.value = 0
+    slider.depth.value = 12
+    assert slider._compute.cache_info().misses == misses
+
+
+def test_the_network_is_not_changed(slider: RandomisationSlider, clf: Classifier) -> None:
+    before = clf.net.classifier.weight.clone()
+    slider.depth.value = 50
+    assert torch.equal(clf.net.classifier.weight, before)
+    assert slider.clf.net is clf.net
+
+
+def test_each_picture_has_alt_text_and_each_control_a_name(slider: RandomisationSlider) -> None:
+    slider.depth.value = 25
+    alts = re.findall(r'alt="([^"]+)"', slider.pictures.value)
+    assert len(alts) == 3
+    assert "last 25 layers random" in alts[2]
+    assert all(control.description for control in slider.controls.values())
+
+
+def test_what_a_reader_without_a_kernel_sees(slider: RandomisationSlider) -> None:
+    slider.depth.value = 1
+    assert re.fullmatch(
+        r"RandomisationSlider: coffee, guided-backprop, gradients positive, 1 of 50 random\. .+", repr(slider)
+    )
+    figure = slider.figure()
+    assert "last layer random" in figure.alt
+    assert [ax.get_title() for ax in figure.axes][:3] == ["photo", "trained network", "last layer random"]
+
+
+def test_starting_values_and_a_class_of_ones_own(clf: Classifier) -> None:
+    slider = RandomisationSlider(clf, "coffee", "punching bag", depth=1, method="gradient", handling="signed")
+    assert slider.depth.value == 1
+    assert clf.labels[slider.target] == "punching bag"
+    with pytest.raises(ValueError, match="no control 'deph'"):
+        RandomisationSlider(clf, "coffee", deph=1)
+
+
+def test_spread() -> None:
+    assert spread(50, 3) == [0, 1, 50]
+    assert spread(4, 10) == [0, 1, 2, 3, 4]
+    assert spread(1, 10) == [0, 1]
+    with pytest.raises(ValueError, match="3 or more"):
+        spread(50, 2)
+
+
+@pytest.mark.parametrize(
+    ("spearman", "says"),
+    [(0.95, "same map"), (0.6, "Much alike"), (0.3, "Some"), (0.0, "nothing is left"), (-0.5, "reversed")],
+)
+def test_the_sentence_follows_the_number(spearman: float, says: str) -> None:
+    words = describe(Similarity(spearman, 0.0, 0.0, False), 3, "espresso")
+    assert says in words
+    assert f"{spearman:.2f}" in words
+
+
+def test_a_constant_map_has_no_number() -> None:
+    assert "constant" in describe(Similarity(math.nan, math.nan, 1.0, True), 3, "espresso")
