@@ -16,10 +16,12 @@ help: ## Show this list
 lab: $(VENV)/.stamp-notebooks ## Open the course in JupyterLab
 	$(BIN)/posgrad-edu lab
 
+# Two files at a time with one thread each: threads of two processes on the same cores would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: lint ## Check the code, run the tests, then run the notebooks and compare their outputs
-	$(BIN)/python -m pytest tests
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=300 \
-	  --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+	$(PYTEST) tests
+	$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 lint: $(VENV)/.stamp-tests ## Check style and types only
 	$(BIN)/ruff check .

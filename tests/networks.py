@@ -7,6 +7,7 @@ Built anew at each call from the same seed, so no test can spoil another's netwo
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -164,6 +165,40 @@ def make(name: str) -> tuple[nn.Module, Tensor, Tensor]:
 
 def spelled(relu: Callable[[Tensor], Tensor], kind: type[Spelled] = Spelled) -> nn.Module:
     return seeded(lambda: kind(relu))
+
+
+class Toy(nn.Module):
+    """conv, ReLU, conv, ReLU, linear, ReLU, linear; biases everywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 3, 3, stride=2)
+        self.fc1, self.fc2 = nn.Linear(3 * 4, 7), nn.Linear(7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv2(F.relu(self.conv1(x))))
+        return self.fc2(F.relu(self.fc1(x.flatten(1))))
+
+
+def as_matrix(apply: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Tensor:
+    """Return the matrix of a linear function: one column for each unit vector."""
+    units = torch.eye(math.prod(shape), dtype=torch.float64).reshape(-1, *shape)
+    return torch.stack([apply(unit.unsqueeze(0)).flatten() for unit in units], dim=1)
+
+
+def toy() -> tuple[Toy, Tensor, list[Tensor], list[Tensor]]:
+    """Return the toy network, photos, its four layers as matrices, and their biases as vectors."""
+    net = seeded(Toy, seed=5)
+    x = torch.randn(3, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    c1, c2 = net.conv1, net.conv2
+    matrices = [
+        as_matrix(lambda t: F.conv2d(t, c1.weight, padding=1), (2, 6, 6)),
+        as_matrix(lambda t: F.conv2d(t, c2.weight, stride=2), (4, 6, 6)),
+        net.fc1.weight,
+        net.fc2.weight,
+    ]
+    biases = [c1.bias.repeat_interleave(36), c2.bias.repeat_interleave(4), net.fc1.bias, net.fc2.bias]
+    return net, x, [m.detach() for m in matrices], [b.detach() for b in biases]
 
 
 class Counting(nn.Module):

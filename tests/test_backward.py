@@ -280,7 +280,7 @@ def jobs(net: nn.Module, x: Tensor, target: Tensor, layers: tuple[str | None, st
 def test_threads_explain_one_network_as_each_would_alone(name: str, layers: tuple[str | None, str]) -> None:
     net, x, _ = nets.make(name)
     x = x[:2]
-    rounds = 8 if name == "inplace" else 2
+    rounds = 40 if name == "inplace" else 4
     work = [jobs(net, x, torch.tensor([k, k + 1]), layers) for k in range(2)]
     alone = [[job() for job in own] for own in work]
     start = threading.Barrier(2)

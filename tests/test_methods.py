@@ -110,40 +110,6 @@ def test_handling_of_the_gradient_acts_on_the_finished_map(method: str, handling
 # Deconvnet, guided backprop, rectgrad, written out by hand
 
 
-class Toy(nn.Module):
-    """conv, ReLU, conv, ReLU, linear, ReLU, linear; biases everywhere."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(2, 4, 3, padding=1), nn.Conv2d(4, 3, 3, stride=2)
-        self.fc1, self.fc2 = nn.Linear(3 * 4, 7), nn.Linear(7, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.conv2(F.relu(self.conv1(x))))
-        return self.fc2(F.relu(self.fc1(x.flatten(1))))
-
-
-def as_matrix(apply: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> Tensor:
-    """Return the matrix of a linear function: one column for each unit vector."""
-    units = torch.eye(math.prod(shape), dtype=torch.float64).reshape(-1, *shape)
-    return torch.stack([apply(unit.unsqueeze(0)).flatten() for unit in units], dim=1)
-
-
-def toy() -> tuple[Toy, Tensor, list[Tensor], list[Tensor]]:
-    """Return the toy network, photos, its four layers as matrices, and their biases as vectors."""
-    net = nets.seeded(Toy, seed=5)
-    x = torch.randn(3, 2, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    c1, c2 = net.conv1, net.conv2
-    matrices = [
-        as_matrix(lambda t: F.conv2d(t, c1.weight, padding=1), (2, 6, 6)),
-        as_matrix(lambda t: F.conv2d(t, c2.weight, stride=2), (4, 6, 6)),
-        net.fc1.weight,
-        net.fc2.weight,
-    ]
-    biases = [c1.bias.repeat_interleave(36), c2.bias.repeat_interleave(4), net.fc1.bias, net.fc2.bias]
-    return net, x, [m.detach() for m in matrices], [b.detach() for b in biases]
-
-
 def by_hand(
     photo: Tensor, c: int, matrices: list[Tensor], biases: list[Tensor], relu: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
@@ -177,7 +143,7 @@ def rectified(z: Tensor, g: Tensor, keep: Callable[[float], float], q: float) ->
 @pytest.mark.parametrize("handling", HANDLINGS)
 @pytest.mark.parametrize("method", ["gradient", "deconvnet", "guided-backprop", "rectgrad"])
 def test_backward_rules_by_hand(method: str, handling: str) -> None:
-    net, x, matrices, biases = toy()
+    net, x, matrices, biases = nets.toy()
     keep = KEEP[handling]
     rules: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "gradient": lambda z, g: torch.where(z > 0, g, 0.0),
@@ -195,7 +161,7 @@ def test_backward_rules_by_hand(method: str, handling: str) -> None:
 
 
 def test_deconvnet_signed_is_the_product_of_the_weights() -> None:
-    net, x, (m1, m2, m3, m4), _ = toy()
+    net, x, (m1, m2, m3, m4), _ = nets.toy()
     product = m4 @ m3 @ m2 @ m1  # no gate anywhere: the same for every photo
     ours = explain(net, x, torch.tensor([1, 1, 3]), "deconvnet", "signed", reduce=None)
     assert largest(ours, product[[1, 1, 3]].reshape(x.shape)) < EXACT

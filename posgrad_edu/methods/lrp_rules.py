@@ -26,7 +26,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -80,7 +80,8 @@ def kept(layer: Layer, keep: Keep, part: Callable[[Tensor], Tensor] | float = 1.
 class Rule:
     """How a layer shares out relevance; ``epsilon`` keeps denominators away from zero."""
 
-    epsilon: float = 1e-6
+    # By name only, so that Gamma(0.5) and ZBox(low, high) mean what they say.
+    epsilon: float = field(default=1e-6, kw_only=True)
 
     def shares(self, layer: Layer) -> list[Share]:
         """Return the ways this rule shares out the relevance of a layer's outputs."""
@@ -97,6 +98,8 @@ class Zero(Rule):
 @dataclass(frozen=True)
 class Epsilon(Rule):
     """LRP-ε: the plain contributions, the denominator moved away from zero by ε (eq. 58)."""
+
+    epsilon: float = 1e-6
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ class ZBox(Rule):
     high: float | tuple[float, ...] = 1.0
 
     def shares(self, layer: Layer) -> list[Share]:
-        low, high = (torch.as_tensor(v).to(layer.a).reshape(-1, 1, 1) for v in (self.low, self.high))
+        bounds = (torch.as_tensor(v, dtype=layer.a.dtype, device=layer.a.device) for v in (self.low, self.high))
+        low, high = (bound.reshape(-1, *[1] * (layer.a.ndim - 2)) for bound in bounds)
         if (layer.a < low - 1e-4).any() or (layer.a > high + 1e-4).any():
             raise ValueError(f"z-box: the input leaves the box from {self.low} to {self.high}. Give its true bounds.")
         ones = torch.ones_like(layer.a)

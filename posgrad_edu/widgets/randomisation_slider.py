@@ -194,11 +194,11 @@ def describe(similarity: Similarity, depth: int, label: str) -> str:
         return f"Now {layers} random, and one of the maps is constant: it ranks no pixel above another."
     numbers = f"Rank correlation {similarity.spearman:.2f}, while {layers} random."
     if similarity.spearman > 0.9:
-        return f"{numbers} The same map: it doesn't show what those layers had learned."
+        return f"{numbers} Nearly the same map: it hardly shows what was learned there."
     if similarity.spearman > 0.5:
-        return f"{numbers} Much alike: most of the map doesn't depend on what those layers had learned."
+        return f"{numbers} Much alike: most of the map doesn't depend on what was learned there."
     if similarity.spearman > 0.2:
         return f"{numbers} Some of the old order is left."
     if similarity.spearman < -0.2:
-        return f"{numbers} Partly reversed: the map depends on what those layers had learned."
-    return f"{numbers} Next to nothing is left: the map depends on what those layers had learned."
+        return f"{numbers} Partly reversed: the map depends on what was learned there."
+    return f"{numbers} Next to nothing is left: the map depends on what was learned there."
