@@ -77,7 +77,7 @@ def test_the_handling_turns_the_absent_class_red(slider: LayerSlider) -> None:
     assert len(before) == len(after) == 3
     assert redness(before[2]) < 0 < redness(after[2])
     assert number < -0.5 < 0.5 < slider.spearman
-    assert "100% for punching bag" in slider.summary
+    assert "punching bag 100%" in slider.summary
     assert slider.summary != said
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,6 @@ COFFEE = Image.fromarray(skimage.data.coffee())
 CAT = Image.fromarray(skimage.data.chelsea())
 TALL = CAT.transpose(Image.Transpose.ROTATE_90).resize((211, 397))
 SMALL = Preprocessing(size=16, resize=20)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A single photo gains nothing from more threads, and loses much where other programs want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

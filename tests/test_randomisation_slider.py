@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,14 +15,6 @@ from posgrad_edu.randomize import randomized
 from posgrad_edu.similarity import Similarity, compare
 from posgrad_edu.widgets import RandomisationSlider
 from posgrad_edu.widgets.randomisation_slider import describe, spread
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -11,14 +10,6 @@ from torch import Tensor, nn
 
 from posgrad_edu.loading import load_classifier
 from posgrad_edu.randomize import randomizable_layers, randomized
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Crossed(nn.Module):

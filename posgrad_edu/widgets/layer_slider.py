@@ -157,17 +157,16 @@ class LayerSlider(widgets.VBox):
     # --- What is shown ---
 
     def _sentence(self) -> str:
-        shares = [
-            f"{share:.0%} for {label}"
-            for share, label in zip((self.maps > 0).float().mean((1, 2)).tolist(), self.labels, strict=True)
-        ]
-        red = f"Red share of the map: {shares[0]}, {shares[1]}."
+        shares = (self.maps > 0).float().mean((1, 2)).tolist()
+        red = (
+            "Red: " + ", ".join(f"{label} {share:.0%}" for label, share in zip(self.labels, shares, strict=True)) + "."
+        )
         empty = [label for label, m in zip(self.labels, self.maps, strict=True) if not m.any()]
         if empty:
             return f"{red} The map for {' and for '.join(empty)} is zero everywhere, so there is nothing to compare."
         if self.spearman != self.spearman:
             return f"{red} One of the maps is constant, so there is nothing to compare."
-        return f"{red} Rank correlation of the two maps: {f'{self.spearman:+.2f}'.replace('-', '−')}."
+        return f"{red} Rank correlation {f'{self.spearman:+.2f}'.replace('-', '−')}."
 
     def _html(self, limit: float) -> str:
         panels = [(self.view, "The photo, as the network sees it", "photo")]
