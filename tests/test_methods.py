@@ -179,6 +179,12 @@ def test_rectgrad_cuts_at_least_the_share_q_in_a_layer(q: float) -> None:
         assert c[kept].min() > c[~kept].max()
 
 
+def test_rectgrad_remembers_activations_that_are_overwritten_later() -> None:
+    _, x, target = nets.make("plain")  # a clamp's output may be changed in place: its derivative needs the input only
+    expected = explain(nets.spelled(lambda z: z.clamp(min=0) + 0.5), x, target, "rectgrad")
+    assert torch.equal(explain(nets.spelled(lambda z: z.clamp(min=0).add_(0.5)), x, target, "rectgrad"), expected)
+
+
 def test_rectgrad_times_input() -> None:
     net, x, target = nets.make("inplace")
     plain = explain(net, x, target, "rectgrad", reduce=None)

@@ -238,7 +238,7 @@ def test_zennit_rules(rule: str, name: str, agrees: Agrees) -> None:
     layers = [*zc.layer_map_base(), (Convolution, theirs()), (nn.Linear, theirs())]
     composite = zc.LayerMapComposite(layers, canonizers=zennit_canonizers(name))
     ours, relevance = compare(net, x, target, composite, rule=ours_rule)
-    agrees(f"zennit {rule}", name, ours, relevance, within=1e-9)
+    agrees(f"zennit {rule}", name, ours, relevance, within=1e-11)
 
 
 @pytest.mark.parametrize("name", MODULE_RELUS)
@@ -257,7 +257,7 @@ def test_zennit_first_layer(first: str, name: str, agrees: Agrees) -> None:
     layers = [*zc.layer_map_base(), (Convolution, zr.Gamma()), (nn.Linear, zr.Epsilon())]
     composite = zc.SpecialFirstLayerMapComposite(layers, [(Convolution, theirs)], canonizers=zennit_canonizers(name))
     ours, relevance = compare(net, x, target, composite, conv=Gamma(), linear=Epsilon(), first=rule)
-    agrees(f"zennit {first} first", name, ours, relevance, within=1e-9)
+    agrees(f"zennit {first} first", name, ours, relevance, within=1e-11)
 
 
 @pytest.mark.parametrize("name", MODULE_RELUS)
@@ -265,7 +265,7 @@ def test_zennit_epsilon_plus(name: str, agrees: Agrees) -> None:
     net, x, target = modular(name)
     net = without_eps(net)
     ours, theirs = compare(net, x, target, zc.EpsilonPlus(canonizers=zennit_canonizers(name)))
-    agrees("zennit EpsilonPlus (published)", name, ours, theirs, within=1e-9)
+    agrees("zennit EpsilonPlus (published)", name, ours, theirs, within=1e-11)
 
 
 @pytest.mark.parametrize("name", MODULE_RELUS)
@@ -274,7 +274,7 @@ def test_zennit_epsilon_gamma_box(name: str, agrees: Agrees) -> None:
     net = without_eps(net)
     composite = zc.EpsilonGammaBox(low=-6.0, high=6.0, canonizers=zennit_canonizers(name))
     ours, theirs = compare(net, x, target, composite, conv=Gamma(), linear=Epsilon(), first=ZBox(-6, 6))
-    agrees("zennit EpsilonGammaBox", name, ours, theirs, within=1e-9)
+    agrees("zennit EpsilonGammaBox", name, ours, theirs, within=1e-11)
 
 
 def test_zennit_keeps_the_eps_of_a_merged_batchnorm(agrees: Agrees) -> None:
@@ -294,4 +294,4 @@ def test_zennit_keeps_the_eps_of_a_merged_batchnorm(agrees: Agrees) -> None:
     fused.append(net.flat).append(net.fc).eval()
     assert largest(fused(x).detach(), before) < 1e-12
     theirs = zennit_map(fused, x, target, zc.EpsilonPlus())
-    agrees("zennit EpsilonPlus (published)", "batchnorm, fused", ours, theirs, within=1e-9)
+    agrees("zennit EpsilonPlus (published)", "batchnorm, fused", ours, theirs, within=1e-11)

@@ -14,7 +14,8 @@ BatchNorm is merged into the layer whose output it reads; without one it is a la
 else is refused by name, so that relevance is nowhere lost or made in silence, but for biases:
 
     bias="absorb" (published)   a bias receives its share, and no pixel does
-    bias="ignore"               biases stay out of the denominator: pixels receive all the relevance of the output
+    bias="ignore"               biases stay out of the denominator: pixels receive all the relevance of the output,
+                                but for z+ where an output has no positive contribution at all to share it out by
 
 The output starts with relevance 1 (seed="one"), so that a map holds shares of the logit, whatever the logit's sign;
 seed="logit" starts with the logit itself, as Bach et al. do: the map times one number, negative for a class that the

@@ -113,7 +113,8 @@ class GuidedBackprop(ReLUMethod):
 class RectGrad(ReLUMethod):
     """Only the largest contributions a ⊙ G of each layer pass (Kim et al. 2019, eq. 2).
 
-    q: share of the contributions that is cut in each layer and photo, 0 <= q < 1.
+    q: share of the contributions that is cut in each layer and photo, 0 <= q < 1. A layer with fewer than
+    1 / (1 - q) values passes nothing, since only what exceeds the threshold passes: fifty for the published q.
     times_input: multiply the result by the input, as the authors' final maps are.
     """
 
