@@ -375,7 +375,7 @@ def to_png(picture: Figure | Image.Image) -> bytes:
     """Return a figure or picture as the bytes of a PNG file."""
     file = io.BytesIO()
     if isinstance(picture, Image.Image):
-        picture.save(file, "PNG")
+        picture.save(file, "PNG", compress_level=1)  # a widget draws anew at each click: quick beats small
     else:
         picture.savefig(file, format="png")
     return file.getvalue()

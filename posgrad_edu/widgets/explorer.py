@@ -60,6 +60,7 @@ class Explorer(widgets.VBox):
             raise ValueError("The Explorer needs at least one photo.")
         self._make_controls()
         self._compute = functools.lru_cache(maxsize=256)(self._explain)
+        self._compare = functools.lru_cache(maxsize=256)(self._pair_similarity)  # kept maps are the same objects
         self._inputs = functools.lru_cache(maxsize=32)(self._read)
         self.maps: Tensor = torch.empty(0)
         self.classes: tuple[int, int] = (0, 0)
@@ -136,7 +137,7 @@ class Explorer(widgets.VBox):
             self._say(str(error))
             self.pictures.value = ""
             return
-        self.similarity = compare(*self.maps)
+        self.similarity = self._compare(self.maps)
         self.pictures.value = self._html(logits)
         self._say(describe(self.similarity, *self.labels, same_class=self.classes[0] == self.classes[1]))
 
@@ -157,6 +158,9 @@ class Explorer(widgets.VBox):
         x, _ = self._inputs(photo)
         chosen = None if handling == PUBLISHED else handling
         return explain(self.clf.net, x, [[a, b]], method, chosen, layer)[0]
+
+    def _pair_similarity(self, maps: Tensor) -> Similarity:
+        return compare(*maps)
 
     # --- What is shown ---
 
