@@ -26,6 +26,7 @@ Reference: ``torch.overrides.TorchFunctionMode`` in PyTorch's documentation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -110,21 +111,27 @@ def own_backward(
     return _OwnBackward.apply(compute, backward, *inputs)
 
 
-def is_relu(func: Callable[..., Any], args: tuple, kwargs: dict) -> bool:
-    """Tell whether this call is a ReLU or a ReLU6, under any of its names."""
+def relu_limit(func: Callable[..., Any], args: tuple, kwargs: dict) -> float | None:
+    """Return where a ReLU, under any of its names, stops growing: inf, or 6 for a ReLU6; ``None`` for no ReLU."""
     if func in RELU:
-        return True
+        return math.inf
     if func not in CLAMP:
-        return False
+        return None
     if func is F.relu6:
-        return True
+        return 6.0
     positional = dict(zip(("lower", "upper"), args[1:], strict=False))
     lower = kwargs.get("min_val", kwargs.get("min", positional.get("lower")))
     upper = kwargs.get("max_val", kwargs.get("max", positional.get("upper")))
     if func in (F.hardtanh, F.hardtanh_):
         lower, upper = -1.0 if lower is None else lower, 1.0 if upper is None else upper
-    numbers = isinstance(lower, (int, float)) and isinstance(upper, (int, float, type(None)))
-    return numbers and lower == 0 and (upper is None or upper > 0)
+    upper = math.inf if upper is None else upper
+    numbers = isinstance(lower, (int, float)) and isinstance(upper, (int, float))
+    return float(upper) if numbers and lower == 0 and upper > 0 else None
+
+
+def is_relu(func: Callable[..., Any], args: tuple, kwargs: dict) -> bool:
+    """Tell whether this call is a ReLU or a ReLU6, under any of its names."""
+    return relu_limit(func, args, kwargs) is not None
 
 
 def function_name(func: Callable[..., Any]) -> str:

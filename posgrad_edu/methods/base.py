@@ -7,11 +7,15 @@ A method is a small dataclass. Its fields are its options; calling it explains p
 A method of your own needs two things: ``published``, the handling its authors used, and ``maps``, which turns a
 network, a batch (N, C, H, W) and classes (N, K) into maps (N, K, h, w). Checks, several classes at once, the
 switch and resizing to the photo come with the base class.
+
+The package's own methods take ``maps`` apart: ``record`` does all that no handling changes, ``read`` makes the map of
+it. Methods with an equal ``recording`` can read one record, so that several of them cost one forward pass
+(``together.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -46,6 +50,18 @@ class Method:
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         """Return one raw map (N, K, h, w) for each photo of x (N, C, H, W) and class of target (N, K)."""
+        return self.read(self.record(net, x, target))
+
+    def recording(self) -> Hashable:
+        """What decides ``record``, the handling apart; ``None`` for a method that shares it with no other."""
+        return None
+
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Any:
+        """Run the network and return what maps are made of, whatever the handling."""
+        raise NotImplementedError
+
+    def read(self, record: Any) -> Tensor:
+        """Return raw maps (N, K, h, w) from a record; it can be read again, by this method or another."""
         raise NotImplementedError
 
     def __call__(self, net: nn.Module, x: Tensor, target: Target) -> Tensor:
@@ -56,15 +72,11 @@ class Method:
         Raises ``ValueError`` for a network in training mode, an x that isn't a finite batch of photos, or
         classes that don't exist.
         """
-        check_network(net)
-        check_photos(x)
-        classes = as_target(target, len(x), x.device)
+        classes = check(net, x, target)
         # Not even a caller's no_grad() or inference_mode() keeps us from taking gradients.
         with torch.inference_mode(False), torch.enable_grad():
-            maps = self.maps(net, x.detach().clone(), classes.clone()).detach()
-        maps = resize(maps, x.shape[-2:])
-        one_each = torch.as_tensor(target).ndim < 2
-        return maps[:, 0] if one_each else maps
+            maps = self.maps(net, x.detach().clone(), classes.clone())
+        return finish(maps, x, target)
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,19 @@ class InputSpaceMethod(Method):
         if self.reduce == "absmax":
             return attribution.gather(2, attribution.abs().argmax(2, keepdim=True)).squeeze(2)
         return attribution
+
+
+def check(net: nn.Module, x: Tensor, target: Target) -> Tensor:
+    """Return the classes as (N, K), or refuse what can't be explained with a ``ValueError`` that says what to do."""
+    check_network(net)
+    check_photos(x)
+    return as_target(target, len(x), x.device)
+
+
+def finish(maps: Tensor, x: Tensor, target: Target) -> Tensor:
+    """Return raw maps (N, K, h, w) in the resolution of x; (N, H, W) where one class was asked for each photo."""
+    maps = resize(maps.detach(), x.shape[-2:])
+    return maps[:, 0] if torch.as_tensor(target).ndim < 2 else maps
 
 
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
@@ -117,12 +142,15 @@ def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     return logits
 
 
-def gradients(logits: Tensor, target: Tensor, inputs: Sequence[Any]) -> Iterator[list[Tensor | None]]:
+def gradients(
+    logits: Tensor, target: Tensor, inputs: Sequence[Any], again: bool = False
+) -> Iterator[list[Tensor | None]]:
     """Yield, for each of the K classes of target (N, K), the gradients of its logit with regard to ``inputs``.
 
     One forward pass serves all K. Photos of a batch don't meet in a network in evaluation mode, so the
     gradient of the sum over photos holds each photo's own gradient. The first of ``inputs`` is what is explained:
     logits that don't depend on it are refused; another that they don't depend on gives ``None``.
+    again: keep what the forward pass left in memory, so that one can go back through it another time.
     """
     unreachable = ValueError(
         "The logits don't depend on what is explained through differentiable operations. "
@@ -134,16 +162,16 @@ def gradients(logits: Tensor, target: Tensor, inputs: Sequence[Any]) -> Iterator
     for k in range(classes):
         logit = logits.gather(1, target[:, k : k + 1]).sum()
         grads: list[Tensor | None] = [
-            *torch.autograd.grad(logit, inputs, retain_graph=k < classes - 1, allow_unused=True)
+            *torch.autograd.grad(logit, inputs, retain_graph=again or k < classes - 1, allow_unused=True)
         ]
         if grads[0] is None:  # the logits depend on the network's parameters alone
             raise unreachable
         yield grads
 
 
-def input_gradients(logits: Tensor, target: Tensor, x: Tensor) -> Tensor:
+def input_gradients(logits: Tensor, target: Tensor, x: Tensor, again: bool = False) -> Tensor:
     """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W)."""
-    found = [grads[0] for grads in gradients(logits, target, [x])]
+    found = [grads[0] for grads in gradients(logits, target, [x], again)]
     return torch.stack([torch.zeros_like(x) if g is None else g for g in found], dim=1)
 
 

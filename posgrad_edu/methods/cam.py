@@ -27,6 +27,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -53,13 +54,19 @@ class CAM(Method):
         """Return the map (N, h, w) from activations and gradients (N, C, h, w)."""
         raise NotImplementedError
 
-    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    def recording(self) -> Hashable:
+        return "cam", self.layer
+
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
         with graph_from(find_layer(net, self.layer, x)) as recorded:
             logits = forward(net, x, target)
         leaf = recorded.output()
         found = (grads[0] for grads in gradients(logits, target, [leaf]))
-        grads = [torch.zeros_like(leaf) if g is None else g for g in found]
-        maps = torch.stack([self.combine(leaf.detach(), g) for g in grads], dim=1)
+        return leaf.detach(), [torch.zeros_like(leaf) if g is None else g for g in found]
+
+    def read(self, record: tuple[Tensor, list[Tensor]]) -> Tensor:
+        activation, grads = record
+        maps = torch.stack([self.combine(activation, grad) for grad in grads], dim=1)
         return maps.clamp(min=0) if self.relu else maps
 
 

@@ -26,7 +26,7 @@ arXiv:1905.00780, eq. 3 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -60,9 +60,15 @@ class FullGrad(Method):
 
     rescale: bool = True
 
-    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        with_places = [t for t in contributions(net, x, target) if t.ndim == 5]
-        return torch.stack([self.psi(t, x.shape[-2:]) for t in with_places]).sum(0)
+    def recording(self) -> Hashable:
+        return "fullgrad"
+
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
+        return [term for term in contributions(net, x, target) if term.ndim == 5]
+
+    def read(self, record: list[Tensor]) -> Tensor:
+        size = record[0].shape[-2:]  # the input's own term is as fine as the photo
+        return torch.stack([self.psi(term, size) for term in record]).sum(0)
 
     def psi(self, term: Tensor, size: tuple[int, ...]) -> Tensor:
         """Return a term (N, K, C, h, w) handled, rescaled, summed over channels and resized to ``size``."""

@@ -23,6 +23,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,20 +37,24 @@ class Gradient(InputSpaceMethod):
     """The gradient of the logit with regard to the input (Simonyan et al. 2014, sec. 3.1)."""
 
     name: ClassVar[str] = "gradient"
+    def recording(self) -> Hashable:
+        return "gradient"
 
-    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         x.requires_grad_()
-        grads = input_gradients(forward(net, x, target), target, x)
+        return x.detach().unsqueeze(1), input_gradients(forward(net, x, target), target, x)
+
+    def read(self, record: tuple[Tensor, Tensor]) -> Tensor:
+        _, grads = record
         return self.switch(self.reduced(grads))
 
 
 @dataclass(frozen=True)
-class InputXGradient(InputSpaceMethod):
+class InputXGradient(Gradient):
     """The input times the gradient of the logit with regard to it (Shrikumar et al. 2016)."""
 
     name: ClassVar[str] = "input-x-gradient"
 
-    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        x.requires_grad_()
-        grads = input_gradients(forward(net, x, target), target, x)
-        return self.switch(self.reduced(x.detach().unsqueeze(1) * grads))
+    def read(self, record: tuple[Tensor, Tensor]) -> Tensor:
+        x, grads = record
+        return self.switch(self.reduced(x * grads))

@@ -28,63 +28,81 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from posgrad_edu.backward import (
-    CLAMP,
-    RELU,
-    SMOOTH,
-    backward_rules,
-    is_relu,
-    on_gradient,
-    own_backward,
-    refuse,
-)
+from posgrad_edu.backward import CLAMP, RELU, SMOOTH, backward_rules, own_backward, refuse, relu_limit
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import POSITIVE, Handling
 from posgrad_edu.methods.base import InputSpaceMethod, forward, input_gradients
 
+Back = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class ReLUPass:
+    """A forward pass whose ReLUs ask, on the way back, for the rule that is wanted then.
+
+    So one forward pass serves all rules: ``signal(rule)`` goes back through it once more.
+    """
+
+    def __init__(self, net: nn.Module, x: Tensor, target: Tensor, method: str) -> None:
+        self.x, self.target, self.method = x.requires_grad_(), target, method
+        self.treated = 0
+        with backward_rules(dict.fromkeys(RELU + CLAMP, self.relu) | dict.fromkeys(SMOOTH, self.smooth)):
+            self.logits = forward(net, x, target)
+        if not self.treated:
+            raise UnsupportedOperation(
+                f"{method} acts on ReLUs, and none was seen in this network, so it would be the plain "
+                "gradient. Use method='gradient', or a ReLU network that is not compiled or scripted."
+            )
+
+    def signal(self, rule: Back) -> Tensor:
+        """Return what arrives at the input (N, K, C, H, W) where ``rule`` decides what each ReLU passes on."""
+        self.rule = rule
+        return input_gradients(self.logits, self.target, self.x, again=True)
+
+    def relu(self, func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Run a ReLU; note what it lets through, and where its gate is open."""
+        limit = relu_limit(func, (input, *args), kwargs)
+        if limit is None:
+            return func(input, *args, **kwargs)
+        self.treated += 1
+        noted: list[Tensor] = []
+
+        def compute(z: Tensor) -> Tensor:
+            output = func(z, *args, **kwargs)
+            a = output.clone()  # an in-place operation may overwrite the output later
+            noted.extend((a, (a > 0) & (a < limit)))
+            return output
+
+        return own_backward(compute, lambda grad: (self.rule(grad, *noted),), input)
+
+    def smooth(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
+        """Refuse an activation that the rules say nothing about."""
+        raise refuse(self.method, func, "It is made for ReLUs: choose a ReLU network, or another method.")
+
 
 @dataclass(frozen=True)
 class ReLUMethod(InputSpaceMethod):
-    """The gradient with ``relu`` as the rule for each ReLU; what the three methods share."""
+    """The gradient with ``back`` as the way back through each ReLU; what the three methods share."""
 
     published: ClassVar[Handling] = POSITIVE
 
-    def relu(self, compute: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-        """Return ``compute(z)``, the ReLU's output, with this method's way back attached."""
+    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
+        """Return what passes downwards, from what arrives, the ReLU's output and where its gate is open."""
         raise NotImplementedError
 
-    def input_signal(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        """Return what arrives at the input (N, K, C, H, W)."""
-        treated = 0
+    def recording(self) -> Hashable:
+        return "relu"
 
-        def relu_rule(func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            nonlocal treated
-            if not is_relu(func, (input, *args), kwargs):
-                return func(input, *args, **kwargs)
-            treated += 1
-            return self.relu(lambda t: func(t, *args, **kwargs), input)
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> ReLUPass:
+        return ReLUPass(net, x, target, self.name)
 
-        def smooth_rule(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
-            raise refuse(self.name, func, "It is made for ReLUs: choose a ReLU network, or another method.")
-
-        x.requires_grad_()
-        with backward_rules(dict.fromkeys(RELU + CLAMP, relu_rule) | dict.fromkeys(SMOOTH, smooth_rule)):
-            logits = forward(net, x, target)
-        if not treated:
-            raise UnsupportedOperation(
-                f"{self.name} acts on ReLUs, and none was seen in this network, so it would be the plain "
-                "gradient. Use method='gradient', or a ReLU network that is not compiled or scripted."
-            )
-        return input_gradients(logits, target, x)
-
-    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        return self.reduced(self.input_signal(net, x, target))
+    def read(self, record: ReLUPass) -> Tensor:
+        return self.reduced(record.signal(self.back))
 
 
 @dataclass(frozen=True)
@@ -93,8 +111,8 @@ class DeconvNet(ReLUMethod):
 
     name: ClassVar[str] = "deconvnet"
 
-    def relu(self, compute: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-        return own_backward(compute, lambda grad: (self.switch(grad),), z)
+    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
+        return self.switch(grad)
 
 
 @dataclass(frozen=True)
@@ -103,10 +121,8 @@ class GuidedBackprop(ReLUMethod):
 
     name: ClassVar[str] = "guided-backprop"
 
-    def relu(self, compute: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-        output = compute(z)
-        on_gradient(output, self.switch)  # the ReLU's own derivative is the gate
-        return output
+    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
+        return self.switch(grad) * gate
 
 
 @dataclass(frozen=True)
@@ -128,21 +144,14 @@ class RectGrad(ReLUMethod):
         if not 0 <= self.q < 1:
             raise ValueError(f"q is the share of contributions to cut, 0 <= q < 1, not {self.q}.")
 
-    def relu(self, compute: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
-        output = compute(z)
-        activation = output.detach().clone()  # an in-place operation may overwrite the output later
+    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
+        signal = self.switch(grad) * gate
+        contribution = (a * signal).abs()
+        return signal * (contribution > quantile(contribution, self.q))
 
-        def rectify(grad: Tensor) -> Tensor:
-            signal = self.switch(grad)
-            contribution = (activation * signal).abs()
-            return signal * (contribution > quantile(contribution, self.q))
-
-        on_gradient(output, rectify)
-        return output
-
-    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        signal = self.input_signal(net, x, target)
-        return self.reduced(x.detach().unsqueeze(1) * signal if self.times_input else signal)
+    def read(self, record: ReLUPass) -> Tensor:
+        signal = record.signal(self.back)
+        return self.reduced(record.x.detach().unsqueeze(1) * signal if self.times_input else signal)
 
 
 def quantile(values: Tensor, q: float) -> Tensor:
