@@ -19,9 +19,10 @@ lab: $(VENV)/.stamp-notebooks ## Open the course in JupyterLab
 # Two files at a time with one thread each: threads of two processes on the same cores would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# Progress bars come and go by the clock, so the notebooks' outputs are compared without them.
 test: lint ## Check the code, run the tests, then run the notebooks and compare their outputs
 	$(PYTEST) tests
-	$(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+	TQDM_DISABLE=1 $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
 
 lint: $(VENV)/.stamp-tests ## Check style and types only
 	$(BIN)/ruff check .

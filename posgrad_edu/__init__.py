@@ -9,15 +9,23 @@
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import ABSOLUTE, HANDLINGS, NEGATIVE, POSITIVE, SIGNED, Handling
 from posgrad_edu.loading import load_classifier
-from posgrad_edu.methods import METHODS, Method, explain
+from posgrad_edu.methods import CONTROLS, METHODS, Method, explain, explain_all
 from posgrad_edu.models import Classifier, Preprocessing
 from posgrad_edu.photos import load_photo, mosaic, photo_names, read_image
-from posgrad_edu.sensitivity import class_sensitivity
+from posgrad_edu.sensitivity import (
+    class_sensitivity,
+    class_sensitivity_all,
+    data_sensitivity,
+    data_sensitivity_all,
+    parameter_sensitivity,
+    parameter_sensitivity_all,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ABSOLUTE",
+    "CONTROLS",
     "HANDLINGS",
     "METHODS",
     "NEGATIVE",
@@ -29,10 +37,16 @@ __all__ = [
     "Preprocessing",
     "UnsupportedOperation",
     "class_sensitivity",
+    "class_sensitivity_all",
+    "data_sensitivity",
+    "data_sensitivity_all",
     "explain",
+    "explain_all",
     "load_classifier",
     "load_photo",
     "mosaic",
+    "parameter_sensitivity",
+    "parameter_sensitivity_all",
     "photo_names",
     "read_image",
 ]

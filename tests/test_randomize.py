@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.loading import load_classifier
-from posgrad_edu.randomize import randomizable_layers, randomized
+from posgrad_edu.randomize import MODES, forgetting, randomizable_layers, randomized, steps, with_random
 
 
 class Crossed(nn.Module):
@@ -186,5 +186,94 @@ def test_a_depth_that_does_not_exist_is_refused(net: nn.Module, depth: int) -> N
 
 
 def test_a_layer_without_weights_is_refused(net: nn.Module) -> None:
-    with pytest.raises(ValueError, match="norm"):
-        randomized(net, 1, layers=["norm"])
+    net.gap = nn.AdaptiveAvgPool2d(1)
+    with pytest.raises(ValueError, match="gap"):
+        randomized(net, 1, layers=["gap"])
+
+
+# --- The orders ---
+
+
+def test_cascading_from_the_output_and_from_the_input_and_independent() -> None:
+    layers = ["out", "middle", "in"]
+    assert [step.random for step in steps(layers)] == [("out",), ("out", "middle"), ("out", "middle", "in")]
+    from_input = steps(layers, "cascading-from-input")
+    assert [step.random for step in from_input] == [("in",), ("in", "middle"), ("in", "middle", "out")]
+    alone = steps(layers, "independent")
+    assert [(step.depth, step.layer, step.random) for step in alone] == [
+        (1, "out", ("out",)), (2, "middle", ("middle",)), (3, "in", ("in",))
+    ]  # fmt: skip
+
+
+def test_depths_can_be_chosen_or_counted() -> None:
+    layers = [f"layer{i}" for i in range(50)]
+    assert [step.depth for step in steps(layers, depths=[7, 3, 7])] == [3, 7]
+    counted = [step.depth for step in steps(layers, depths=6)]
+    assert counted[0] == 1
+    assert counted[-1] == 50
+    assert len(counted) == 6
+    assert len(steps(layers)) == 50
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "cascadin"}, "Did you mean 'cascading'"),
+        ({"depths": [0]}, "1 to 3"),
+        ({"depths": [4]}, "1 to 3"),
+        ({"depths": 1}, "2 depths or more"),
+    ],
+)
+def test_steps_that_do_not_exist_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        steps(["a", "b", "c"], **options)
+
+
+def test_one_layer_alone_is_random_and_the_same_as_in_the_cascade(net: nn.Module) -> None:
+    alone, all_of_them = with_random(net, ["second"], seed=5), randomized(net, 4, seed=5, layers=ORDER)
+    changed = {name for name, value in alone.state_dict().items() if not torch.equal(value, net.state_dict()[name])}
+    assert changed == {"second.weight", "second.bias"}
+    assert same(alone.second, all_of_them.second)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("batchnorm", ["keep", "reset"])
+def test_step_by_step_gives_the_same_networks(net: nn.Module, x: Tensor, mode: str, batchnorm: str) -> None:
+    before = copy.deepcopy(net)
+    layers = randomizable_layers(net, x, batchnorm=batchnorm)
+    seen = 0
+    for step, forgetful in forgetting(net, steps(layers, mode), seed=2):
+        assert same(forgetful, with_random(net, step.random, seed=2)), step
+        seen += 1
+    assert seen == len(layers)
+    assert same(net, before)
+
+
+# --- BatchNorm ---
+
+
+def test_batch_norm_can_be_reset(net: nn.Module, x: Tensor) -> None:
+    layers = randomizable_layers(net, x, batchnorm="reset")
+    assert layers == ["head", "fold", "norm", "second", "first"]
+    forgetful = randomized(net, 3, layers=layers)
+    assert same(forgetful.norm, nn.BatchNorm2d(64))
+    assert same(forgetful.second, net.second)
+
+
+def test_another_way_to_treat_batch_norm_is_refused(net: nn.Module, x: Tensor) -> None:
+    with pytest.raises(ValueError, match="Did you mean 'reset'"):
+        randomizable_layers(net, x, batchnorm="resett")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", "densenet121", "mobilenet_v2", "googlenet"])
+def test_networks_of_torchvision(name: str) -> None:
+    clf = load_classifier(name, weights="random")
+    layers = randomizable_layers(clf.net, clf.batch())
+    with_weights = {n for n, m in clf.net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    assert set(layers) == with_weights
+    forgetful = randomized(clf.net, len(layers), layers=layers)
+    changed = {
+        n.rpartition(".")[0] for n, p in forgetful.named_parameters() if not torch.equal(p, clf.net.get_parameter(n))
+    }
+    assert changed >= with_weights
+    assert forgetful(clf.batch()).isfinite().all()

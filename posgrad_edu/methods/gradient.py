@@ -37,6 +37,7 @@ class Gradient(InputSpaceMethod):
     """The gradient of the logit with regard to the input (Simonyan et al. 2014, sec. 3.1)."""
 
     name: ClassVar[str] = "gradient"
+
     def recording(self) -> Hashable:
         return "gradient"
 

@@ -22,7 +22,7 @@ from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
-from posgrad_edu.randomize import randomizable_layers, randomized
+from posgrad_edu.randomize import randomizable_layers, randomized, spread
 from posgrad_edu.similarity import Similarity, compare
 from posgrad_edu.widgets.parts import gallery, status
 
@@ -64,7 +64,7 @@ class RandomisationSlider(widgets.VBox):
         self.layers = randomizable_layers(self.clf.net, self.x)
         with torch.no_grad():
             self.target = int(self.clf.net(self.x)[0].argmax()) if target is None else self.clf.index(target)
-        self._make_controls(methods, spread(len(self.layers), steps))
+        self._make_controls(methods, [0, *spread(len(self.layers), steps - 1)])
         self._compute = functools.lru_cache(maxsize=256)(self._explain)
         self._network = functools.lru_cache(maxsize=2)(self._forgetful)  # copies of a network can be large
         self.maps: Tensor = torch.empty(0)
@@ -175,14 +175,6 @@ class RandomisationSlider(widgets.VBox):
         }
         style: Literal["overlay", "heatmap"] = "overlay" if self._over_photo else "heatmap"
         return viz.show_grid(self.clf.view(self.photo), panels, limit=1.0, style=style, title=self._what())
-
-
-def spread(layers: int, steps: int) -> list[int]:
-    """Return numbers of layers from 0 to all of them: 0, 1 (the classifier alone), and the rest evenly spread."""
-    if steps < 3:
-        raise ValueError(f"steps is 3 or more, not {steps}: none, the last layer, all.")
-    even = {round(layers * i / (steps - 2)) for i in range(steps - 1)}
-    return sorted({*even, min(1, layers)})
 
 
 def describe(similarity: Similarity, depth: int, label: str) -> str:

@@ -1,0 +1,116 @@
+"""Controls: maps that explain nothing, in the same tables as the methods that claim to.
+
+    noise             standard normal numbers, other ones for each question
+    edges             the photo's edges: the same whatever the network and the class
+    input-magnitude   |x|, summed over the colour channels: the same whatever the network and the class
+
+Each shows what a check can't tell. The edges look like a reasonable explanation and know nothing of the network: they
+are what a map has to differ from to mean anything, and the checks of sensitivity do catch them. Noise is caught by none
+of these: ask about another class, or randomise the network, and the map changes completely, as it should. To *pass* a
+sensitivity check is thus necessary and not enough; only localization tells noise from an explanation.
+
+None of the three has gradients, so the switch acts on the finished map, and the network serves to know its classes.
+
+Example:
+    >>> maps = explain(net, x, target=282, method="edges")
+
+Reference:
+    Adebayo et al. Sanity Checks for Saliency Maps. NeurIPS 2018. arXiv:1810.03292, sec. 1 (the edge detector).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from posgrad_edu.methods.base import Method, forward
+
+
+@dataclass(frozen=True)
+class Control(Method):
+    """A map without an explanation; what the three share."""
+
+    def recording(self) -> Hashable:
+        return self.name
+
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            forward(net, x, target)  # refuses a class that doesn't exist, as every method does
+        return self.draw(net, x, target).to(x)
+
+    def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        """Return the maps (N, K, H, W) before the switch."""
+        raise NotImplementedError
+
+    def read(self, record: Tensor) -> Tensor:
+        return self.switch(record)
+
+
+@dataclass(frozen=True)
+class Noise(Control):
+    """Standard normal noise, drawn anew for each question: who is asked, about which photo, and which class.
+
+    The same question gets the same noise, in whatever batch it is asked. Another class, a photo that differs in one
+    value, or a network that differs in one parameter makes another question, and its noise is independent. This is
+    why noise "passes" each check of sensitivity with rank correlations of 0: it changes with everything and shows
+    nothing.
+
+    seed: for another noise altogether.
+    """
+
+    name: ClassVar[str] = "noise"
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed < 0:
+            raise ValueError(f"seed is a whole number from 0, not {self.seed}.")
+
+    def recording(self) -> Hashable:
+        return self.name, self.seed
+
+    def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        who = 0
+        for parameter in net.parameters():
+            who = checksum(parameter, who)
+        photos = [checksum(photo) for photo in x]
+        maps = [
+            [np.random.default_rng([self.seed, who, photo, c]).standard_normal(x.shape[-2:]) for c in classes]
+            for photo, classes in zip(photos, target.tolist(), strict=True)
+        ]
+        return torch.from_numpy(np.array(maps))
+
+
+@dataclass(frozen=True)
+class Edges(Control):
+    """The Sobel magnitude of the photo's channel mean, x as the network gets it (Adebayo et al. 2018, fig. 1)."""
+
+    name: ClassVar[str] = "edges"
+
+    def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        from skimage.filters import sobel
+
+        edges = np.array([sobel(grey) for grey in x.double().mean(1).cpu().numpy()])
+        return torch.from_numpy(edges).unsqueeze(1).repeat(1, target.shape[1], 1, 1)
+
+
+@dataclass(frozen=True)
+class InputMagnitude(Control):
+    """|x|, summed over the colour channels: what input x gradient would be if the gradient said nothing."""
+
+    name: ClassVar[str] = "input-magnitude"
+
+    def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        return x.abs().sum(1, keepdim=True).repeat(1, target.shape[1], 1, 1)
+
+
+def checksum(values: Tensor, start: int = 0) -> int:
+    """Return the CRC-32 of a tensor's bytes, going on from that of what came before."""
+    return zlib.crc32(values.detach().cpu().flatten().view(torch.uint8).numpy().tobytes(), start)
