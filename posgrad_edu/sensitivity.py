@@ -85,7 +85,7 @@ def class_sensitivity_all(
         photo = int((first == second).nonzero()[0])
         raise ValueError(f"Photo {photo} would be compared with itself: both classes are {int(first[photo])}.")
     rows = []
-    for photos in _bar(_batches(len(x)), "class sensitivity"):
+    for photos in _bar(_batches(len(x)), "classes"):
         pairs = torch.stack([first[photos], second[photos]], dim=1)
         for label, maps in explain_all(net, x[photos], pairs, methods).items():
             alike = compare_all(maps[:, 0], maps[:, 1])
@@ -144,10 +144,12 @@ def parameter_sensitivity_all(
     seeds: Iterable[int] = (0, 1, 2),
     depths: int | Iterable[int] | None = None,
     batchnorm: str = "keep",
+    progress: bool = True,
 ) -> DataFrame:
     """Return what ``parameter_sensitivity`` does for several methods, given in the column ``method``.
 
-    All methods look at the same forgetful networks, so that each has to be made only once.
+    All methods look at the same forgetful networks, so that each has to be made only once. progress: whether a bar is
+    shown if it takes more than two seconds.
     """
     check_network(net)
     check_photos(x)
@@ -158,7 +160,7 @@ def parameter_sensitivity_all(
     of_trained = _explained_class(net, x, target)
     trained = _looks(net, x, of_trained, methods)
     rows = []
-    for seed, step, forgetful in _bar(_forgetful(net, order, draws), "parameters", len(order) * len(draws)):
+    for seed, step, forgetful in _bar(_forgetful(net, order, draws), "parameters", len(order) * len(draws), progress):
         asked = _explained_class(forgetful, x, OWN) if target == OWN else of_trained
         place = {"mode": mode, "depth": step.depth, "layers": len(layers), "layer": step.layer, "seed": seed}
         rows += _compared(trained, _looks(forgetful, x, asked, methods), asked, place)
@@ -264,8 +266,9 @@ def _table(rows: list[dict[str, Any]], methods: Mapping[str, Method]) -> DataFra
     return pd.DataFrame(sorted(rows, key=lambda row: place[row["method"]]))
 
 
-def _bar(items: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:
+def _bar(items: Iterable[Any], what: str, total: int | None = None, shown: bool = True) -> Iterable[Any]:
     """Show a progress bar with the time left, if it takes more than two seconds, and take it away at the end."""
     from tqdm.auto import tqdm
 
-    return tqdm(items, desc=what, total=total, delay=2, leave=False)
+    # Not disable=False: that would overrule the environment's TQDM_DISABLE, which tests and clusters set.
+    return tqdm(items, desc=what, total=total, delay=2, leave=False) if shown else items
