@@ -1,8 +1,9 @@
-"""The command line: ``posgrad-edu doctor``, ``posgrad-edu lab`` and ``posgrad-edu explain``.
+"""The command line: ``posgrad-edu doctor``, ``posgrad-edu lab``, ``posgrad-edu explain`` and ``posgrad-edu study``.
 
     posgrad-edu doctor                                     # is everything here that the course needs?
     posgrad-edu lab                                        # open the course in JupyterLab
     posgrad-edu explain coffee --class espresso --method gradcam --handling positive --out map.png
+    posgrad-edu study --jobs 2 --out results               # measure all of it; cli_study.py
 
 A mistake is answered with one line on stderr and exit code 2; ``doctor`` exits with 1 if something is amiss.
 What a command needs is imported when it runs.
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posgrad_edu import __version__
+from posgrad_edu.cli_study import study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,8 +60,11 @@ def main(
     """Build gradient-based saliency methods, flip one switch, measure what positive gradients take away."""
 
 
+app.command()(study)
+
+
 @contextlib.contextmanager
-def _one_line_errors() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """Turn the package's own errors, which say what to do, into one line on stderr and exit code 2."""
     from posgrad_edu.errors import UnsupportedOperation
     from posgrad_edu.loading import WeightsError
@@ -181,7 +186,7 @@ def lab(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
 ) -> None:
     """Open the course in JupyterLab, at its start or at a lesson. Ctrl-C ends it."""
-    with _one_line_errors():
+    with one_line_errors():
         if importlib.util.find_spec("jupyterlab") is None:
             raise OSError("JupyterLab isn't installed. In the course's folder: pip install -e '.[notebooks]'")
         root = course_folder()
@@ -268,7 +273,7 @@ def explain(
     from posgrad_edu.loading import load_classifier
     from posgrad_edu.methods.cam import CAM
 
-    with _one_line_errors():
+    with one_line_errors():
         _check_out(out, photo)
         chosen = {f"{m}, {h}": _method(m, h, layer) for m in methods for h in handlings}
         picture = open_photo(photo)

@@ -38,7 +38,10 @@ WEIGHTS = Path(__file__).with_name("weights")
 # Files in that folder, and the SHA-256 that `python -m posgrad_edu.scenes train` printed for each.
 SCENES_WEIGHTS = {
     "pretrained": ("scenes.safetensors", "8a99ff382f122202dc4dd0c5958c3c511930d7b00fab971ebab8716c62a818c4"),
-    "permuted-labels": ("scenes-permuted-labels.safetensors", ""),
+    "permuted-labels": (
+        "scenes-permuted-labels.safetensors",
+        "c220125b6224c666b72481606112149cefec73786c403d520b5e86ee7f3f70fe",
+    ),
 }
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 UNITS = "units"
+PATIENCE = 10  # seconds to wait for a scheduler
+IDLE = 30  # seconds until a worker process without work ends: one whose parent was killed mustn't stay for long
 PART = ".part"  # how the name of a file ends that isn't whole yet
 
 
@@ -141,7 +144,9 @@ def _measured(units: Sequence[Unit], jobs: int, scheduler: str | None) -> Genera
 
     if not units:
         return
-    with _workers(jobs, scheduler):
+    with _workers(jobs, scheduler), warnings.catch_warnings():
+        # joblib's word on units that are cancelled when a study stops; StudyStopped says it better.
+        warnings.filterwarnings("ignore", message=".*tasks which were still being processed", category=UserWarning)
         # One unit at a time, so that each is written as soon as it's there.
         parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
         for index, result in parallel(delayed(_attempt)(i, unit, __version__) for i, unit in enumerate(units)):
@@ -156,7 +161,11 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
     from joblib import parallel_config
 
     if scheduler is None:
-        with parallel_config("loky", inner_max_num_threads=1) if jobs != 1 else contextlib.nullcontext():
+        with (
+            parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE)
+            if jobs != 1
+            else contextlib.nullcontext()
+        ):
             yield
         return
     try:
@@ -164,7 +173,7 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
     except ImportError as error:
         raise ValueError("A cluster needs Dask: pip install 'posgrad-edu[cluster]'") from error
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         raise ValueError(f"No Dask scheduler answers at {scheduler!r}. Start one: dask scheduler") from error
     with client, parallel_config("dask", client=client):
@@ -173,9 +182,9 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
 
 def _attempt(index: int, unit: Unit, version: str) -> tuple[int, DataFrame | Failure | Exception]:
     """Measure a unit, in a worker. Errors are returned, not raised: some backends lose those that are raised."""
+    if version != __version__:
+        return index, ValueError(f"A worker has posgrad-edu {__version__}, this process {version}. Install the same.")
     try:
-        if version != __version__:
-            raise ValueError(f"A worker has posgrad-edu {__version__}, this process {version}. Install the same.")
         return index, measure(unit)
     except WeightsError as error:  # it would be the same with each photo
         return index, WeightsError(str(error))

@@ -21,7 +21,7 @@ Test and training digits may be by the same hand: scikit-learn doesn't say who w
 (``scenes_training.py``), in two and three minutes on two cores:
 
     python -m posgrad_edu.scenes train
-    python -m posgrad_edu.scenes train --permuted-labels --steps 2400
+    python -m posgrad_edu.scenes train --permuted-labels
 
 References:
     Alpaydin, Kaynak. Optical Recognition of Handwritten Digits. UCI Machine Learning Repository, 1998. CC BY 4.0.
@@ -285,12 +285,10 @@ def scenes_net(depth: int = 8, head: str = "average", batch_norm: bool = False) 
     net.add_module(head, HEADS[head](1))
     net.add_module("flatten", nn.Flatten())
     net.add_module("head", nn.Linear(before, CLASSES))
-    for name, parameter in net.named_parameters():
-        if name.startswith("conv"):  # He et al. 2015: keeps the signal's size through any number of ReLUs
-            if name.endswith("weight"):
-                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
-            else:
-                nn.init.zeros_(parameter)
+    for layer in net:
+        if isinstance(layer, nn.Conv2d):  # He et al. 2015: keeps the signal's size through any number of ReLUs
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.get_parameter("bias"))
     return net
 
 

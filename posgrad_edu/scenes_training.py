@@ -1,13 +1,17 @@
 """Train the network of the scenes, once on the true labels and once on permuted ones.
 
-    python -m posgrad_edu.scenes train                                    # about two minutes on two cores
-    python -m posgrad_edu.scenes train --permuted-labels --steps 2400     # about three
+    python -m posgrad_edu.scenes train                       # about two minutes on two cores
+    python -m posgrad_edu.scenes train --permuted-labels     # about three
 
 Permuted labels (Adebayo et al. 2018, "data randomisation"): the classes of the *digits* are shuffled, once and for
 good. This handwritten 3 is now called an 8, that one a 0. The pictures are the same, and so is how often each class
 is dealt out; only the bond between a shape and its name is cut. All that a network can do is learn each digit by heart,
 which takes longer, so it gets 200 of them. It still looks at digits, each at its place, but knows nothing about threes.
 A map that shows what a network has learnt must change.
+
+The seed decides everything that is random, so the same command makes the same file, byte for byte, on one computer with
+one number of threads. With another number, sums are taken in another order, and training lets the last digits grow. The
+files in ``weights/`` were made with two (OMP_NUM_THREADS=2).
 
 BatchNorm makes a deep plain network easy to train, and LRP hard to write down. In evaluation mode it is one factor and
 one summand a channel, so ``fold`` works it into the convolution before it: same answers, and what is left is a chain of
@@ -37,6 +41,7 @@ TRAINING_SCENES = 12_000  # those of the seeds 0 to 11,999
 HELD_OUT = range(1_000_000, 1_001_000)  # the seeds of the scenes that accuracy is measured on: in no training
 BATCH = 32
 STEPS = 1600
+STEPS_BY_HEART = 2400  # with permuted labels
 
 T = TypeVar("T")
 
@@ -162,13 +167,15 @@ def main() -> None:
 @app.command(name="train")
 def train_command(
     permuted_labels: Annotated[bool, typer.Option("--permuted-labels", help="Shuffle the digits' classes.")] = False,
-    steps: Annotated[int, typer.Option(min=1, help="Batches of 32 scenes to train on.")] = STEPS,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help=f"Batches of 32 scenes; {STEPS}, or {STEPS_BY_HEART} for permuted labels.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of first weights, batches and permutation.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The file to write.", show_default="in this folder")] = None,
     scenes: Annotated[int, typer.Option(min=1, help="Training scenes to draw.")] = TRAINING_SCENES,
 ) -> None:
     """Train the network, write it to a file, and print how well it does and the file's SHA-256."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from posgrad_edu.loading import SCENES_WEIGHTS, _sha256
 
@@ -176,6 +183,7 @@ def train_command(
     if not file.resolve().parent.is_dir():  # found now, not after minutes of training
         raise typer.BadParameter(f"There is no folder '{file.parent}'. Make it first.", param_hint="--out")
     split, permutation = ("memorised", seed) if permuted_labels else ("train", None)
+    steps = steps or (STEPS_BY_HEART if permuted_labels else STEPS)
     torch.manual_seed(seed)
     net = scenes_net(batch_norm=True)
     x, y = labelled_scenes(range(scenes), split, permutation, progress=True)
@@ -186,5 +194,7 @@ def train_command(
         right, no = accuracy(net, pictures, answers), always_no(answers)
         typer.echo(f"{name} scenes: {right.bits:.2%} of bits right (always no: {no:.2%}), {right.scenes:.2%} of scenes")
     options = f"{' --permuted-labels' if permuted_labels else ''} --steps {steps} --seed {seed}"
-    save_file(net.state_dict(), file, {"command": f"python -m posgrad_edu.scenes train{options}"})
+    if scenes != TRAINING_SCENES:
+        options += f" --scenes {scenes}"
+    file.write_bytes(save(net.state_dict(), {"command": f"python -m posgrad_edu.scenes train{options}"}))
     typer.echo(f"sha256 {_sha256(file)}  {file}")

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from posgrad_edu.errors import UnsupportedOperation, unknown_name
@@ -42,6 +43,7 @@ from posgrad_edu.loading import DEFAULT_CLASSIFIER, SCENES, load_classifier
 from posgrad_edu.localization import localization_all
 from posgrad_edu.methods import CONTROLS, METHODS, configure, explain_all
 from posgrad_edu.methods.base import Method
+from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import PHOTOS, mosaic, read_image
 from posgrad_edu.randomize import MODES
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
 CHECKS = ("class", "parameters", "localization", "data")
 NO_HANDLING = "none"  # a control has no gradients
+TWIN = "permuted-labels"  # the weights of a network that was trained on wrong labels
+PUBLISHED = "published"  # as the method's authors handle them
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 VERSION = 1  # of what a unit measures: another one makes old results unfit
 
@@ -78,7 +82,8 @@ TYPES = {
 class Study:
     """What is measured. Each field has a default; a name that doesn't exist is refused with the nearest ones.
 
-    methods, handlings: names of ``METHODS`` and ``HANDLINGS``; the controls are always measured, too.
+    methods, handlings: names of ``METHODS`` and ``HANDLINGS``, or "published"; each combination is measured once, and
+        the controls always.
     checks: some of ``CHECKS``. A check that a network can't take (data, for all but the scenes) is left out for it.
     networks: names for ``load_classifier``.
     images: a folder with pictures, in subfolders or not; ``None`` for the sample photos. limit: at most that many of
@@ -87,7 +92,7 @@ class Study:
     """
 
     methods: tuple[str, ...] = tuple(METHODS)
-    handlings: tuple[str, ...] = ("signed", "positive")
+    handlings: tuple[str, ...] = ("signed", "positive", PUBLISHED)
     checks: tuple[str, ...] = CHECKS
     networks: tuple[str, ...] = (DEFAULT_CLASSIFIER, SCENES)
     images: Path | None = None
@@ -98,7 +103,7 @@ class Study:
     seeds: int = 3
 
     def __post_init__(self) -> None:
-        known: dict[str, Collection[str]] = {"methods": METHODS, "handlings": HANDLINGS, "checks": CHECKS}
+        known: dict[str, Collection[str]] = {"methods": METHODS, "handlings": (*HANDLINGS, PUBLISHED), "checks": CHECKS}
         for field, names in known.items():
             wrong = [name for name in getattr(self, field) if name not in names]
             if wrong:
@@ -135,7 +140,7 @@ class Unit(NamedTuple):
     @property
     def file(self) -> Path:
         """Where its result is kept, in a study's folder ``units``."""
-        return Path(_plain(self.network), self.check, f"{_plain(self.picture.name)}-{self.key}.parquet")
+        return Path(plain(self.network), self.check, f"{plain(self.picture.name)}-{self.key}.parquet")
 
 
 class Plan(NamedTuple):
@@ -158,6 +163,8 @@ def plan(study: Study, download: bool = False) -> Plan:
         labels, reasons = usable(clf, study)
         refused |= {(network, method): reason for method, reason in reasons.items()}
         weights = _weights_digest(clf.net)
+        if network == SCENES and "data" in study.checks:
+            weights += _weights_digest(load_classifier(SCENES, weights=TWIN).net)
         for picture in pictures(study, network):
             for check in study.checks:
                 if _fits(check, network, picture):
@@ -174,11 +181,16 @@ def usable(clf: Classifier, study: Study) -> tuple[tuple[tuple[str, str], ...], 
     reasons: dict[str, str] = {}
     for name in study.methods:
         try:
-            configure(name, study.handlings[0])(clf.net, x, 0)
-            labels += [(name, handling) for handling in study.handlings]
+            configure(name)(clf.net, x, 0)
+            labels += dict.fromkeys((name, _handling(name, handling)) for handling in study.handlings)
         except (UnsupportedOperation, ValueError) as error:
             reasons[name] = " ".join(str(error).split())
     return (*labels, *((name, NO_HANDLING) for name in CONTROLS)), reasons
+
+
+def _handling(method: str, handling: str) -> str:
+    """Return the handling that "published" means. LRP's is none of the four: its layers have different ones."""
+    return METHODS[method].published.name if handling == PUBLISHED and method != LRP.name else handling
 
 
 def pictures(study: Study, network: str) -> list[Picture]:
@@ -242,7 +254,7 @@ def _weights_digest(net: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a name that is fit for a file, whatever the system."""
     return re.sub(r"[^\w.+-]+", "_", name)[-100:]
 
@@ -263,17 +275,22 @@ def measure(unit: Unit) -> DataFrame:
     try:
         clf = _classifier(unit.network)
         shown = _show(unit.picture, clf)
-        methods = {
-            json.dumps(label): configure(label[0], None if label[1] == NO_HANDLING else label[1])
-            for label in unit.labels
-        }
-        table = _MEASURES[unit.check](clf, shown, methods, **dict(unit.options))
+        table = _MEASURES[unit.check](clf, shown, _methods(unit), **dict(unit.options))
     finally:
         torch.set_num_threads(threads)
     named = [json.loads(label) for label in table["method"]]
     table["method"], table["handling"] = [m for m, _ in named], [h for _, h in named]
     table["network"], table["check"], table["photo"] = unit.network, unit.check, unit.picture.name
     return typed(table) if len(table) else typed(pd.DataFrame())
+
+
+def _methods(unit: Unit) -> dict[str, Method]:
+    """Return a unit's methods, ready to be called; the keys are names and handlings as JSON."""
+    configured = {}
+    for name, handling in unit.labels:
+        own = handling in (NO_HANDLING, PUBLISHED)
+        configured[json.dumps([name, handling])] = configure(name, None if own else handling)
+    return configured
 
 
 def typed(table: DataFrame) -> DataFrame:
@@ -290,8 +307,9 @@ def _classifier(name: str, weights: str = "pretrained") -> Classifier:
 
 
 class _Shown(NamedTuple):
-    """What a network is shown: a batch of one, and the objects in it with their boxes, if these are known."""
+    """What a network is shown: a picture as a batch of one, and the objects in it with their boxes, if known."""
 
+    image: Image.Image
     x: Tensor
     classes: list[int]
     boxes: list[tuple[int, int, int, int]]
@@ -300,25 +318,30 @@ class _Shown(NamedTuple):
 def _show(picture: Picture, clf: Classifier) -> _Shown:
     if picture.kind == "scene":
         scene = make_scene(int(picture.parts[0]))
-        return _Shown(clf.batch(scene.image), list(scene.digits), scene.boxes)
+        return _Shown(scene.image, clf.batch(scene.image), list(scene.digits), scene.boxes)
     photos = [read_image(part) for part in picture.parts]
     if picture.kind == "photo":
-        return _Shown(clf.batch(photos[0]), [], [])
+        return _Shown(photos[0], clf.batch(photos[0]), [], [])
     together = mosaic(photos, size=clf.batch().shape[-1])
     classes = [clf.top(photo, k=1)[0].index for photo in photos]
-    return _Shown(clf.batch(together.image), classes, together.boxes)
+    return _Shown(together.image, clf.batch(together.image), classes, together.boxes)
+
+
+def _asked(clf: Classifier, shown: _Shown) -> tuple[int, dict[str, int]]:
+    """Return the class that is explained, and those it's compared with, by how they were chosen."""
+    with torch.no_grad():
+        order = clf.net(shown.x)[0].argsort(descending=True).tolist()
+    target = shown.classes[0] if shown.classes else order[0]
+    others = {"present": shown.classes[1]} if shown.classes else {"runner-up": order[1]}
+    if clf.name == SCENES or not shown.classes:  # in a mosaic only the two photos' classes are compared
+        others["least"] = order[-1]
+    return target, {comparison: other for comparison, other in others.items() if other != target}
 
 
 def _measure_class(clf: Classifier, shown: _Shown, methods: Mapping[str, Method]) -> DataFrame:
     import pandas as pd
 
-    with torch.no_grad():
-        order = clf.net(shown.x)[0].argsort(descending=True).tolist()
-    target = shown.classes[0] if shown.classes else order[0]
-    others = {"least": order[-1], "runner-up": order[1]} if not shown.classes else {"present": shown.classes[1]}
-    if clf.name == SCENES:
-        others["least"] = order[-1]
-    others = {comparison: other for comparison, other in others.items() if other != target}
+    target, others = _asked(clf, shown)
     rows = []
     for label, maps in explain_all(clf.net, shown.x, [[target, *others.values()]], methods).items():
         first, *rest = looks(maps)
@@ -341,7 +364,7 @@ def _measure_localization(clf: Classifier, shown: _Shown, methods: Mapping[str, 
 
 
 def _measure_data(clf: Classifier, shown: _Shown, methods: Mapping[str, Method]) -> DataFrame:
-    twin = _classifier(clf.name, "permuted-labels")
+    twin = _classifier(clf.name, TWIN)
     return data_sensitivity_all(clf.net, twin.net, shown.x, methods, shown.classes[:1])
 
 
@@ -351,6 +374,23 @@ _MEASURES: dict[str, Callable[..., DataFrame]] = {
     "localization": _measure_localization,
     "data": _measure_data,
 }
+
+
+def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
+    """Return what the network sees of a unit's picture, and for each method and handling its two maps by title.
+
+    The maps are those for the class that is explained and for the least likely one.
+    """
+    clf = _classifier(unit.network)
+    shown = _show(unit.picture, clf)
+    target, others = _asked(clf, shown)
+    classes = [target, others.get("least", target)]
+    titles = [clf.labels[c] for c in classes]
+    rows = {}
+    for label, maps in explain_all(clf.net, shown.x, [classes], _methods(unit)).items():
+        name, handling = json.loads(label)
+        rows[name if handling == NO_HANDLING else f"{name}, {handling}"] = dict(zip(titles, maps[0], strict=True))
+    return clf.view(shown.image), rows
 
 
 def combined(tables: Iterable[DataFrame]) -> DataFrame:

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import posgrad_edu as pg
-from posgrad_edu import loading, scenes_training
+from posgrad_edu import loading, scenes_training, viz
 from posgrad_edu.loading import WeightsError
+from posgrad_edu.localization import energy_in_box
 from posgrad_edu.scenes import (
     HEADS,
     NAMES,
@@ -166,21 +167,30 @@ def test_without_clutter_there_is_no_ink_outside_the_boxes_and_clutter_stays_out
     assert cluttered == 80
 
 
-def test_what_stands_in_a_box_is_that_digit() -> None:
-    """The digit, cut to its ink and enlarged by another library, looks like the box's content."""
+def cut_and_enlarged(row: int, box: Box) -> np.ndarray:
+    """A digit of scikit-learn's table, cut to its ink and enlarged to a box by another library, paper around it."""
     from skimage.transform import resize
 
-    alike = []
+    digit = SKLEARN.images[row]
+    rows, columns = np.nonzero(digit.any(1))[0], np.nonzero(digit.any(0))[0]
+    cut = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.pad(resize(cut, (box[3] - box[1], box[2] - box[0])), 3)
+
+
+def test_what_stands_in_a_box_is_that_digit() -> None:
+    """It looks like that digit, and more so than like the scene's other digits at the same size."""
+    own, most_alike = [], []
     for seed in range(40):
         scene, rows = scene_and_rows(seed)
-        for row, (left, top, right, bottom) in zip(rows, scene.boxes, strict=True):
-            digit = SKLEARN.images[row]
-            filled_rows, filled_columns = np.nonzero(digit.any(1))[0], np.nonzero(digit.any(0))[0]
-            cut = digit[filled_rows[0] : filled_rows[-1] + 1, filled_columns[0] : filled_columns[-1] + 1]
-            box = pixels(scene)[top:bottom, left:right]
-            alike.append(np.corrcoef(resize(cut, box.shape).ravel(), box.ravel())[0, 1])
-    assert np.mean(alike) > 0.9
-    assert min(alike) > 0.5
+        for row, box in zip(rows, scene.boxes, strict=True):
+            left, top, right, bottom = box
+            seen = np.pad(pixels(scene)[top:bottom, left:right], 3)
+            alike = {r: np.corrcoef(cut_and_enlarged(r, box).ravel(), seen.ravel())[0, 1] for r in rows}
+            own.append(alike[row])
+            most_alike.append(max(alike, key=lambda r: alike[r]) == row)
+    assert np.mean(own) > 0.9
+    assert min(own) > 0.75
+    assert np.mean(most_alike) > 0.95
 
 
 def test_digits_by_request() -> None:
@@ -315,7 +325,7 @@ def test_an_overlay_fits_on_the_view(clf: pg.Classifier) -> None:
     saliency = torch.zeros(64, 64)
     left, top, right, bottom = scene.boxes[0]
     saliency[top:bottom, left:right] = 1.0
-    picture = np.asarray(pg.viz.overlay(clf.view(scene.image), saliency)).astype(int)
+    picture = np.asarray(viz.overlay(clf.view(scene.image), saliency)).astype(int)
     reddened = picture[..., 0] - picture[..., 2] > 50
     assert np.array_equal(reddened, saliency.numpy() > 0)
 
@@ -396,14 +406,22 @@ def test_every_method_explains_it(clf: pg.Classifier, method: str, handling: str
     assert not torch.allclose(maps, pg.explain(untrained, x, target, method, handling))
 
 
-def test_signed_maps_point_at_the_digit_that_was_asked_for(clf: pg.Classifier) -> None:
-    hits = []
-    for scene in make_scenes(20):
-        maps = pg.explain(clf.net, clf.batch(scene.image), [list(scene.digits)], "gradcam", "signed")[0]
-        for saliency, (left, top, right, bottom) in zip(maps, scene.boxes, strict=True):
-            row, column = divmod(int(saliency.argmax()), 64)
-            hits.append(left <= column < right and top <= row < bottom)
-    assert np.mean(hits) > 0.8
+def fullest_box(net: nn.Module, scene: Scene, name: int, method: str) -> int:
+    """Return which of a scene's boxes holds most of the signed map's evidence for a class."""
+    x, _ = scene_tensors([scene])
+    saliency = pg.explain(net, x, name, method, "signed")[0]
+    return int(np.argmax([energy_in_box(saliency, box) for box in scene.boxes]))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "input-x-gradient", "lrp"])
+def test_signed_maps_have_most_in_the_box_of_the_digit_that_was_asked_for(clf: pg.Classifier, method: str) -> None:
+    found = [
+        fullest_box(clf.net, scene, name, method) == i
+        for scene in make_scenes(20, seed=FRESH)
+        for i, name in enumerate(scene.digits)
+    ]
+    assert len(found) > 50
+    assert np.mean(found) > 0.9  # a third by chance
 
 
 def test_gradcam_is_the_head_s_weights_times_the_activations(clf: pg.Classifier) -> None:
@@ -484,27 +502,31 @@ def test_the_permuted_network_has_learnt_its_digits_by_heart(by_heart: pg.Classi
         assert accuracy(by_heart.net, x, y).bits < always_no(y)
 
 
-def test_the_permuted_network_points_at_the_digit_by_its_other_name(by_heart: pg.Classifier) -> None:
-    hits = []
-    for scene in make_scenes(20, seed=FRESH, split="memorised"):
+def test_the_permuted_network_finds_the_digit_by_its_other_name(by_heart: pg.Classifier) -> None:
+    """Asked for the name that it has learnt, its map has most in that digit's box; in no other's by the true name."""
+    found, by_true_name = [], []
+    for scene in make_scenes(40, seed=FRESH, split="memorised"):
         names = permuted_digits(scene.seed)
-        maps = pg.explain(by_heart.net, by_heart.batch(scene.image), [list(names)], "gradcam", "signed")[0]
-        for name, saliency in zip(names, maps, strict=True):
-            row, column = divmod(int(saliency.argmax()), 64)
-            places = [box for other, box in zip(names, scene.boxes, strict=True) if other == name]
-            hits.append(any(left <= column < right and top <= row < bottom for left, top, right, bottom in places))
-    assert np.mean(hits) > 0.7
+        if len(set(names)) < len(names):
+            continue  # one name for two digits of the scene: neither box is the right one
+        for i, (name, digit) in enumerate(zip(names, scene.digits, strict=True)):
+            found.append(fullest_box(by_heart.net, scene, name, "gradcam") == i)
+            if digit != name:
+                by_true_name.append(fullest_box(by_heart.net, scene, digit, "gradcam") == i)
+    assert len(found) > 50
+    assert np.mean(found) > 0.9
+    assert np.mean(by_true_name) < 0.6
 
 
-def test_a_short_training_lowers_the_loss_and_beats_chance() -> None:
+def test_a_short_training_learns_what_holds_for_digits_that_it_never_saw() -> None:
     torch.manual_seed(0)
-    net = scenes_net(4, "max", batch_norm=True)
-    x, y = labelled_scenes(range(1500), "train")
+    net = scenes_net(batch_norm=True)
+    x, y = labelled_scenes(range(800), "train")
     losses = train(net, x, y, steps=110)
     assert len(losses) == 110
     assert not any(module.training for module in net.modules())
-    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
-    x, y = labelled_scenes(range(FRESH, FRESH + 100), "test")
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
+    x, y = labelled_scenes(range(FRESH, FRESH + 200), "test")
     assert accuracy(net, x, y).bits > always_no(y) + 0.05
 
 
@@ -537,9 +559,29 @@ def test_the_command(options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, 
     split, permutation = ("memorised", 0) if options else ("test", None)
     x, y = labelled_scenes(range(FRESH, FRESH + 8), split, permutation)
     assert f"{accuracy(net, x, y).bits:.2%}" in printed
+    with safe_open(file, framework="pt") as opened:
+        command = " ".join(["python -m posgrad_edu.scenes train", *options, "--steps 3 --seed 0 --scenes 12"])
+        assert opened.metadata()["command"] == command
     before = file.read_bytes()
     run(*options, "--steps", 3, "--scenes", 12, "--out", file)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [(), ("--permuted-labels",)])
+def test_the_command_without_steps_takes_those_of_the_committed_files(
+    options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken = []
+    monkeypatch.setattr(scenes_training, "HELD_OUT", range(FRESH, FRESH + 8))
+    monkeypatch.setattr(
+        scenes_training, "train", lambda net, x, y, steps, *rest, **_: taken.append(steps) or net.eval()
+    )
+    run(*options, "--scenes", 12, "--out", tmp_path / "mine.safetensors")
+    with safe_open(
+        loading.WEIGHTS / f"scenes{options[0][1:] if options else ''}.safetensors", framework="pt"
+    ) as opened:
+        command = opened.metadata()["command"]
+    assert command == " ".join(["python -m posgrad_edu.scenes train", *options, f"--steps {taken[0]} --seed 0"])
 
 
 def test_the_command_refuses_a_folder_that_does_not_exist_before_it_trains(tmp_path: Path) -> None:

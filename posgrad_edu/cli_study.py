@@ -1,0 +1,143 @@
+"""The command ``posgrad-edu study``: measure, and write tables, verdicts and figures.
+
+    posgrad-edu study                                        # the default: two networks, all methods, all checks
+    posgrad-edu study --methods gradcam --methods lrp --networks vgg16 --images photos --jobs 4 --out vgg
+
+In the folder of ``--out``:
+
+    rows.parquet, rows.csv       every comparison; the columns are those of ``study.TYPES``
+    summary.csv, verdicts.csv    means over photos with intervals; the paper's claims
+    report.md                    both as text, with what couldn't be measured
+    figures/                     curves over randomised layers, class sensitivity, maps
+    units/                       what is finished, so that the same command goes on where it stopped
+
+Exit code 0 when all was measured, 1 when the study stopped or a photo couldn't be read, 2 for a mistake in the
+command, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from posgrad_edu.running import Outcome
+    from posgrad_edu.study import Plan
+
+INTERRUPTED = 130  # as a shell says it
+
+
+def study(
+    methods: Annotated[list[str] | None, typer.Option(help="gradcam, lrp, ...", show_default="all")] = None,
+    handlings: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="signed, positive, negative, absolute, published.", show_default="signed, positive, published"
+        ),
+    ] = None,
+    checks: Annotated[
+        list[str] | None, typer.Option(help="class, parameters, localization, data.", show_default="all")
+    ] = None,
+    networks: Annotated[
+        list[str] | None,
+        typer.Option(help="Of torchvision or timm.", show_default="efficientnet-lite0, scenes"),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="A folder with pictures, in subfolders or not.", show_default="sample photos")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="At most that many pictures, evenly spread.")] = None,
+    scenes: Annotated[int, typer.Option(help="How many scenes the network of scenes looks at.")] = 16,
+    mode: Annotated[str, typer.Option(help="cascading, cascading-from-input, independent.")] = "cascading",
+    depths: Annotated[int, typer.Option(help="At how many depths parameters are randomised.")] = 8,
+    seeds: Annotated[int, typer.Option(help="How many draws of random parameters.")] = 3,
+    jobs: Annotated[int, typer.Option(min=1, help="How many processes.")] = 1,
+    scheduler: Annotated[str | None, typer.Option(help="A Dask cluster's scheduler: tcp://host:port.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch weights that aren't here.")] = False,
+    out: Annotated[Path, typer.Option(help="The folder for results; run again to go on there.")] = Path("study"),
+) -> None:
+    """Measure how much maps depend on the class and on the network's parameters, and hold it against the paper.
+
+    Options in the plural can be given several times. Noise, edges and |x| are always measured along as controls.
+    """
+    from posgrad_edu.cli import one_line_errors
+    from posgrad_edu.loading import WeightsError
+    from posgrad_edu.running import Interrupted, StudyStopped, run
+    from posgrad_edu.study import Study, plan
+
+    given = {"methods": methods, "handlings": handlings, "checks": checks, "networks": networks}
+    with one_line_errors():
+        chosen = Study(
+            **{field: tuple(names) for field, names in given.items() if names},
+            images=images, limit=limit, scenes=scenes, mode=mode, depths=depths, seeds=seeds,
+        )  # fmt: skip
+        out.mkdir(parents=True, exist_ok=True)
+        planned = plan(chosen, download)
+    for (network, method), reason in planned.refused.items():
+        typer.echo(f"posgrad-edu: {method} is left out for {network}: {reason}", err=True)
+    try:
+        outcome = run(planned.units, out, jobs, scheduler)
+        write_results(outcome, planned, out)
+    except (StudyStopped, WeightsError, OSError) as error:
+        typer.echo(f"posgrad-edu: {error}", err=True)
+        raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
+    _say(outcome, planned, out)
+    raise typer.Exit(1 if outcome.failures else 0)
+
+
+def write_results(outcome: Outcome, planned: Plan, out: Path) -> None:
+    """Write the tables, the report and the figures; ``StudyStopped`` if there are no rows."""
+    from posgrad_edu.claims import verdict_table
+    from posgrad_edu.running import StudyStopped, write_table
+    from posgrad_edu.verdicts import report, summarise
+
+    if outcome.rows.empty:
+        first = f" The first reason: {outcome.failures[0].reason}" if outcome.failures else ""
+        raise StudyStopped(f"Nothing could be measured.{first}")
+    summary = summarise(outcome.rows)
+    tables = {"rows.parquet": outcome.rows, "rows.csv": outcome.rows}
+    tables |= {"summary.csv": summary, "verdicts.csv": verdict_table(summary)}
+    for name, table in tables.items():
+        write_table(table, out / name)
+    text = report(summary) + _not_measured(outcome, planned)
+    (out / "report.md").write_text(text, encoding="utf-8")
+    write_figures(outcome.rows, summary, planned, out / "figures")
+
+
+def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Path) -> None:
+    """Write, for each network and what was measured of it, curves, class sensitivity and an example's maps."""
+    from posgrad_edu.charts import class_sensitivity_bars, randomisation_curves
+    from posgrad_edu.study import example, plain
+    from posgrad_edu.viz import show_grid, to_png
+
+    folder.mkdir(exist_ok=True)
+    for network, of_network in summary.groupby("network"):
+        figures = {}
+        if "least" in set(of_network.group):
+            figures["class"] = class_sensitivity_bars(of_network)
+        if "cascad" in "".join(of_network["mode"]):
+            measured = rows[(rows.network == network) & (rows.check == "parameters")]
+            figures["parameters"] = randomisation_curves(measured)
+        unit = next(unit for unit in planned.units if unit.network == network)
+        view, maps = example(unit)
+        figures["maps"] = show_grid(view, maps, share="row", quantile=0.99, style="heatmap", title=unit.picture.name)
+        for name, figure in figures.items():
+            (folder / f"{name}-{plain(str(network))}.png").write_bytes(to_png(figure))
+
+
+def _not_measured(outcome: Outcome, planned: Plan) -> str:
+    """Return a section of the report on what is missing in it; empty if nothing is."""
+    lines = [f"* {f.photo} ({f.network}, {f.check}): {f.reason}" for f in outcome.failures]
+    lines += [f"* {method} on {network}: {reason}" for (network, method), reason in planned.refused.items()]
+    return "\n## What couldn't be measured\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def _say(outcome: Outcome, planned: Plan, out: Path) -> None:
+    for failure in outcome.failures:
+        typer.echo(f"posgrad-edu: left out {failure.photo} ({failure.check}): {failure.reason}", err=True)
+    before = len(planned.units) - outcome.computed - len(outcome.failures)
+    already = f", {before} were there already" if before else ""
+    typer.echo(f"{outcome.computed} units measured{already}. Written to {out}: report.md has the verdicts.")
