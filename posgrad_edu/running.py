@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from posgrad_edu import __version__
 from posgrad_edu.loading import WeightsError
+from posgrad_edu.progress import bar
 from posgrad_edu.study import Unit, combined, measure
 
 if TYPE_CHECKING:
@@ -71,17 +72,13 @@ def run(
     Raises ``StudyStopped`` if it can't go on, with what to do. A photo that can't be read stops nothing: it's among
     the ``failures``, and is tried again by the next run.
     """
-    from tqdm.auto import tqdm
-
     store = folder / UNITS
     there = _files(store)
     missing = [unit for unit in units if unit.file not in there]
     failures: list[Failure] = []
     written = 0
-    bar = (
-        tqdm(total=len(units), initial=len(units) - len(missing), desc="study", unit="unit", smoothing=0)
-        if progress
-        else None
+    shown = bar(
+        None, "study", len(units), initial=len(units) - len(missing), unit="unit", smoothing=0, disable=not progress
     )
     try:
         with contextlib.closing(_measured(missing, jobs, scheduler)) as results:
@@ -91,15 +88,13 @@ def run(
                 else:
                     write_table(result, store / unit.file)
                     written += 1
-                if bar is not None:
-                    bar.update()
+                shown.update()
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted. {_so_far(units, missing, written, folder)}") from None
     except Exception as error:
         raise StudyStopped(f"{_reason(error)} {_so_far(units, missing, written, folder)}") from error
     finally:
-        if bar is not None:
-            bar.close()
+        shown.close()
     for leftover in store.rglob(f"*{PART}"):
         leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
     return Outcome(read_units(units, folder), failures, written)

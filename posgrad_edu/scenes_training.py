@@ -10,8 +10,8 @@ which takes longer, so it gets 200 of them. It still looks at digits, each at it
 A map that shows what a network has learnt must change.
 
 The seed decides everything that is random, so the same command makes the same file, byte for byte, on one computer with
-one number of threads. With another number, sums are taken in another order, and training lets the last digits grow. The
-files in ``weights/`` were made with two (OMP_NUM_THREADS=2).
+one number of threads. Elsewhere sums are taken in another order, training lets the difference grow, and the network is
+another one, as good. ``docs/scenes.md`` says which of the files in ``weights/`` came out again.
 
 BatchNorm makes a deep plain network easy to train, and LRP hard to write down. In evaluation mode it is one factor and
 one summand a channel, so ``fold`` works it into the convolution before it: same answers, and what is left is a chain of
@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from posgrad_edu.progress import bar
 from posgrad_edu.scenes import load_digits, scene_and_rows, scene_tensors, scenes_net
 
 TRAINING_SCENES = 12_000  # those of the seeds 0 to 11,999
@@ -42,8 +43,6 @@ HELD_OUT = range(1_000_000, 1_001_000)  # the seeds of the scenes that accuracy 
 BATCH = 32
 STEPS = 1600
 STEPS_BY_HEART = 2400  # with permuted labels
-
-T = TypeVar("T")
 
 
 class Accuracy(NamedTuple):
@@ -83,7 +82,7 @@ def labelled_scenes(
     """
     if permutation is not None and split != "memorised":
         raise ValueError(f"Only the memorised digits have permuted classes: give split='memorised', not {split!r}.")
-    drawn = [scene_and_rows(seed, split=split) for seed in _bar(seeds, "drawing scenes", progress)]
+    drawn = [scene_and_rows(seed, split=split) for seed in bar(seeds, "drawing scenes", disable=not progress)]
     pictures, answers = scene_tensors([scene for scene, _ in drawn])
     if permutation is not None:
         names = permuted_classes(permutation)
@@ -107,8 +106,7 @@ def train(net: nn.Module, x: Tensor, y: Tensor, steps: int, seed: int = 0, progr
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
     net.train().to(memory_format=torch.channels_last)  # the same numbers in an order that is faster on a CPU
     losses = []
-    bar = _bar(range(steps), "training", progress)
-    for _ in bar:
+    for _ in bar(range(steps), "training", disable=not progress):
         batch = torch.randint(len(x), (BATCH,), generator=generator)
         loss = F.binary_cross_entropy_with_logits(net(x[batch]), y[batch])
         optimiser.zero_grad()
@@ -146,12 +144,6 @@ def accuracy(net: nn.Module, x: Tensor, y: Tensor) -> Accuracy:
 def always_no(y: Tensor) -> float:
     """Return the share of bits that are right if all answers are no: chance, since most classes are absent."""
     return (y == 0).float().mean().item()
-
-
-def _bar(items: Iterable[T], what: str, shown: bool) -> Iterable[T]:
-    from tqdm import tqdm
-
-    return tqdm(items, desc=what, disable=not shown)
 
 
 # --- The command ---

@@ -35,6 +35,7 @@ from posgrad_edu.handling import Handling
 from posgrad_edu.methods import configure, explain_all
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.inputs import Target, as_target, check_network, check_photos
+from posgrad_edu.progress import bar
 from posgrad_edu.randomize import Step, forgetting, randomizable_layers, steps
 from posgrad_edu.similarity import Look, compare_all, compare_looks, looks
 
@@ -267,8 +268,5 @@ def _table(rows: list[dict[str, Any]], methods: Mapping[str, Method]) -> DataFra
 
 
 def _bar(items: Iterable[Any], what: str, total: int | None = None, shown: bool = True) -> Iterable[Any]:
-    """Show a progress bar with the time left, if it takes more than two seconds, and take it away at the end."""
-    from tqdm.auto import tqdm
-
-    # Not disable=False: that would overrule the environment's TQDM_DISABLE, which tests and clusters set.
-    return tqdm(items, desc=what, total=total, delay=2, leave=False) if shown else items
+    """Show a progress bar if it takes more than two seconds, and take it away at the end."""
+    return bar(items, what, total, disable=not shown, delay=2, leave=False)

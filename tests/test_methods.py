@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections.abc import Callable
 
 import networks as nets
@@ -507,3 +509,47 @@ def test_method_objects_are_what_explain_calls() -> None:
     for name, kind in pg.METHODS.items():
         assert kind.name == name
         assert torch.equal(kind(handling="negative")(net, x, target), pg.explain(net, x, target, name, "negative"))
+
+
+# Memory
+
+
+class Graphs(nn.Module):
+    """Passes its input on; what is ``kept`` lives as long as the graph of a forward pass does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: weakref.WeakSet[object] = weakref.WeakSet()
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = self.kept
+
+        class Marker:
+            pass
+
+        class PassOn(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x: Tensor) -> Tensor:
+                ctx.marker = Marker()
+                kept.add(ctx.marker)
+                return x.clone()
+
+            @staticmethod
+            def backward(ctx, grad: Tensor) -> Tensor:
+                return grad
+
+        return PassOn.apply(x)
+
+
+@pytest.mark.parametrize("method", [*(name for name in pg.METHODS if name != "lrp"), "all"])
+def test_no_graph_outlives_a_call(method: str) -> None:
+    graphs = Graphs()
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), graphs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+    x = torch.randn(2, 3, 8, 8)
+    if method == "all":
+        names = [name for name in pg.METHODS if name != "lrp"]
+        pg.explain_all(net.eval(), x, 0, {name: pg.METHODS[name]() for name in names})
+    else:
+        pg.explain(net.eval(), x, 0, method)
+    gc.collect()
+    assert len(graphs.kept) == 0

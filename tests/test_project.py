@@ -169,7 +169,8 @@ def test_each_dependency_says_what_for() -> None:
 def test_the_package_declares_what_it_imports() -> None:
     names = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "IPython": "ipykernel"}
     names |= {"jupyter_client": "ipykernel", "huggingface_hub": "timm"}  # depended on by these, which is their contract
-    ours = bounds([*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["notebooks"]])
+    extras = PROJECT["optional-dependencies"]
+    ours = bounds([*PROJECT["dependencies"], *extras["notebooks"], *extras["cluster"]])
     used: set[str] = set()
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -51,6 +51,7 @@ class ReLUPass:
     def __init__(self, net: nn.Module, x: Tensor, target: Tensor, method: str) -> None:
         self.x, self.target, self.method = x.requires_grad_(), target, method
         self.treated = 0
+        self.chosen: list[Back] = []  # the rule that is wanted now
         with backward_rules(dict.fromkeys(RELU + CLAMP, self.relu) | dict.fromkeys(SMOOTH, self.smooth)):
             self.logits = forward(net, x, target)
         if not self.treated:
@@ -61,7 +62,7 @@ class ReLUPass:
 
     def signal(self, rule: Back) -> Tensor:
         """Return what arrives at the input (N, K, C, H, W) where ``rule`` decides what each ReLU passes on."""
-        self.rule = rule
+        self.chosen[:] = [rule]
         return input_gradients(self.logits, self.target, self.x, again=True)
 
     def relu(self, func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -71,6 +72,7 @@ class ReLUPass:
             return func(input, *args, **kwargs)
         self.treated += 1
         noted: list[Tensor] = []
+        chosen = self.chosen  # not self: it holds the logits, whose graph would hold it, and none would ever be freed
 
         def compute(z: Tensor) -> Tensor:
             output = func(z, *args, **kwargs)
@@ -78,7 +80,7 @@ class ReLUPass:
             noted.extend((a, (a > 0) & (a < limit)))
             return output
 
-        return own_backward(compute, lambda grad: (self.rule(grad, *noted),), input)
+        return own_backward(compute, lambda grad: (chosen[0](grad, *noted),), input)
 
     def smooth(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
         """Refuse an activation that the rules say nothing about."""

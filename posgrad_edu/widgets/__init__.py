@@ -6,9 +6,26 @@ lab.handling.value = "positive"      # the same as clicking
 lab.summary                          # what it says, as a string
 """
 
+from posgrad_edu.widgets.alpha_slider import AlphaSlider
+from posgrad_edu.widgets.cam_weights import CamWeights
+from posgrad_edu.widgets.class_slider import ClassSlider
 from posgrad_edu.widgets.explorer import Explorer
+from posgrad_edu.widgets.fullgrad_terms import FullGradLayers
 from posgrad_edu.widgets.layer_slider import LayerSlider
+from posgrad_edu.widgets.matrix_depth import MatrixDepth
 from posgrad_edu.widgets.predict import Predict
 from posgrad_edu.widgets.randomisation_slider import RandomisationSlider
+from posgrad_edu.widgets.threshold_slider import ThresholdSlider
 
-__all__ = ["Explorer", "LayerSlider", "Predict", "RandomisationSlider"]
+__all__ = [
+    "AlphaSlider",
+    "CamWeights",
+    "ClassSlider",
+    "Explorer",
+    "FullGradLayers",
+    "LayerSlider",
+    "MatrixDepth",
+    "Predict",
+    "RandomisationSlider",
+    "ThresholdSlider",
+]

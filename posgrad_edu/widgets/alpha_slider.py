@@ -1,0 +1,236 @@
+"""The AlphaSlider: LRP for two digits of one scene, on the road from signed to positive contributions.
+
+LRP shares out relevance in proportion to contributions c. Two families of rules let the negative ones count less. Both
+can be read by one number: the weight k of the negative contributions, against 1 for the positive ones.
+
+    gamma        c⁺ + k c⁻ in one sum: k = 1 is the epsilon rule, k = 1 / (1 + γ), and γ → ∞ is z+
+    alpha-beta   c⁺ and c⁻ shared out apart: k = β / α, so that α = 1 / (1 - k); α = 1, β = 0 is z+
+
+At k = 0 the two meet: only positive contributions are left. That is so where the sum of contributions is positive.
+Where it's negative, gamma favours the negative ones instead. The logit of a class that the network denies is such a
+sum, so both digits must be there in the network's eyes. And if biases are ignored, there are neurons which only their
+bias made active: gamma's road then ends beside z+, and the last step is a jump.
+
+References:
+    Bach et al. On Pixel-Wise Explanations. PLoS ONE 2015 (epsilon, alpha-beta).
+    Montavon et al. Layer-Wise Relevance Propagation: An Overview. 2019 (gamma).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from posgrad_edu import viz
+from posgrad_edu.handling import POSITIVE, SIGNED
+from posgrad_edu.loading import load_classifier
+from posgrad_edu.localization import energy_in_box
+from posgrad_edu.methods import explain
+from posgrad_edu.methods.lrp_rules import AlphaBeta, Gamma
+from posgrad_edu.models import Classifier
+from posgrad_edu.scenes import Scene, make_scene
+from posgrad_edu.widgets.parts import gallery, map_titles, status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KEPT = (1.0, 0.95, 0.9, 0.8, 2 / 3, 0.5, 1 / 3, 0.2, 0.1, 0.0)  # γ = 0, .05, .11, .25, .5, 1, 2, 4, 9, ∞
+FULL_COLOUR = 0.006  # relevance of one pixel, where the logit is 1: one scale for all rules
+ENLARGED = 4  # pixels drawn for each pixel of a scene, so that none is blurred
+GREY, BLACK = (150, 150, 150), (30, 30, 30)
+
+
+class AlphaSlider(widgets.VBox):
+    """A slider over the weight of negative contributions, and toggles for the rule's family and the biases.
+
+    scene: a ``Scene``; ``None`` for one with a 3 and a 7. Its first two digits are explained.
+    clf: a classifier of scenes that LRP can treat, ``load_classifier("scenes")`` if ``None``.
+    start: values for the controls kept (one of ``KEPT``), rule ("gamma", "alpha-beta"), bias ("absorb", "ignore").
+    Results: ``maps`` (2, H, W), in shares of the logit; ``energies``, for each map the share of its positive part on
+    the first and on the second digit; ``sums``; ``summary`` (text), ``figure()`` (static).
+    Raises ``ValueError`` for a digit whose logit isn't positive, and for a control that doesn't exist.
+    """
+
+    def __init__(self, scene: Scene | None = None, clf: Classifier | None = None, **start: Any) -> None:
+        self.scene = make_scene(3, digits=(3, 7)) if scene is None else scene
+        self.clf = load_classifier("scenes") if clf is None else clf
+        self.digits, self.boxes = self.scene.digits[:2], self.scene.boxes[:2]
+        self.labels = tuple(self.clf.labels[digit] for digit in self.digits)
+        self._x = self.clf.batch(self.scene.image)
+        self._logits = self.clf.logits(self.scene.image)
+        self._check_logits()
+        self._make_controls()
+        self._compute = functools.lru_cache(maxsize=256)(self._explain)
+        self._picture = functools.lru_cache(maxsize=256)(self._html)
+        self.maps: Tensor = torch.empty(0)
+        self.energies: list[list[float]] = []
+        self.sums: list[float] = []
+        self.summary = ""
+        for name, value in start.items():
+            if name not in self.controls:
+                raise ValueError(f"The AlphaSlider has no control {name!r}. There are: {', '.join(self.controls)}.")
+            self.controls[name].value = value
+        for control in self.controls.values():
+            control.observe(self._changed, "value")
+        super().__init__([*self.controls.values(), self.pictures, self.words])
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"AlphaSlider: {self.setting}. {self.summary}"
+
+    def _check_logits(self) -> None:
+        for digit, label in zip(self.digits, self.labels, strict=True):
+            if self._logits[digit] <= 0:
+                raise ValueError(
+                    f"The network sees no {label} in this scene: its logit is {self._logits[digit]:.1f}, and the road "
+                    "from epsilon to z+ is a road only for positive logits. Choose another scene."
+                )
+
+    def _make_controls(self) -> None:
+        named = {"style": {"description_width": "130px"}}
+        self.kept = widgets.SelectionSlider(
+            options=[(percent(k), k) for k in KEPT], description="Negatives count", continuous_update=False,
+            layout={"width": "500px"}, **named,
+        )  # fmt: skip
+        self.rule = widgets.ToggleButtons(
+            options=["gamma", "alpha-beta"], description="Rule",
+            tooltips=["both signs in one sum", "positive and negative shared out apart"], **named,
+        )  # fmt: skip
+        self.bias = widgets.ToggleButtons(
+            options=["absorb", "ignore"], description="Biases",
+            tooltips=["a bias receives its share", "biases stay out of the sharing"], **named,
+        )  # fmt: skip
+        self.pictures, self.words = widgets.HTML(), widgets.HTML()
+        self.controls = {"kept": self.kept, "rule": self.rule, "bias": self.bias}
+
+    # --- From the controls to maps ---
+
+    def _changed(self, change: dict) -> None:
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
+        try:
+            self.maps = self._compute(self.kept.value, self.rule.value, self.bias.value)
+        except (ValueError, NotImplementedError) as error:
+            self.maps, self.energies, self.sums = torch.empty(0), [], []
+            self._say(str(error))
+            self.pictures.value = ""
+            return
+        self.energies = [[energy_in_box(m, box) for box in self.boxes] for m in self.maps]
+        self.sums = self.maps.double().sum((1, 2)).tolist()
+        self._say(" ".join(self._sentences()))
+        self.pictures.value = self._picture(self.kept.value, self.rule.value, self.bias.value)
+
+    def _explain(self, kept: float, rule: str, bias: str) -> Tensor:
+        options = rule_options(kept, rule)
+        return explain(self.clf.net, self._x, [list(self.digits)], "lrp", bias=bias, **options)[0]
+
+    @property
+    def setting(self) -> str:
+        """What the controls say, in words."""
+        return f"{rule_name(self.kept.value, self.rule.value)}, biases {self.bias.value}"
+
+    # --- What is shown ---
+
+    def _sentences(self) -> list[str]:
+        sentences = []
+        for n, (label, shares, total) in enumerate(zip(self.labels, self.energies, self.sums, strict=True)):
+            if math.isnan(shares[0]):
+                sentences.append(f"The map for {label} has no red, so there is nothing to place.")
+                continue
+            own, other = (f"{100 * share:.0f} %" for share in (shares[n], shares[1 - n]))
+            there = f"{own} on the {label}, {other} on the {self.labels[1 - n]}"
+            sentences.append(f"Of the red for {label}, {there}; the map adds up to {number(total)} of 1.")
+        return sentences
+
+    def _html(self, kept: float, rule: str, bias: str) -> str:
+        panels = [(boxed(self.scene.image, self.boxes, None), f"The scene: {', '.join(self.labels)}", "scene")]
+        for n, (title, values) in enumerate(zip(self._titles(), self.maps, strict=True)):
+            alt = viz.alt_text(f"LRP, {self.setting}, for {title}", values, FULL_COLOUR)
+            panels.append((boxed(viz.heatmap(values, FULL_COLOUR), self.boxes, n), alt, title))
+        times = float(self.maps.abs().max()) / FULL_COLOUR
+        beyond = f" The strongest value here is {times:.2g} times that." if times > 1 else ""
+        scale = f"Full colour at ±{FULL_COLOUR} of the logit in all maps.{beyond}"
+        return gallery(panels, f"Red: relevance for. Blue: against. Black box: the digit asked for. {scale}")
+
+    def _titles(self) -> list[str]:
+        return map_titles(self.clf, self.digits, self._logits)
+
+    def _say(self, words: str) -> None:
+        self.summary = words
+        self.words.value = status(words)
+
+    def figure(self) -> Figure:
+        """Return what is shown as a figure, for readers without a running kernel."""
+        from matplotlib.patches import Rectangle
+
+        panels = dict(zip(self._titles(), self.maps, strict=True))
+        view = self.clf.view(self.scene.image)
+        figure = viz.show_grid(view, panels, style="heatmap", limit=FULL_COLOUR, title=self.setting)
+        for n, axes in enumerate(figure.axes[1:3]):
+            for m, (left, top, right, bottom) in enumerate(self.boxes):
+                edge = "black" if m == n else "grey"
+                frame = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=edge)
+                axes.add_patch(frame)
+        return figure
+
+
+# --- The road, as rules and in words ---
+
+
+def rule_options(kept: float, rule: str) -> dict[str, Any]:
+    """Return the options for ``explain`` in which negative contributions count ``kept`` times.
+
+    rule: "gamma" or "alpha-beta". Raises ``ValueError`` where there is no such rule: alpha-beta with kept = 1.
+    """
+    if kept == 0:
+        return {"handling": POSITIVE}
+    if rule == "gamma":
+        return {"handling": SIGNED} if kept == 1 else {"rule": Gamma(gamma=1 / kept - 1)}
+    if kept == 1:
+        raise ValueError(
+            "In the alpha-beta rule, negatives can't count as much as positives: alpha would be infinite. "
+            "Let them count less, or choose gamma."
+        )
+    return {"rule": AlphaBeta(alpha=1 / (1 - kept), beta=kept / (1 - kept))}
+
+
+def rule_name(kept: float, rule: str) -> str:
+    """Return a rule's name with its parameters, as the papers write them."""
+    if rule == "gamma":
+        parameters = "γ = ∞: z+" if kept == 0 else "γ = 0: epsilon" if kept == 1 else f"γ = {1 / kept - 1:.3g}"
+    elif kept == 1:
+        parameters = "α = ∞"
+    else:
+        ends = ": z+" if kept == 0 else ""
+        parameters = f"α = {1 / (1 - kept):.3g}, β = {kept / (1 - kept):.3g}{ends}"
+    return f"{rule} ({parameters})"
+
+
+def percent(share: float) -> str:
+    """Return a share in whole per cent."""
+    return f"{100 * share:.0f} %"
+
+
+def number(value: float) -> str:
+    """Return a number in two digits after the point, or with a power of ten where it's large."""
+    words = f"{value:+.2f}" if abs(value) < 1000 else f"{value:+.0e}"
+    return words.replace("-", "−") if float(words) else "0.00"
+
+
+def boxed(picture: Image.Image, boxes: list[tuple[int, int, int, int]], asked: int | None) -> Image.Image:
+    """Return a picture, each pixel enlarged, boxes drawn just outside: black for the one asked, grey for others."""
+    size = picture.width * ENLARGED, picture.height * ENLARGED
+    large = picture.convert("RGB").resize(size, Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(large)
+    for n, (left, top, right, bottom) in enumerate(boxes):
+        corners = (left * ENLARGED - 1, top * ENLARGED - 1, right * ENLARGED, bottom * ENLARGED)
+        draw.rectangle(corners, outline=BLACK if n == asked else GREY)
+    return large

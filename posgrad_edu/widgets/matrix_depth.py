@@ -1,0 +1,247 @@
+"""MatrixDepth: what a product of many random matrices does to two directions. No network, no photo.
+
+On its way back through a network, the signal of a class is multiplied by one matrix a layer. Here the matrices are
+random, and two signals start at right angles: one-hot vectors, as two classes would. The switch decides what each
+matrix keeps:
+
+    signed     W as it is
+    positive   max(W, 0), entry by entry: what z+ does to a layer's weights
+    clamped    W as it is, but what comes out is clamped: max(W g, 0), as guided backprop does at each ReLU
+
+Gates set a share of each layer's outputs to zero, the same outputs for both signals, as the ReLUs of one photo do.
+What is watched is the angle between the two signals, and the ratio of the product's two largest singular values: near
+0, the product has rank one, and whatever goes in comes out in one direction. The clamped way isn't a product of
+matrices, so it has an angle only.
+
+Reference:
+    Birkhoff. Extensions of Jentzsch's Theorem. Transactions of the American Mathematical Society 85, 1957.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from posgrad_edu import viz
+from posgrad_edu.widgets.parts import gallery, status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+ENTRIES = ("signed", "positive", "clamped")
+WIDTHS = (4, 16, 64, 128)
+GATES = (0.0, 0.25, 0.5, 0.75, 0.9)
+DEEPEST = 40
+COLOURS = {"signed": "#0042d0", "positive": "#ce0018", "clamped": "#6a4c00"}
+STYLES = {"signed": "o-", "positive": "s--", "clamped": "^:"}
+
+
+class Journey(NamedTuple):
+    """Two signals after 0, 1, 2, ... layers, their angles in degrees, and the products' singular value ratios.
+
+    vectors (depth + 1, 2, width), each of length 1, or 0 where nothing arrives; angles and ratios (depth + 1,), nan
+    where there is none.
+    """
+
+    vectors: Array
+    angles: Array
+    ratios: Array
+
+
+class MatrixDepth(widgets.VBox):
+    """A slider over depth, and controls for the matrices' signs, the share of closed gates, and the width.
+
+    seed: which random matrices. start: values for the controls depth (0 to 40), entries ("signed", "positive",
+    "clamped"), gates (a share from ``GATES``) and width (one of ``WIDTHS``).
+    Results: ``vectors`` (2, width), ``angle`` in degrees, ``ratio`` of the two largest singular values (nan where there
+    is none), ``summary`` (text), ``figure()`` (static). Raises ``ValueError`` for a control that doesn't exist.
+    """
+
+    def __init__(self, seed: int = 0, **start: Any) -> None:
+        self.seed = seed
+        self._make_controls()
+        self._picture = functools.lru_cache(maxsize=512)(self._html)
+        self.vectors: Array = np.zeros((2, 0))
+        self.angle = self.ratio = math.nan
+        self.summary = ""
+        for name, value in start.items():
+            if name not in self.controls:
+                raise ValueError(f"MatrixDepth has no control {name!r}. There are: {', '.join(self.controls)}.")
+            self.controls[name].value = value
+        for control in self.controls.values():
+            control.observe(self._changed, "value")
+        super().__init__([*self.controls.values(), self.pictures, self.words])
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"MatrixDepth: {self.setting}. {self.summary}"
+
+    def _make_controls(self) -> None:
+        named = {"style": {"description_width": "110px"}}
+        self.depth = widgets.IntSlider(
+            value=1, min=0, max=DEEPEST, description="Layers", continuous_update=False, layout={"width": "480px"},
+            **named,
+        )  # fmt: skip
+        self.entries = widgets.ToggleButtons(
+            options=list(ENTRIES), description="Matrices", **named,
+            tooltips=["as drawn, both signs", "negative entries set to 0", "both signs, but what comes out is clamped"],
+        )  # fmt: skip
+        self.gates = widgets.SelectionSlider(
+            options=[(f"{100 * share:.0f} %", share) for share in GATES], description="Closed gates",
+            continuous_update=False, layout={"width": "480px"}, **named,
+        )  # fmt: skip
+        self.width = widgets.ToggleButtons(
+            options=list(WIDTHS), value=64, description="Width", **named,
+            tooltips=[f"{width} entries in each signal" for width in WIDTHS],
+        )  # fmt: skip
+        self.pictures, self.words = widgets.HTML(), widgets.HTML()
+        self.controls = {
+            "depth": self.depth, "entries": self.entries, "gates": self.gates, "width": self.width,
+        }  # fmt: skip
+
+    # --- From the controls to numbers ---
+
+    def _changed(self, change: dict) -> None:
+        self.refresh()
+
+    def journey(self, entries: str | None = None) -> Journey:
+        """Return the whole way, for the controls' gates and width; ``entries``: for other matrices than shown."""
+        return travel(entries or self.entries.value, self.gates.value, self.width.value, self.seed)
+
+    def refresh(self) -> None:
+        """Compute what the controls ask for, and show it; where nothing arrives, that is said."""
+        way, depth = self.journey(), self.depth.value
+        self.vectors, self.angle, self.ratio = way.vectors[depth], float(way.angles[depth]), float(way.ratios[depth])
+        self.summary = describe(self.entries.value, self.angle, self.ratio)
+        self.words.value = status(self.summary)
+        self.pictures.value = self._picture(depth, self.entries.value, self.gates.value, self.width.value)
+
+    @property
+    def setting(self) -> str:
+        """What the controls say, in words."""
+        closed = f"{100 * self.gates.value:.0f} % of the gates closed"
+        layers = "1 layer" if self.depth.value == 1 else f"{self.depth.value} layers"
+        return f"{layers} of width {self.width.value}, {self.entries.value}, {closed}"
+
+    # --- What is shown ---
+
+    @property
+    def alt(self) -> str:
+        """The figure in words."""
+        return (
+            f"{self.setting}. Left: the entries of two signals against each other. Right: their angle by depth, for "
+            f"{', '.join(ENTRIES)} matrices. {self.summary}"
+        )
+
+    def _html(self, depth: int, entries: str, gates: float, width: int) -> str:
+        picture = Image.open(io.BytesIO(viz.to_png(self.figure())))
+        scatter = "Left: points on a line through the middle mean that the two signals have the same direction."
+        page = gallery([(picture, self.alt, self.setting)], scatter)
+        return page.replace("width:260px", "width:760px").replace('width="260"', 'width="760"')
+
+    def figure(self) -> Figure:
+        """Return the two signals held against each other, and the angles by depth; ``alt`` says it in words."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.3), dpi=90, layout="constrained")
+        signals, angles = figure.subplots(1, 2, width_ratios=[1, 2])
+        self._draw_signals(signals)
+        self._draw_angles(angles)
+        figure.suptitle(self.setting, fontsize=11)
+        return figure
+
+    def _draw_signals(self, axes: Axes) -> None:
+        one, other = self.vectors
+        limit = 1.1 * max(np.abs(self.vectors).max(), 1e-9)
+        axes.axhline(0, color="lightgrey", linewidth=0.8)
+        axes.axvline(0, color="lightgrey", linewidth=0.8)
+        axes.plot(one, other, ".", color=COLOURS[self.entries.value])
+        axes.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[0], yticks=[0])
+        axes.set(xlabel="entry of the first signal", ylabel="of the second", aspect="equal")
+
+    def _draw_angles(self, axes: Axes) -> None:
+        depths = np.arange(DEEPEST + 1)
+        for entries in ENTRIES:
+            angles, shown = self.journey(entries).angles, entries == self.entries.value
+            style: dict[str, Any] = {"color": COLOURS[entries], "alpha": 1.0 if shown else 0.35, "markersize": 3}
+            axes.plot(depths, angles, STYLES[entries], label=entries, **style)
+        axes.axvline(self.depth.value, color="black", linewidth=0.8)
+        axes.set(xlabel="layers", ylabel="angle between the signals", ylim=(-5, 185), yticks=[0, 45, 90, 135, 180])
+        axes.legend(frameon=False, loc="upper left", fontsize=9, ncols=3)
+
+
+# --- The way, and in words ---
+
+
+@functools.lru_cache(maxsize=64)
+def travel(entries: str, gates: float, width: int, seed: int = 0) -> Journey:
+    """Return what becomes of two one-hot signals in ``DEEPEST`` layers of random matrices (width, width).
+
+    entries: "signed", "positive" or "clamped". gates: the share of each layer's outputs that is set to zero, at random,
+    the same for both signals. Entries are drawn from a normal distribution around 0. The same seed gives all three the
+    same matrices and gates.
+    """
+    weights, dice = np.random.default_rng(seed), np.random.default_rng([seed, 1])  # closing gates leaves the weights
+    signals, product = np.eye(width)[:, :2], np.eye(width)
+    vectors, ratios = [signals.T], [1.0]
+    for _ in range(DEEPEST):
+        matrix = weights.standard_normal((width, width))
+        gate = dice.permutation(width) >= round(gates * width)
+        if entries == "positive":
+            matrix = np.maximum(matrix, 0)
+        matrix = matrix * gate[:, None]
+        signals = matrix @ signals
+        if entries == "clamped":
+            signals = np.maximum(signals, 0)
+        signals = scaled(signals, np.linalg.norm(signals, axis=0))  # only directions are watched
+        product = matrix @ product
+        product = scaled(product, np.linalg.norm(product))
+        vectors.append(signals.T)
+        ratios.append(math.nan if entries == "clamped" else ratio_of(product))
+    return Journey(np.array(vectors), np.array([angle_between(*pair) for pair in vectors]), np.array(ratios))
+
+
+def scaled(values: Array, size: Array | np.floating[Any]) -> Array:
+    """Return values divided by their size; what is zero stays zero."""
+    return values / np.where(size > 0, size, 1.0)
+
+
+def angle_between(one: Array, other: Array) -> float:
+    """Return the angle between two vectors of length 1 in degrees, exact also where it is tiny; nan if one is zero."""
+    if not one.any() or not other.any():
+        return math.nan
+    return math.degrees(2 * math.atan2(float(np.linalg.norm(one - other)), float(np.linalg.norm(one + other))))
+
+
+def ratio_of(matrix: Array) -> float:
+    """Return the second singular value over the first: 0 for rank one, nan for a matrix of zeros."""
+    first, second = np.linalg.svd(matrix, compute_uv=False)[:2]
+    return float(second / first) if first > 0 else math.nan
+
+
+def describe(entries: str, angle: float, ratio: float) -> str:
+    """Return the angle and the ratio of singular values in plain sentences."""
+    if math.isnan(angle):
+        return "Nothing arrives any more of one of the signals: too many gates are closed, or too many entries are 0."
+    degrees = "below 0.1" if angle < 0.1 else f"{angle:.1f}"
+    numbers = f"The angle between the two signals is {degrees} degrees."
+    if entries == "clamped":
+        second = "A clamp after each matrix: not a product of matrices, so it has no singular values."
+    else:
+        size = "below 0.001" if ratio < 0.001 else f"{ratio:.3f}" if ratio < 0.1 else f"{ratio:.2f}"
+        second = f"The second singular value is {size} of the first."
+    if angle < 5:
+        return f"{numbers} {second} Which signal went in can hardly be told from what comes out."
+    if angle > 175:
+        return f"{numbers} {second} The same line, in opposite directions: only the sign tells the two apart."
+    return f"{numbers} {second} The two can be told apart."
