@@ -1,12 +1,14 @@
 """What a randomisation test costs: all layers, six methods, eight photos, here and with Quantus' MPRT.
 
-    OMP_NUM_THREADS=2 python benchmarks/randomisation.py            # on two cores about half an hour
+    python benchmarks/randomisation.py            # on two cores about half an hour
 
 Both explain the same class of the same photos with every layer of EfficientNet-Lite0 made random, from the output
-down, one draw, in one process. Quantus is given one function a method, from captum and zennit, as its users would
-write them. Two figures can be compared: the whole test, and one step of it. Quantus counts each BatchNorm as a layer
-of its own (and makes it the identity), so its cascade has more steps. It measures Spearman's correlation; this package
-measures that of signed and of absolute maps, SSIM and HOG in the same run.
+down, with one draw, on two cores: Quantus with two threads, this package once with two threads in one process, and once
+with two processes of one thread, as ``posgrad-edu study --jobs 2`` does. Quantus is given one function a method, from
+captum and zennit, as its users would write them. Two figures can be compared: the whole test, and one step of it.
+Quantus counts each BatchNorm as a layer of its own (and makes it the identity), so its cascade has more steps. It
+measures Spearman's correlation; this package measures that of signed and of absolute maps, SSIM and HOG in the same
+run. The study measures the controls along, too.
 
 captum's hooks don't see the ReLU6s of this network, so its guided backprop and DeconvNet are the plain gradient here.
 That makes them no slower.
@@ -14,9 +16,12 @@ That makes them no slower.
 
 from __future__ import annotations
 
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import captum.attr
@@ -30,6 +35,8 @@ from zennit.canonizers import SequentialMergeBatchNorm
 
 import posgrad_edu as pg
 from posgrad_edu.methods import configure
+from posgrad_edu.running import run
+from posgrad_edu.study import PUBLISHED, Study, plan
 
 METHODS = ("gradient", "input-x-gradient", "gradcam", "guided-backprop", "deconvnet", "lrp")
 Explain = Callable[..., np.ndarray]
@@ -66,30 +73,58 @@ def rivals(layer: str) -> dict[str, Explain]:
     }
 
 
+def in_one_process(x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier) -> int:
+    """Run the test with ``parameter_sensitivity_all``; return the number of steps."""
+    methods = {name: configure(name) for name in METHODS}
+    table = pg.parameter_sensitivity_all(clf.net, x, methods, target, seeds=[0], progress=False)
+    return table.depth.nunique()
+
+
+def in_two_processes(photos: int) -> int:
+    """Run the test as a study; return the number of steps."""
+    study = Study(METHODS, (PUBLISHED,), ("parameters",), ("efficientnet-lite0",), depths=50, seeds=1)
+    names = pg.photo_names()[:photos]
+    units = [unit for unit in plan(study).units if unit.picture.name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        return run(units, Path(folder), jobs=2, progress=False).rows.depth.nunique()
+
+
+def with_quantus(explain: Explain, x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier) -> int:
+    """Run Quantus' test of one method; return the number of steps."""
+    metric = quantus.MPRT(abs=False, normalise=False, disable_warnings=True)
+    scores = metric(model=clf.net, x_batch=x.numpy(), y_batch=target.numpy(), explain_func=explain)
+    return len(scores) - 1  # one score is that of the trained network
+
+
+def timed(name: str, work: Callable[[], int]) -> tuple[float, int]:
+    start = time.perf_counter()
+    steps = work()
+    seconds = time.perf_counter() - start
+    print(f"{name}: {seconds:.0f} s, {steps} steps, {seconds / steps:.2f} s a step", flush=True)
+    return seconds, steps
+
+
 def main(photos: Annotated[int, typer.Option(help="How many sample photos.")] = 8) -> None:
-    """Run both and print seconds, steps and ratios."""
+    """Run all three and print seconds, steps and ratios."""
     warnings.simplefilter("ignore")
+    torch.set_num_threads(2)
     clf = pg.load_classifier()
     clf.net.requires_grad_(True)  # captum and zennit want it
     x = torch.cat([clf.batch(pg.load_photo(name)) for name in pg.photo_names()[:photos]])
     target = clf.net(x).argmax(1)
-    methods = {name: configure(name) for name in METHODS}
-
-    start = time.perf_counter()
-    table = pg.parameter_sensitivity_all(clf.net, x, methods, target, seeds=[0], progress=False)
-    ours, our_steps = time.perf_counter() - start, table.depth.nunique()
-    print(f"posgrad_edu: {ours:.0f} s, {our_steps} steps, {ours / our_steps:.2f} s a step", flush=True)
-
-    theirs, their_steps = 0.0, 0
+    theirs = 0.0
     for name, explain in rivals(clf.cam_layer).items():
-        start = time.perf_counter()
-        metric = quantus.MPRT(abs=False, normalise=False, disable_warnings=True)
-        scores = metric(model=clf.net, x_batch=x.numpy(), y_batch=target.numpy(), explain_func=explain)
-        seconds = time.perf_counter() - start
-        theirs, their_steps = theirs + seconds, len(scores) - 1  # one score is that of the trained network
-        print(f"quantus, {name}: {seconds:.0f} s, {their_steps} steps", flush=True)
-    print(f"quantus: {theirs:.0f} s, {their_steps} steps, {theirs / their_steps:.2f} s a step")
-    print(f"ratio: {theirs / ours:.1f} for the test, {theirs / their_steps / (ours / our_steps):.1f} for a step")
+        seconds, their_steps = timed(f"quantus, {name}", partial(with_quantus, explain, x, target, clf))
+        theirs += seconds
+    print(f"quantus, all six: {theirs:.0f} s, {theirs / their_steps:.2f} s a step")
+    ours = {
+        "posgrad_edu, one process": partial(in_one_process, x, target, clf),
+        "posgrad_edu, two processes": partial(in_two_processes, photos),
+    }
+    for name, work in ours.items():
+        seconds, steps = timed(name, work)
+        step = (theirs / their_steps) / (seconds / steps)
+        print(f"  times faster: {theirs / seconds:.1f} for the test, {step:.1f} for a step")
 
 
 if __name__ == "__main__":

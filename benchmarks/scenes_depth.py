@@ -1,6 +1,6 @@
 """Does depth make positive propagation collapse? Eight networks on the scenes, and how their maps answer.
 
-    OMP_NUM_THREADS=2 python benchmarks/scenes_depth.py           # about twenty minutes on two cores
+    OMP_NUM_THREADS=1 python benchmarks/scenes_depth.py           # about half an hour on one core
 
 Trains 4, 6, 8 and 12 convolutions with an average and with a max head, each for the same number of steps on the same
 scenes, asks each for maps of test scenes that it gets wholly right, and writes the tables into docs/scenes.md,
@@ -11,27 +11,28 @@ from __future__ import annotations
 
 import itertools
 import re
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.localization import energy_in_box
+from posgrad_edu.localization import energy_in_box, pointing_game
 from posgrad_edu.scenes import CLASSES, HEADS, STAGES, Scene, make_scenes, scene_tensors, scenes_net
 from posgrad_edu.scenes_training import HELD_OUT, accuracy, fold, labelled_scenes, train
-from posgrad_edu.similarity import spearman
+from posgrad_edu.similarity import compare
 
 DOC = Path(__file__).resolve().parents[1] / "docs" / "scenes.md"
 BEGIN, END = "<!-- begin: benchmarks/scenes_depth.py -->", "<!-- end: benchmarks/scenes_depth.py -->"
-METHODS = ("gradcam", "guided-backprop", "lrp")
+METHODS = ("gradient", "gradcam", "guided-backprop", "lrp")
+CONTROL = "input-magnitude"
 HANDLINGS = ("signed", "positive")
-COLUMNS = ("two present", "one absent", "asked box", "other box")
+MEASURES = ("rank, both there", "rank, one absent", "cosine, both there", "asked box", "other box", "hit")
 
 
 def variant(depth: int, head: str, x: Tensor, y: Tensor, steps: int) -> nn.Sequential:
@@ -50,20 +51,22 @@ def answered(net: nn.Module, scenes: Sequence[Scene], n: int) -> list[Scene]:
     return [scene for scene, fine in zip(scenes, right.tolist(), strict=True) if fine][:n]
 
 
-def measure(net: nn.Module, scenes: Sequence[Scene], method: str, handling: str) -> pd.DataFrame:
-    """Return a row a scene: how alike its maps are, and where the first digit's map has its positive part."""
-    x, _ = scene_tensors(scenes)
-    targets = torch.tensor([[*scene.digits[:2], absent(scene)] for scene in scenes])
-    maps = pg.explain(net, x, targets, method, handling)
-    rows = []
-    for scene, (first, second, third) in zip(scenes, maps, strict=True):
-        alike = spearman(first.numpy(), second.numpy()), spearman(first.numpy(), third.numpy())
-        energy = energy_in_box(first, scene.boxes[0]), energy_in_box(first, scene.boxes[1])
-        rows.append([*alike, *energy])
-    return pd.DataFrame(rows, columns=COLUMNS)
+def measure(net: nn.Module, scenes: Sequence[Scene], method: str, handling: str) -> Iterator[list[float]]:
+    """Yield for each scene its ``MEASURES``: how alike its maps are, and where the first digit's map lies."""
+    for scene in scenes:
+        x, _ = scene_tensors([scene])
+        asked, other, absent = pg.explain(net, x, [[*scene.digits[:2], absent_class(scene)]], method, handling)[0]
+        yield [
+            compare(asked, other).spearman,
+            compare(asked, absent).spearman,
+            F.cosine_similarity(asked.flatten(), other.flatten(), dim=0).item(),
+            energy_in_box(asked, scene.boxes[0]),
+            energy_in_box(asked, scene.boxes[1]),
+            pointing_game(asked, scene.boxes[0]),
+        ]
 
 
-def absent(scene: Scene) -> int:
+def absent_class(scene: Scene) -> int:
     """Return a class that isn't in the scene, not always the same."""
     missing = [digit for digit in range(CLASSES) if digit not in scene.digits]
     return missing[scene.seed % len(missing)]
@@ -77,20 +80,27 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def written(values: pd.Series) -> list[str]:
-    """Write means with two digits; a map without a positive value or without an order counts in neither."""
-    return [f"{value:.2f}".replace("-", "−") for value in values]
+def method_table(results: pd.DataFrame) -> str:
+    """Return one method's means, "signed → positive", a row a network."""
+    rows = []
+    for (head, depth), network in results.groupby(["head", "depth"], sort=False):
+        means = [network[network.handling == handling][list(MEASURES)].mean() for handling in HANDLINGS]
+        rows.append([head, str(depth), *(f"{a:.2f} → {b:.2f}".replace("-", "−") for a, b in zip(*means, strict=True))])
+    return markdown(["head", "depth", *MEASURES], rows)
 
 
-def tables(networks: Sequence[Sequence[str]], means: Mapping[str, Sequence[Sequence[str]]], n: int, steps: int) -> str:
-    """Return the section for the document."""
-    header = ["head", "depth", *(f"{column}, {handling}" for handling in HANDLINGS for column in COLUMNS)]
+def section(networks: Sequence[Sequence[str]], results: pd.DataFrame, steps: int) -> str:
+    """Return what the document shows between its marks."""
     parts = [
-        f"Each network was trained for {steps} steps. Means over {n} test scenes that the network gets wholly right.",
-        markdown(["head", "depth", "parameters", "seconds", "held-out bits", "held-out scenes"], networks),
+        f"Each network was trained for {steps} steps, and asked about held-out scenes that it gets wholly right.",
+        markdown(["head", "depth", "parameters", "bits right", "scenes right", "asked about"], networks),
     ]
-    for method, rows in means.items():
-        parts += [f"**{method}**", markdown(header, rows)]
+    for method in METHODS:
+        parts += [f"`{method}`, signed → positive:", method_table(results[results.method == method])]
+    control = results[results.method == CONTROL][list(MEASURES)].mean()
+    parts += [f"`{CONTROL}`, a map that knows no class:", markdown(MEASURES, [[f"{value:.2f}" for value in control]])]
+    missing = int(results[list(MEASURES)].isna().any(axis=1).sum())
+    parts.append(f"Of {len(results):,} comparisons, {missing:,} have an undefined value, which counts in no mean.")
     return "\n\n".join(parts)
 
 
@@ -104,8 +114,8 @@ def write_section(text: str) -> None:
 
 
 def main(
-    steps: Annotated[int, typer.Option(help="Batches that each network is trained on.")] = 500,
-    n: Annotated[int, typer.Option("--scenes", help="Test scenes that maps are made of.")] = 100,
+    steps: Annotated[int, typer.Option(help="Batches that each network is trained on.")] = 800,
+    n: Annotated[int, typer.Option("--scenes", help="Held-out scenes that maps are made of, at most.")] = 100,
     training: Annotated[int, typer.Option(help="Training scenes.")] = 12_000,
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write into docs/scenes.md.")] = True,
 ) -> None:
@@ -113,23 +123,24 @@ def main(
     x, y = labelled_scenes(range(training), "train", progress=True)
     held_out = make_scenes(len(HELD_OUT), HELD_OUT[0])
     networks: list[list[str]] = []
-    means: dict[str, list[list[str]]] = {method: [] for method in METHODS}
+    results: list[list[object]] = []
     for head, depth in itertools.product(HEADS, STAGES):
-        start = time.perf_counter()
         net = variant(depth, head, x, y, steps)
-        seconds = time.perf_counter() - start
         right = accuracy(net, *scene_tensors(held_out))
         size = sum(p.numel() for p in net.parameters())
-        networks.append([head, str(depth), f"{size:,}", f"{seconds:.0f}", f"{right.bits:.2%}", f"{right.scenes:.1%}"])
         scenes = answered(net, held_out, n)
-        for method in METHODS:
-            frames = [measure(net, scenes, method, handling).mean() for handling in HANDLINGS]
-            means[method].append([head, str(depth), *(text for mean in frames for text in written(mean))])
-        print(networks[-1], *(f"{method} {means[method][-1][2:]}" for method in METHODS), sep="\n", flush=True)
-    section = tables(networks, means, n, steps)
-    print(section)
+        share = f"{right.bits:.2%}", f"{right.scenes:.1%}"
+        networks.append([head, str(depth), f"{size:,}", *share, str(len(scenes))])
+        print(networks[-1], flush=True)
+        for method, handling in [*itertools.product(METHODS, HANDLINGS), (CONTROL, "signed")]:
+            values = list(measure(net, scenes, method, handling))
+            results += [[head, depth, method, handling, *row] for row in values]
+            print(method, handling, pd.DataFrame(values, columns=MEASURES).mean().round(2).tolist(), flush=True)
+    columns = ["head", "depth", "method", "handling", *MEASURES]
+    text = section(networks, pd.DataFrame(results, columns=columns), steps)
+    print(text)
     if write:
-        write_section(section)
+        write_section(text)
 
 
 if __name__ == "__main__":

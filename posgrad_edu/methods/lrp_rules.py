@@ -189,7 +189,7 @@ def stabilised(z: Tensor, epsilon: float) -> Tensor:
     """Return z moved away from zero by epsilon; for epsilon = 0, infinite at zero, so that 0/0 gives 0."""
     if epsilon == 0:
         return torch.where(z == 0, torch.inf, z)
-    return torch.where(z < 0, z - epsilon, z + epsilon)
+    return z + torch.copysign(z.new_tensor(epsilon), z)
 
 
 class ShareOut:
