@@ -10,15 +10,14 @@ between the two lines that say so.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
 import typer
+from document import markdown, write_section
 from torch import Tensor, nn
 
 import posgrad_edu as pg
@@ -27,8 +26,6 @@ from posgrad_edu.scenes import CLASSES, HEADS, STAGES, Scene, make_scenes, scene
 from posgrad_edu.scenes_training import HELD_OUT, accuracy, fold, labelled_scenes, train
 from posgrad_edu.similarity import compare
 
-DOC = Path(__file__).resolve().parents[1] / "docs" / "scenes.md"
-BEGIN, END = "<!-- begin: benchmarks/scenes_depth.py -->", "<!-- end: benchmarks/scenes_depth.py -->"
 METHODS = ("gradient", "gradcam", "guided-backprop", "lrp")
 CONTROL = "input-magnitude"
 HANDLINGS = ("signed", "positive")
@@ -75,11 +72,6 @@ def absent_class(scene: Scene) -> int:
 # --- Tables ---
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def method_table(results: pd.DataFrame) -> str:
     """Return one method's means, "signed → positive", a row a network."""
     rows = []
@@ -102,15 +94,6 @@ def section(networks: Sequence[Sequence[str]], results: pd.DataFrame, steps: int
     missing = int(results[list(MEASURES)].isna().any(axis=1).sum())
     parts.append(f"Of {len(results):,} comparisons, {missing:,} have an undefined value, which counts in no mean.")
     return "\n\n".join(parts)
-
-
-def write_section(text: str) -> None:
-    """Put the text between the document's two marks."""
-    before = DOC.read_text(encoding="utf-8")
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    if not pattern.search(before):
-        raise ValueError(f"{DOC.name} needs the lines {BEGIN} and {END}, for the tables to stand between.")
-    DOC.write_text(pattern.sub(lambda _: f"{BEGIN}\n\n{text}\n\n{END}", before), encoding="utf-8")
 
 
 def main(

@@ -1,0 +1,26 @@
+"""Writes a benchmark's tables into a document of ``docs/``, between two lines that name the benchmark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_section(document: str, benchmark: str, text: str) -> None:
+    """Put the text between the marks ``<!-- begin: benchmark -->`` and ``<!-- end: benchmark -->`` of a document."""
+    begin, end = f"<!-- begin: benchmarks/{benchmark} -->", f"<!-- end: benchmarks/{benchmark} -->"
+    path = DOCS / document
+    before = path.read_text(encoding="utf-8")
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if not pattern.search(before):
+        raise ValueError(f"{document} needs the lines {begin} and {end}, for the tables to stand between.")
+    path.write_text(pattern.sub(lambda _: f"{begin}\n\n{text}\n\n{end}", before), encoding="utf-8")
