@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help lab test lint clean
+.PHONY: help lab test verdicts lint clean
 .NOTPARALLEL:  # both commands install into the same .venv
 
 help: ## Show this list
@@ -23,6 +23,12 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 test: lint ## Check the code, run the tests, then run the notebooks and compare their outputs
 	$(PYTEST) tests
 	TQDM_DISABLE=1 $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+
+verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two processes
+	$(BIN)/posgrad-edu study --jobs 2 --out study
+	cp study/report.md docs/verdicts.md
+	cp study/summary.csv docs/verdicts.csv
+	rm -rf docs/figures && cp -r study/figures docs/figures
 
 lint: $(VENV)/.stamp-tests ## Check style and types only
 	$(BIN)/ruff check .

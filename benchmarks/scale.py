@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py            # about ten minutes on two cores
 
-Measures seconds of processor time for each method and check on EfficientNet-Lite0, how much faster two processes are than
-one, and what a finished unit costs to keep and to read again. Writes the tables into docs/scale.md.
+Measures seconds of processor time for each method and check on EfficientNet-Lite0, how much faster two processes are
+than one, and what a finished unit costs to keep and to read again. Writes the tables into docs/scale.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from posgrad_edu.randomize import forgetting, randomizable_layers, steps
 from posgrad_edu.running import UNITS, read_units, run
 from posgrad_edu.similarity import looks
 from posgrad_edu.study import PUBLISHED, Study, Unit, measure, plan
-from posgrad_edu.verdicts import summarise
 
 NETWORK = "efficientnet-lite0"
 PHOTOS = ("cat", "coffee", "rocket")
@@ -99,11 +98,8 @@ def keeping(study: Study) -> dict[str, float]:
         for _ in range(10):
             rows = read_units(units, folder)
         reading = (time.perf_counter() - start) / 10 / len(units)
-        start = time.perf_counter()
-        summarise(rows)
-        summary = (time.perf_counter() - start) / len(rows)
     memory = rows.memory_usage(deep=True).sum() / len(rows)
-    return {"bytes": size, "reading": reading, "rows": len(rows) / 2, "memory": memory, "summary": summary}
+    return {"bytes": size, "reading": reading, "rows": len(rows) / 2, "memory": memory}
 
 
 def hours(seconds: float) -> str:
@@ -122,27 +118,24 @@ def cluster(seconds: float, efficiency: float) -> list[list[str]]:
 
 def section(study: Study) -> str:
     """Measure, and return the section for the document."""
-    checks, (alone, together) = seconds_by_check(study), speed_up(study)
-    kept, efficiency = keeping(study), alone / together / 2
-    photo = sum(checks.values())
+    checks, (alone, together), kept = seconds_by_check(study), speed_up(study), keeping(study)
+    efficiency = alone / together / 2
+    whole = [["class: three classes", f"{checks['class']:.1f}"]]
+    whole.append(["parameters: 8 depths, 3 draws", f"{checks['parameters']:.1f}"])
+    size, rows, minutes = MANY * kept["bytes"] / 1e9, MANY * kept["rows"], 2 * MANY * kept["reading"] / 60
     parts: Sequence[str] = (
         f"On two cores, {NETWORK}, one thread a process, medians. Milliseconds of processor time a photo, one class:",
         markdown(["method, signed and positive", "maps", "what the measures look at"], cost_by_method()),
         f"One draw of random weights for a cascade of 8 depths: {forgetting_cost():.2f} s.",
         "A photo with all methods, handlings and controls, as the default study measures it:",
-        markdown(
-            ["check", "processor seconds a photo"],
-            [["class: three classes", f"{checks['class']:.1f}"]]
-            + [["parameters: 8 depths, 3 draws", f"{checks['parameters']:.1f}"]],
-        ),
+        markdown(["check", "processor seconds a photo"], whole),
         f"Two processes: {alone:.0f} s with one, {together:.0f} s with two, {alone / together:.2f} times faster.",
-        f"A photo leaves {kept['bytes'] / 1000:.0f} kB in two files and {kept['rows']:.0f} rows. Reading a file again takes "
-        f"{1000 * kept['reading']:.1f} ms, a row {kept['memory']:.0f} bytes in memory.",
+        f"A photo leaves {kept['bytes'] / 1000:.0f} kB in two files and {kept['rows']:.0f} rows. Reading a file again "
+        f"takes {1000 * kept['reading']:.1f} ms, a row {kept['memory']:.0f} bytes in memory.",
         f"So {MANY:,} photos, both checks:",
-        markdown(["machines", "cores", "time"], cluster(photo, efficiency)),
-        f"They leave {2 * MANY:,} files, {MANY * kept['bytes'] / 1e9:.1f} GB, and {MANY * kept['rows'] / 1e6:.0f} million rows: "
-        f"{2 * MANY * kept['reading'] / 60:.0f} minutes to read them, {MANY * kept['rows'] * kept['memory'] / 1e9:.0f} GB of "
-        "memory for the one table that means and intervals are taken of.",
+        markdown(["machines", "cores", "time"], cluster(sum(checks.values()), efficiency)),
+        f"They leave {2 * MANY:,} files, {size:.1f} GB, and {rows / 1e6:.0f} million rows: {minutes:.0f} minutes to "
+        f"read them, {rows * kept['memory'] / 1e9:.0f} GB of memory for the one table that means are taken of.",
     )
     return "\n\n".join(parts)
 

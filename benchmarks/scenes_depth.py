@@ -123,7 +123,7 @@ def main(
     text = section(networks, pd.DataFrame(results, columns=columns), steps)
     print(text)
     if write:
-        write_section(text)
+        write_section("scenes.md", "scenes_depth.py", text)
 
 
 if __name__ == "__main__":

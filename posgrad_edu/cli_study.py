@@ -17,6 +17,7 @@ command, 130 after Ctrl-C.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -102,18 +103,22 @@ def write_results(outcome: Outcome, planned: Plan, out: Path) -> None:
     tables |= {"summary.csv": summary, "verdicts.csv": verdict_table(summary)}
     for name, table in tables.items():
         write_table(table, out / name)
-    text = report(summary) + _not_measured(outcome, planned)
+    figures = write_figures(outcome.rows, summary, planned, out / "figures")
+    text = report(summary) + _pictures(figures) + _not_measured(outcome, planned)
     (out / "report.md").write_text(text, encoding="utf-8")
-    write_figures(outcome.rows, summary, planned, out / "figures")
 
 
-def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Path) -> None:
-    """Write, for each network and what was measured of it, curves, class sensitivity and an example's maps."""
+def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Path) -> dict[str, str]:
+    """Write, for each network and what was measured of it, curves, class sensitivity and an example's maps.
+
+    Returns what each figure shows, in words, by its file's name.
+    """
     from posgrad_edu.charts import class_sensitivity_bars, randomisation_curves
     from posgrad_edu.study import example, plain
     from posgrad_edu.viz import show_grid, to_png
 
     folder.mkdir(exist_ok=True)
+    shown: dict[str, str] = {}
     for network, of_network in summary.groupby("network"):
         figures = {}
         if "least" in set(of_network.group):
@@ -125,7 +130,16 @@ def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Pa
         view, maps = example(unit)
         figures["maps"] = show_grid(view, maps, share="row", quantile=0.99, style="heatmap", title=unit.picture.name)
         for name, figure in figures.items():
-            (folder / f"{name}-{plain(str(network))}.png").write_bytes(to_png(figure))
+            file = f"{name}-{plain(str(network))}.png"
+            (folder / file).write_bytes(to_png(figure))
+            shown[file] = figure.alt  # type: ignore[attr-defined]  # viz and charts give their figures one
+    return shown
+
+
+def _pictures(figures: Mapping[str, str]) -> str:
+    """Return a section of the report with the figures."""
+    lines = [f"![{' '.join(alt.split())}](figures/{file})" for file, alt in figures.items()]
+    return "\n## Figures\n\n" + "\n\n".join(lines) + "\n"
 
 
 def _not_measured(outcome: Outcome, planned: Plan) -> str:

@@ -315,6 +315,14 @@ comparison: a low number alone doesn't make an explanation. The photo's edges an
 network and stay the same, at 1: a map whose numbers are near theirs may show the photo, whatever it is asked. It is the
 place of the evidence that tells noise from an explanation: by chance, a box gets its area's share."""
 
+# What one has to know about a network to read its numbers.
+NOTES = {
+    "scenes": """\
+Most of a scene is black paper. There a positive LRP map is exactly zero, whatever the class, and so many ties make two
+maps rank alike: over the ink alone the correlation is lower, see `docs/scenes.md`. With few objects on dark paper, the
+place of the evidence says more than the order of pixels: read these correlations beside the last table."""
+}
+
 _TITLES = {
     ("class", "least"): "Class: the most against the least likely",
     ("class", "runner-up"): "Class: the most likely against the runner-up",
@@ -348,7 +356,7 @@ def report(summary: DataFrame, title: str = "What the study measured") -> str:
     parts = [f"# {title}", _overview(summary), *verdict_section(verdict_table(summary))]
     parts += ["## How to read the numbers", READING]
     for network, rows in summary.groupby("network"):
-        parts += [f"## {network}", *_tables(rows)]
+        parts += [f"## {network}", *([NOTES[network]] if network in NOTES else []), *_tables(rows)]
     return "\n\n".join(parts) + "\n"
 
 
