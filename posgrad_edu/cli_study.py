@@ -115,7 +115,7 @@ def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Pa
     """
     from posgrad_edu.charts import class_sensitivity_bars, randomisation_curves
     from posgrad_edu.study import example, plain
-    from posgrad_edu.viz import show_grid, to_png
+    from posgrad_edu.viz import show_grid
 
     folder.mkdir(exist_ok=True)
     shown: dict[str, str] = {}
@@ -128,10 +128,11 @@ def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Pa
             figures["parameters"] = randomisation_curves(measured)
         unit = next(unit for unit in planned.units if unit.network == network)
         view, maps = example(unit)
-        figures["maps"] = show_grid(view, maps, share="row", quantile=0.99, style="heatmap", title=unit.picture.name)
+        figures["maps"] = show_grid(view, maps, limit=1, style="heatmap", title=f"{unit.picture.name}, {network}")
         for name, figure in figures.items():
-            file = f"{name}-{plain(str(network))}.png"
-            (folder / file).write_bytes(to_png(figure))
+            # As PNG, maps of fine noise would fill megabytes.
+            file = f"{name}-{plain(str(network))}.{'jpg' if name == 'maps' else 'png'}"
+            figure.savefig(folder / file)
             shown[file] = figure.alt  # type: ignore[attr-defined]  # viz and charts give their figures one
     return shown
 

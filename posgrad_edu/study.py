@@ -377,20 +377,26 @@ _MEASURES: dict[str, Callable[..., DataFrame]] = {
 
 
 def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
-    """Return what the network sees of a unit's picture, and for each method and handling its two maps by title.
+    """Return what the network sees of a unit's picture, and maps by method and title.
 
-    The maps are those for the class that is explained and for the least likely one.
+    For each handling that all methods have, the maps for the class that is explained and for the least likely one,
+    divided by one number for the two: the magnitude that 99 % of their pixels don't exceed.
     """
+    from posgrad_edu.viz import symmetric_limit
+
     clf = _classifier(unit.network)
     shown = _show(unit.picture, clf)
     target, others = _asked(clf, shown)
     classes = [target, others.get("least", target)]
-    titles = [clf.labels[c] for c in classes]
-    rows = {}
+    rows: dict[str, dict[str, Tensor]] = {}
     for label, maps in explain_all(clf.net, shown.x, [classes], _methods(unit)).items():
-        name, handling = json.loads(label)
-        rows[name if handling == NO_HANDLING else f"{name}, {handling}"] = dict(zip(titles, maps[0], strict=True))
-    return clf.view(shown.image), rows
+        method, handling = json.loads(label)
+        scaled = maps[0] / symmetric_limit(maps[0], quantile=0.99)
+        titles = [f"{handling}: {clf.labels[c]}" for c in classes]
+        if method in METHODS:
+            rows.setdefault(method, {}).update(zip(titles, scaled, strict=True))
+    everywhere = [title for title in next(iter(rows.values())) if all(title in row for row in rows.values())]
+    return clf.view(shown.image), {method: {title: row[title] for title in everywhere} for method, row in rows.items()}
 
 
 def combined(tables: Iterable[DataFrame]) -> DataFrame:

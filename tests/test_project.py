@@ -269,7 +269,7 @@ def test_the_readmes_explain_command_runs(tmp_path: Path, monkeypatch: pytest.Mo
         assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "exercises/README.md"])
+@pytest.mark.parametrize("name", [*DOCUMENTS, "exercises/README.md", *(relative(p) for p in ROOT.glob("docs/*.md"))])
 def test_links_to_files_lead_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", read(name))
     files = [link for link in links if "://" not in link]

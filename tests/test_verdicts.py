@@ -541,3 +541,9 @@ def test_every_measure_has_its_columns() -> None:
     summary = measured()
     assert {f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")} <= set(summary.columns)
     assert not summary.duplicated(["network", "check", "method", "handling", "group", "mode"]).any()
+
+
+def test_the_committed_verdicts_are_what_the_committed_summary_says() -> None:
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    text = (docs / "verdicts.md").read_text(encoding="utf-8")
+    assert text.startswith(report(read_summary(docs / "verdicts.csv"))), "make verdicts writes both anew"
