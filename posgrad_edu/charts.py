@@ -18,7 +18,7 @@ import numpy as np
 from posgrad_edu.claims import ALIKE_ABOVE, number
 from posgrad_edu.methods import CONTROLS
 from posgrad_edu.verdicts import PUBLISHED, checked, in_order, intervals
-from posgrad_edu.viz import _figure_class
+from posgrad_edu.viz import figure_class
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +56,7 @@ def randomisation_curves(rows: DataFrame) -> Figure:
     controls = [name for name in ("noise", "edges") if name in set(table.method)]
     lines = math.ceil(len(methods) / COLUMNS)
     columns = min(len(methods), COLUMNS)
-    figure = _figure_class()(figsize=(max(2.5 * columns + 0.6, 4.8), 2.2 * lines + 1.2), dpi=110, layout="constrained")
+    figure = figure_class()(figsize=(max(2.5 * columns + 0.6, 4.8), 2.2 * lines + 1.2), dpi=110, layout="constrained")
     axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for name, ax in zip(methods, axes, strict=False):
         for control in controls:
@@ -156,7 +156,7 @@ def class_sensitivity_bars(summary: DataFrame, group: str = "least") -> Figure:
     """
     table = _class_rows(summary, group)
     networks, methods = sorted(table.network.unique()), list(table.method.unique())
-    figure = _figure_class()(
+    figure = figure_class()(
         figsize=(3.6 * len(networks) + 1.6, 0.36 * len(methods) + 1.5), dpi=110, layout="constrained"
     )
     axes = figure.subplots(1, len(networks), sharex=True, sharey=True, squeeze=False).ravel()

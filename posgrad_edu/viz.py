@@ -191,8 +191,8 @@ def show_grid(
         if share == "row":
             groups = [([line], one, [row]) for line, one, row in zip(axes, limits, rows, strict=True)]
         bars = [_add_colour_bar(figure, *group) for group in groups]
-        _beside(bars[0], "evidence\nfor", at=1)
-        _beside(bars[-1], "evidence\nagainst", at=0)
+        _beside(*bars[0], "evidence\nfor", above=True)
+        _beside(*bars[-1], "evidence\nagainst", above=False)
     figure.alt = alt or _describe_grid(rows, limits, title)
     return figure
 
@@ -231,7 +231,7 @@ def _empty_grid(rows: Rows, photo: Image.Image | None, title: str | None) -> tup
     lines = sum(max(h.count("\n") + bool(h) for h in _headings(rows, r)) for r in range(len(rows)))
     inches = (PANEL * width + 1.0, (PANEL * height / breadth + 0.1) * len(rows) + 0.18 * lines + 0.2)
     heading = textwrap.fill(title, int(9 * inches[0])) if title else ""
-    figure = _figure_class()(
+    figure = figure_class()(
         figsize=(inches[0], inches[1] + 0.3 * (heading.count("\n") + bool(title))), dpi=110, layout="compressed"
     )
     grid = figure.add_gridspec(len(rows), width)
@@ -258,12 +258,13 @@ def _headings(rows: Rows, r: int) -> list[str]:
     return ["\n".join(textwrap.fill(line, 24) for line in name.splitlines()) for name in names]
 
 
-def _add_colour_bar(figure: Any, axes: list[list[Any]], limit: float, rows: Rows) -> Any:
-    """Draw the scale beside axes. Pointed ends say that some values lie beyond it."""
+def _add_colour_bar(figure: Any, axes: list[list[Any]], limit: float, rows: Rows) -> tuple[Any, float]:
+    """Draw the scale beside axes. Pointed ends say that some values lie beyond it; their share of it is returned."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     beyond = any(np.abs(_array(m)).max() > limit for _, row in rows for m in row.values())
+    tip = 0.05 / len(axes) if beyond else 0.0  # as long on a bar beside many rows as beside one
     colours = ScalarMappable(Normalize(-limit, limit), colour_map())
     bar = figure.colorbar(
         colours,
@@ -271,20 +272,28 @@ def _add_colour_bar(figure: Any, axes: list[list[Any]], limit: float, rows: Rows
         aspect=16 * len(axes),
         pad=0.03,
         extend="both" if beyond else "neither",
+        extendfrac=tip,
     )
     bar.set_ticks([-limit, 0, limit], labels=[f"−{limit:.2g}", "0", f"+{limit:.2g}"])
-    return bar.ax
+    return bar.ax, tip
 
 
-def _beside(bar: Any, text: str, at: int) -> None:
-    """Write above (at 1) or below (at 0) a colour bar, as an annotation: the layout makes room for its width."""
-    shift, side = (12, "bottom") if at else (-12, "top")
+def _beside(bar: Any, tip: float, text: str, above: bool) -> None:
+    """Write above or below a colour bar, as an annotation: the layout makes room for its width.
+
+    tip: how far the bar's pointed ends reach beyond its axes. The text keeps clear of them, and of the last number.
+    """
+    gap = 6 if tip else 12  # points: half a number's height, where there is no tip between
+    at, shift, side = (1 + tip, gap, "bottom") if above else (-tip, -gap, "top")
     bar.annotate(text, (0, at), (0, shift), "axes fraction", textcoords="offset points", va=side, fontsize=9)
 
 
 @functools.cache
-def _figure_class() -> type[Any]:
-    """Make the class of figures when the first is drawn, since matplotlib takes long to import."""
+def figure_class() -> type[Any]:
+    """Return the class of figures, a matplotlib ``Figure`` that Jupyter shows with the alt text in ``figure.alt``.
+
+    It is made when the first figure is drawn, since matplotlib takes long to import.
+    """
     from matplotlib.figure import Figure
 
     class MapFigure(Figure):

@@ -296,6 +296,30 @@ def test_colour_bar_names_both_sides_and_its_ends() -> None:
     assert [bar.get_ylim() for bar in bars] == [(-1, 1), (-2, 2)]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("limit", [None, 0.5])  # 0.5: values lie beyond the scale, so its ends are pointed
+@pytest.mark.parametrize("share", ["all", "row"])
+def test_words_beside_a_colour_bar_keep_clear_of_it(count: int, limit: float | None, share: Any) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
+
+    rows = {f"row {i}": {"signed": ramp(), "positive": ramp() / 2} for i in range(count)}
+    figure = show_grid(Image.new("RGB", (96, 96)), rows, limit=limit, share=share)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    words = [text.get_window_extent(renderer) for bar in bars for text in bar.texts]
+    numbers = [label.get_window_extent(renderer) for bar in bars for label in bar.get_yticklabels()]
+    drawn = [
+        Bbox.union([bar.get_window_extent(renderer), *(patch.get_window_extent(renderer) for patch in bar.patches)])
+        for bar in bars
+    ]
+    assert len(words) == 2
+    assert all(len(bar.patches) == 2 * (limit is not None) for bar in bars)  # the points
+    assert not any(word.overlaps(other) for word in words for other in [*numbers, *drawn])
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 @pytest.mark.parametrize("size", [(96, 96), (60, 96), (96, 50)])
 def test_no_text_is_cut_off_and_no_titles_overlap(count: int, size: tuple[int, int]) -> None:

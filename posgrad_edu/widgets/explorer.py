@@ -23,6 +23,7 @@ from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import Similarity, compare
 from posgrad_edu.widgets.parts import (
+    IN_LINE,
     RANKED,
     describe,
     find_class,
@@ -93,7 +94,7 @@ class Explorer(widgets.VBox):
         self.class_b = self._class_box("Class B", classes, "least likely")
         self.method = widgets.Dropdown(options=list(METHODS), value="gradcam", description="Method", layout=wide)
         self.handling = widgets.ToggleButtons(
-            options=[PUBLISHED, *HANDLINGS], description="Gradients", style={"button_width": "110px"},
+            options=[PUBLISHED, *HANDLINGS], description="Gradients", style={"button_width": "110px"}, layout=IN_LINE,
             tooltips=["as the method's authors do", *(h.meaning for h in HANDLINGS.values())],
         )  # fmt: skip
         self.layer = widgets.Dropdown(

@@ -22,7 +22,7 @@ from posgrad_edu.methods.layers import find_layer, is_spatial, watch
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import spearman
-from posgrad_edu.widgets.parts import find_class, gallery, map_titles, pair_limit, spatial_layers, status
+from posgrad_edu.widgets.parts import IN_LINE, find_class, gallery, map_titles, pair_limit, spatial_layers, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,10 +82,11 @@ class LayerSlider(widgets.VBox):
             layout={"width": "480px"},
         )  # fmt: skip
         self.handling = widgets.ToggleButtons(
-            options=[SIGNED.name, POSITIVE.name], description="Gradients", tooltips=[SIGNED.meaning, POSITIVE.meaning]
-        )
+            options=[SIGNED.name, POSITIVE.name], description="Gradients", layout=IN_LINE,
+            tooltips=[SIGNED.meaning, POSITIVE.meaning],
+        )  # fmt: skip
         self.relu = widgets.ToggleButtons(
-            options=[("off", False), ("on", True)], description="Final ReLU",
+            options=[("off", False), ("on", True)], description="Final ReLU", layout=IN_LINE,
             tooltips=["show the finished map as it is", "set the finished map's negative values to zero"],
         )  # fmt: skip
         self.pictures, self.words = widgets.HTML(), widgets.HTML()

@@ -16,6 +16,8 @@ from posgrad_edu.models import Classifier
 from posgrad_edu.similarity import Similarity
 
 RANKED = ("most likely", "runner-up", "least likely")
+# For ToggleButtons: the name stands before its buttons, as with other controls, and they wrap where there's no room.
+IN_LINE = {"display": "flex", "flex_flow": "row wrap", "width": "auto"}
 
 # --- Classes and layers ---
 
@@ -60,8 +62,8 @@ def map_titles(clf: Classifier, classes: Iterable[int], logits: Tensor) -> list[
 def gallery(panels: Iterable[tuple[Image, str, str]], note: str) -> str:
     """Return pictures side by side as HTML, from (picture, alt text, caption), and a note below them."""
     figures = (
-        '<figure style="margin:0 8px 8px 0">'
-        f'{viz.to_html_img(picture, alt, width=260)}<figcaption style="width:260px">'
+        '<figure style="margin:0 8px 8px 0"><div style="line-height:0;border:1px solid #bbb">'
+        f'{viz.to_html_img(picture, alt, width=260)}</div><figcaption style="width:260px">'
         f"{html.escape(caption).replace(chr(10), '<br>')}</figcaption></figure>"
         for picture, alt, caption in panels
     )

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 
+from posgrad_edu.widgets.parts import IN_LINE
+
 
 class Predict(widgets.VBox):
     """A question with choices. ``reveal`` sets the answer beside the learner's guess.
@@ -18,8 +20,9 @@ class Predict(widgets.VBox):
         if len(choices) < 2:
             raise ValueError("A prediction needs two choices or more.")
         self.question = question
-        self.choices = widgets.RadioButtons(
-            options=list(choices), value=None, description="Your guess:", layout={"width": "max-content"}
+        # Buttons, not radio buttons: those need arrow keys, which JupyterLab takes to go from cell to cell.
+        self.choices = widgets.ToggleButtons(
+            options=list(choices), value=None, description="Your guess:", style={"button_width": "auto"}, layout=IN_LINE
         )
         self.reply = widgets.HTML()
         self.choices.observe(self._noted, "value")
@@ -52,7 +55,7 @@ class Predict(widgets.VBox):
 
     def _noted(self, change: dict) -> None:
         if change["new"] is not None:
-            self.reply.value = _status("Noted. Run on to see.")
+            self.reply.value = _status(f"Noted: {change['new']}. Run on to see.")
 
 
 def _status(words: str) -> str:

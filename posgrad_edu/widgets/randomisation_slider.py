@@ -24,7 +24,7 @@ from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.randomize import randomizable_layers, randomized, spread
 from posgrad_edu.similarity import Similarity, compare
-from posgrad_edu.widgets.parts import gallery, status
+from posgrad_edu.widgets.parts import IN_LINE, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ class RandomisationSlider(widgets.VBox):
         )  # fmt: skip
         self.method = widgets.Dropdown(options=list(methods), description="Method", layout={"width": "340px"}, **named)
         self.handling = widgets.ToggleButtons(
-            options=["signed", "positive"], value="positive", description="Gradients",
+            options=["signed", "positive"], value="positive", description="Gradients", layout=IN_LINE,
             tooltips=["keep evidence for and against", "drop evidence against"],
             style={"button_width": "110px", "description_width": "110px"},
         )  # fmt: skip
@@ -160,7 +160,7 @@ class RandomisationSlider(widgets.VBox):
         for title, values, unit in zip(self._titles(), self.maps, self._units(), strict=True):
             alt = viz.alt_text(f"{self.method.value} with {self.handling.value} gradients, {title}", values)
             picture = viz.overlay(view, values, unit) if self._over_photo else viz.heatmap(values, unit)
-            panels.append((picture, alt, f"{title} (full colour at ±{unit:.1e})"))
+            panels.append((picture, alt, f"{title} (full colour at ±{unit:.2g})"))
         key = "Red: evidence for. Blue: evidence against. Each map in its own unit: compare places, not strengths."
         return gallery(panels, key)
 

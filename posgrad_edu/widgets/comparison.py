@@ -1,0 +1,243 @@
+"""The MapComparison: two maps of one picture, for two classes, and how alike each measure finds them.
+
+Beside the maps stands what a rank correlation looks at: each pixel's rank in the one map and in the other. A line that
+rises is the same order, a line that falls the reversed one, an even cloud no relation. One switch ranks magnitudes
+instead of values: it folds a falling line into a rising one, and that is what an absolute correlation can't see.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from torch import Tensor
+
+from posgrad_edu import viz
+from posgrad_edu.handling import POSITIVE, SIGNED
+from posgrad_edu.loading import load_classifier
+from posgrad_edu.methods import CONTROLS, METHODS, explain
+from posgrad_edu.methods.cam import CAM
+from posgrad_edu.models import Classifier
+from posgrad_edu.photos import load_photo
+from posgrad_edu.similarity import Similarity, compare, is_degenerate
+from posgrad_edu.widgets.parts import RANKED, find_class, gallery, map_titles, pair_limit, status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+MEASURES = {"signed": "spearman", "magnitudes": "spearman_abs"}
+BINS = 64  # of ranks, along each side of the picture of ranks
+MOST_DETAIL = 0.995  # the magnitude of full colour of fine maps is what this share of pixels doesn't exceed
+AXES = "from left to right the pixel's rank in the first map, from bottom to top in the second"
+
+
+class MapComparison(widgets.VBox):
+    """Controls for the method, its handling, the second class, and what is ranked: signed values or magnitudes.
+
+    clf: a ``Classifier``, the default network if ``None``. photo: the name of a sample photo, or a picture.
+    target: the first class: a word, an index, "most likely", "runner-up" or "least likely".
+    others: the second classes to choose from, in the same words.
+    start: values to start with: method, handling ("signed", "positive"), other (an index), measure ("signed",
+    "magnitudes").
+
+    Results: ``maps`` (2, H, W), ``classes``, ``similarity`` with all measures, ``summary`` (text), ``figure()``.
+    Raises ``ValueError`` for a control that doesn't exist, and where ``others`` holds the first class or nothing.
+    """
+
+    def __init__(
+        self,
+        clf: Classifier | None = None,
+        photo: str | Image = "coffee",
+        target: str | int = "most likely",
+        others: Sequence[str | int] = ("least likely", "runner-up"),
+        **start: Any,
+    ) -> None:
+        self.clf = load_classifier() if clf is None else clf
+        picture = load_photo(photo) if isinstance(photo, str) else photo
+        self.view, self._x = self.clf.view(picture), self.clf.batch(picture)
+        self._logits = self.clf.logits(picture)
+        self.target = find_class(self.clf, str(target), self._logits)
+        self._make_controls(others)
+        self._compute = functools.lru_cache(maxsize=256)(self._explain)
+        self._compare = functools.lru_cache(maxsize=256)(self._similarity)
+        self.maps: Tensor = torch.empty(0)
+        self.similarity: Similarity | None = None
+        self.summary = ""
+        for name, value in start.items():
+            if name not in self.controls:
+                raise ValueError(f"The MapComparison has no control {name!r}. There are: {', '.join(self.controls)}.")
+            self.controls[name].value = value
+        for control in self.controls.values():
+            control.observe(self._changed, "value")
+        super().__init__([*self.controls.values(), self.pictures, self.words])
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"MapComparison: {self.setting}. {self.summary}"
+
+    # --- Controls ---
+
+    def _make_controls(self, others: Sequence[str | int]) -> None:
+        named: dict[str, Any] = {"style": {"description_width": "110px"}, "layout": {"width": "440px"}}
+        options = dict(self._option(word) for word in others)
+        if not options or self.target in options.values():
+            raise ValueError(f"others needs one class at least, and none of them may be {self._label(self.target)}.")
+        methods = [*((name, name) for name in METHODS), *((f"{name} (control)", name) for name in CONTROLS)]
+        self.method = widgets.Dropdown(options=methods, value="gradcam", description="Method", **named)
+        self.handling = widgets.ToggleButtons(
+            options=[SIGNED.name, POSITIVE.name], description="Gradients", tooltips=[SIGNED.meaning, POSITIVE.meaning],
+            style={"description_width": "110px"},
+        )  # fmt: skip
+        self.other = widgets.Dropdown(options=list(options.items()), description="Second class", **named)
+        self.measure = widgets.ToggleButtons(
+            options=list(MEASURES), description="Ranked",
+            tooltips=["rank the values, from against to for", "rank the magnitudes: for and against count alike"],
+            style={"description_width": "110px"},
+        )  # fmt: skip
+        self.pictures, self.words = widgets.HTML(), widgets.HTML()
+        self.controls = {name: getattr(self, name) for name in ("method", "handling", "other", "measure")}
+
+    def _option(self, word: str | int) -> tuple[str, int]:
+        """Return a second class as the box shows it, and its index."""
+        index = find_class(self.clf, str(word), self._logits)
+        return (f"{word}: {self._label(index)}" if word in RANKED else self._label(index)), index
+
+    def _label(self, index: int) -> str:
+        return self.clf.labels[index]
+
+    def _changed(self, change: dict) -> None:
+        self.refresh()
+
+    # --- From the controls to maps ---
+
+    def refresh(self) -> None:
+        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
+        self.handling.disabled = self.method.value in CONTROLS
+        try:
+            self.maps = self._compute(self.method.value, self._handling, self.other.value)
+        except (ValueError, NotImplementedError) as error:
+            self.maps, self.similarity = torch.empty(0), None
+            self._say(str(error))
+            self.pictures.value = ""
+            return
+        self.similarity = self._compare(self.maps)  # a map that was kept is the same object
+        self._say(describe(self.similarity, self.measure.value))
+        self.pictures.value = self._html()
+
+    @property
+    def _handling(self) -> str:
+        return SIGNED.name if self.method.value in CONTROLS else self.handling.value  # a control has no gradients
+
+    @property
+    def _is_cam(self) -> bool:
+        return self.method.value in METHODS and issubclass(METHODS[self.method.value], CAM)
+
+    def _explain(self, method: str, handling: str, other: int) -> Tensor:
+        layer = self.clf.cam_layer if self._is_cam else None
+        return explain(self.clf.net, self._x, [[self.target, other]], method, handling, layer)[0]
+
+    def _similarity(self, maps: Tensor) -> Similarity:
+        return compare(*maps)
+
+    # --- What is shown ---
+
+    @property
+    def classes(self) -> tuple[int, int]:
+        """The two classes, as indices."""
+        return self.target, self.other.value
+
+    @property
+    def limit(self) -> float:
+        """The magnitude of full colour, one for both maps; that of a CAM is not changed by the handling."""
+        if self._is_cam:
+            return pair_limit(self._compute(self.method.value, SIGNED.name, self.other.value))
+        return viz.symmetric_limit(self.maps, MOST_DETAIL)
+
+    @property
+    def setting(self) -> str:
+        """What the controls say, in words."""
+        what = self.method.value if self.method.value in CONTROLS else f"{self.method.value}, {self._handling}"
+        return f"{what}, {self._label(self.target)} against {self._label(self.other.value)}"
+
+    def _panels(self) -> list[tuple[Image, str, str]]:
+        """Return the photo, the two maps and, where there are ranks, the picture of ranks: (picture, alt, title)."""
+        limit, titles = self.limit, map_titles(self.clf, self.classes, self._logits)
+        panels = [(self.view, "The picture, as the network sees it", "picture")]
+        for title, values in zip(titles, self.maps, strict=True):
+            drawn = viz.overlay(self.view, values, limit) if self._is_cam else viz.heatmap(values, limit)
+            panels.append((drawn, viz.alt_text(f"{self.setting}: {title}", values, limit), title))
+        if not any(is_degenerate(values) for values in self.maps):
+            magnitudes = self.measure.value == "magnitudes"
+            title = f"ranks of {'magnitudes' if magnitudes else 'signed values'}"
+            ranks = rank_picture(self.maps[0], self.maps[1], magnitudes)
+            panels.append((ranks, f"{title[0].upper()}{title[1:]}: {AXES}. {self.summary}", title))
+        return panels
+
+    def _html(self) -> str:
+        colours = f"Red: evidence for. Blue: evidence against. Full colour at ±{self.limit:.2g} in both maps."
+        return gallery(self._panels(), f"{colours} Ranks: {AXES}; the darker, the more pixels.")
+
+    def _say(self, words: str) -> None:
+        self.summary = words
+        self.words.value = status(words)
+
+    def figure(self) -> Figure:
+        """Return what is shown as a figure, for readers without a running kernel."""
+        panels = self._panels()
+        figure = viz.figure_class()(figsize=(2.5 * len(panels), 3.5), dpi=110, layout="constrained")
+        for (picture, _, title), ax in zip(panels, figure.subplots(1, len(panels)), strict=True):
+            ax.imshow(np.asarray(picture.convert("RGB")))
+            ax.set_title(title, fontsize=10)
+            ax.set(xticks=[], yticks=[])
+            if title.startswith("ranks"):
+                ax.set(xlabel="rank in the first map", ylabel="rank in the second")
+        figure.suptitle(self.setting, fontsize=12)
+        figure.alt = " ".join(alt if alt.endswith(".") else f"{alt}." for _, alt, _ in panels)
+        return figure
+
+
+def rank_picture(first: Tensor, second: Tensor, magnitudes: bool = False) -> Image:
+    """Return a grey picture of how many pixels have which rank in two maps (H, W); the darker, the more.
+
+    Column: the rank in ``first``, lowest at the left; row: the rank in ``second``, lowest at the bottom; 64 x 64 cells,
+    each drawn as 4 x 4 pixels. Ties share their mean rank. magnitudes: rank absolute values.
+    """
+    from PIL import Image
+    from scipy.stats import rankdata
+
+    values = [m.detach().cpu().double().numpy() for m in (first, second)]
+    ranks = [rankdata(np.abs(v) if magnitudes else v) / v.size for v in values]
+    columns, rows = [np.minimum((r * BINS).astype(int), BINS - 1) for r in ranks]
+    counts = np.zeros((BINS, BINS))
+    np.add.at(counts, (BINS - 1 - rows.ravel(), columns.ravel()), 1)
+    shade = np.rint(255 * (1 - np.log1p(counts) / np.log1p(counts.max()))).astype(np.uint8)
+    return Image.fromarray(shade).resize((4 * BINS, 4 * BINS), Image.Resampling.NEAREST)
+
+
+def describe(similarity: Similarity, measure: str) -> str:
+    """Return the four numbers, and a sentence on the one that ``measure`` asks for: "signed" or "magnitudes"."""
+    if similarity.degenerate or math.isnan(similarity.spearman):
+        return "One of the maps is constant: it ranks no pixel above another, so the two can't be compared. Count it."
+    signed, size = _number(similarity.spearman), _number(similarity.spearman_abs)
+    numbers = f"Signed {signed}, magnitudes {size}, SSIM {_number(similarity.ssim)}, HOG {_number(similarity.hog)}."
+    value = getattr(similarity, MEASURES[measure])
+    if measure == "magnitudes" and value > 0.5 and similarity.spearman < -0.5:
+        return f"{numbers} By their magnitudes they are alike: a reversed map looks the same."
+    if value > 0.9:
+        return f"{numbers} The same order of pixels: by this measure the map doesn't know the class."
+    if value > 0.5:
+        return f"{numbers} Much alike."
+    if value < -0.5:
+        return f"{numbers} Reversed: what speaks for the one class speaks against the other."
+    return f"{numbers} Different maps. Whether they point at the right thing, this doesn't say."
+
+
+def _number(value: float) -> str:
+    """Return two digits and a sign, never a negative zero."""
+    return "none" if math.isnan(value) else f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")

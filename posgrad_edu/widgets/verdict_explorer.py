@@ -1,0 +1,195 @@
+"""The VerdictExplorer: how much does a verdict hang on where one draws the line between alike and not alike?
+
+A claim agrees with a study if two intervals lie where it says (``claims.py``): that of the version's mean above a
+threshold, and that of its difference to signed above 0. The threshold is somebody's choice. Here it's a slider: on
+the left the claim's three intervals, on the right how many of all claims would get which verdict at each threshold.
+The difference doesn't depend on the threshold, so a verdict changes at one place at most: the lower end of the
+version's interval.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from posgrad_edu import viz
+from posgrad_edu.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict_table
+from posgrad_edu.widgets.parts import status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from pandas import DataFrame, Series
+
+LOWEST, HIGHEST, STEP = 0.3, 0.9, 0.05
+JUDGED = ("agrees", "partly", "disagrees")
+BARS = {"signed": ("#0042d0", "o"), "positive": ("#ce0018", "s"), "difference": ("#000000", "D")}
+LINES = {"agrees": ("#ce0018", "-"), "partly": ("#6a4c00", "--"), "disagrees": ("#0042d0", ":")}
+
+
+def judge(alike_low: float, difference_low: float, threshold: float = ALIKE_ABOVE) -> str:
+    """Return one of ``VERDICTS``: ``claims.verdict``, with a threshold of one's own for "alike"."""
+    if math.isnan(alike_low) or math.isnan(difference_low):
+        return VERDICTS[-1]
+    return VERDICTS[2 - (alike_low > threshold) - (difference_low > 0)]
+
+
+class VerdictExplorer(widgets.VBox):
+    """Controls for a check, a method's version, a network and the threshold, and what they show.
+
+    summary: as ``verdicts.summarise`` or ``verdicts.read_summary`` gives it.
+    start: values for the controls check ("class", "parameters"), version ("gradcam, positive", ...), network and
+    threshold (0.3 to 0.9).
+    Results: ``row`` (the claim's row of ``claims.verdict_table``), ``verdict``, ``counts`` (all claims' verdicts at
+    this threshold), ``summary`` (text), ``figure()`` (static). Raises ``ValueError`` for a summary without a claim
+    that could be judged, or a control that doesn't exist.
+    """
+
+    def __init__(self, summary: DataFrame, **start: Any) -> None:
+        table = verdict_table(summary)
+        self.table = table[table.verdict != VERDICTS[-1]].reset_index(drop=True)
+        if self.table.empty:
+            raise ValueError("No claim can be judged from this summary: it needs signed and another handling of one "
+                             "method, for two photos or more, in the check class or parameters.")  # fmt: skip
+        self._make_controls()
+        self._picture = functools.lru_cache(maxsize=1024)(self._html)
+        self.counts: dict[str, int] = {}
+        self.summary = ""
+        for name, value in start.items():
+            if name not in self.controls:
+                raise ValueError(f"The VerdictExplorer has no control {name!r}. There are: {', '.join(self.controls)}.")
+            self.controls[name].value = value
+        for control in self.controls.values():
+            control.observe(self._changed, "value")
+        top = widgets.HBox([self.check, self.network], layout={"flex_flow": "row wrap"})
+        super().__init__([top, self.version, self.threshold, self.pictures, self.words])
+        self.refresh()
+
+    def __repr__(self) -> str:
+        return f"VerdictExplorer: {self.setting}. {self.summary}"
+
+    def _make_controls(self) -> None:
+        versions = dict.fromkeys(f"{row.method}, {row.handling}" for row in self.table.itertuples())
+        self.check = widgets.ToggleButtons(
+            options=list(self.table.check.unique()), description="Check",
+            tooltips=["two classes of one photo", "trained against partly random networks"],
+        )  # fmt: skip
+        self.network = widgets.Dropdown(options=sorted(self.table.network.unique()), description="Network")
+        self.version = widgets.Dropdown(options=list(versions), description="Version")
+        self.threshold = widgets.FloatSlider(
+            value=ALIKE_ABOVE, min=LOWEST, max=HIGHEST, step=STEP, description="Alike above", continuous_update=False,
+            layout={"width": "420px"},
+        )  # fmt: skip
+        self.pictures, self.words = widgets.HTML(), widgets.HTML()
+        self.controls = {name: getattr(self, name) for name in ("check", "version", "network", "threshold")}
+
+    def _changed(self, change: dict) -> None:
+        self.refresh()
+
+    # --- From the controls to a verdict ---
+
+    def refresh(self) -> None:
+        """Judge what the controls ask for, and show it; what wasn't measured is said in words."""
+        self.counts = self.counts_at(self.line)
+        if self.row is None:
+            self.pictures.value = ""
+            self._say("The study has no verdict on this claim for this network. Choose another.")
+            return
+        self._say(self._sentence(self.row))
+        self.pictures.value = self._picture(*(control.value for control in self.controls.values()))
+
+    @property
+    def line(self) -> float:
+        """The threshold, free of the slider's rounding errors."""
+        return round(float(self.threshold.value), 6)
+
+    @property
+    def row(self) -> Series | None:
+        """The chosen claim's row of the table of verdicts; ``None`` if it wasn't measured."""
+        method, handling = self.version.value.split(", ")
+        wanted = {"check": self.check.value, "network": self.network.value, "method": method, "handling": handling}
+        found = self.table[(self.table[list(wanted)] == list(wanted.values())).all(axis=1)]
+        return None if found.empty else found.iloc[0]
+
+    @property
+    def verdict(self) -> str:
+        """The chosen claim's verdict at this threshold."""
+        return VERDICTS[-1] if self.row is None else self._judged(self.row, self.line)
+
+    @staticmethod
+    def _judged(row: Any, threshold: float) -> str:
+        return judge(row.positive_low, row.difference_low, threshold)
+
+    def counts_at(self, threshold: float) -> dict[str, int]:
+        """Return how many of all claims, in both checks and all networks, would get which verdict."""
+        found = Counter(self._judged(row, threshold) for row in self.table.itertuples())
+        return {name: found[name] for name in JUDGED}
+
+    # --- What is shown ---
+
+    @property
+    def setting(self) -> str:
+        """What the controls say, in words."""
+        return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {number(self.line)}"
+
+    def _sentence(self, row: Series) -> str:
+        at = float(row.positive_low)
+        if LOWEST <= at < HIGHEST:
+            hangs = f"The line matters: from {number(at)} on this version no longer counts as alike."
+        else:
+            hangs = "No line between 0.3 and 0.9 changes this verdict."
+        tally = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        return (
+            f"{self.verdict.capitalize()}. This version {measured(row, 'positive')}, signed {measured(row, 'signed')}, "
+            f"difference {measured(row, 'difference')}; {row.photos} photos. {hangs} All claims: {tally}."
+        )
+
+    def _html(self, *state: object) -> str:
+        return viz.to_html_img(self.figure(), self.alt, width=860)
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, in words."""
+        return f"Intervals of {self.setting}, and verdicts of all claims by threshold. {self.summary}"
+
+    def figure(self) -> Figure:
+        """Return what is shown as a figure, for readers without a running kernel."""
+        figure = viz.figure_class()(figsize=(8.6, 2.7), dpi=100)
+        # Fixed margins, since a layout engine would take longer than all the drawing.
+        margins = {"left": 0.17, "right": 0.98, "bottom": 0.2, "top": 0.89, "wspace": 0.15}
+        left, right = figure.subplots(1, 2, width_ratios=(3, 2), gridspec_kw=margins)
+        self._draw_intervals(left)
+        self._draw_counts(right)
+        figure.alt = self.alt
+        return figure
+
+    def _draw_intervals(self, ax: Axes) -> None:
+        names = {"signed": "signed", "positive": self.version.value, "difference": "difference"}
+        for y, (name, (colour, marker)) in enumerate(reversed(BARS.items())):
+            if self.row is not None:
+                low, mid, high = (float(self.row[f"{name}{end}"]) for end in ("_low", "", "_high"))
+                ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt")
+                ax.plot([mid], [y], marker, color=colour)
+        ax.axvline(0, color="#999999", linewidth=1)
+        ax.axvline(self.line, color="#ce0018", linestyle=":", linewidth=1.5)
+        ax.set(xlim=(-1.05, 2.05), ylim=(-0.6, 2.6), yticks=range(3), yticklabels=list(reversed(names.values())))
+        ax.set_xlabel("rank correlation; dotted: alike above")
+        ax.set_title(f"{self.verdict}: {self.check.value}, {self.network.value}", fontsize=10)
+
+    def _draw_counts(self, ax: Axes) -> None:
+        steps = [LOWEST + i * STEP for i in range(round((HIGHEST - LOWEST) / STEP) + 1)]
+        counts = [self.counts_at(round(step, 6)) for step in steps]
+        for name, (colour, style) in LINES.items():
+            ax.plot(steps, [c[name] for c in counts], color=colour, linestyle=style, label=name)
+        ax.axvline(self.line, color="#ce0018", linestyle=":", linewidth=1.5)
+        ax.set(ylim=(0, len(self.table)), xlabel="alike above")
+        ax.set_title(f"all {len(self.table)} claims", fontsize=10)
+        ax.legend(frameon=False, fontsize=8)
+
+    def _say(self, words: str) -> None:
+        self.summary = words
+        self.words.value = status(words)

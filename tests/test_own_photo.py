@@ -1,0 +1,171 @@
+"""OwnPhoto: a photo by upload or path reaches the Explorer as it is, and what can't be read is said in words."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import posgrad_edu as pg
+from posgrad_edu.widgets import OwnPhoto
+
+ORIENTATION = 274
+PLACE = 0x8825  # where EXIF keeps what a GPS found
+
+
+@pytest.fixture(scope="module")
+def clf() -> pg.Classifier:
+    return pg.load_classifier("efficientnet-lite0")
+
+
+@pytest.fixture(scope="module")
+def lying(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A rocket that was saved lying down, with the note to turn it."""
+    path = tmp_path_factory.mktemp("photos") / "my rocket.png"
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    pg.load_photo("rocket").rotate(90, expand=True).save(path, exif=exif)
+    return path
+
+
+@pytest.fixture
+def own(clf: pg.Classifier) -> OwnPhoto:
+    return OwnPhoto(clf)
+
+
+def uploaded(name: str, data: bytes) -> tuple[dict, ...]:
+    """What the browser sends."""
+    when = datetime.datetime.now(datetime.timezone.utc)
+    return ({"name": name, "type": "", "size": len(data), "content": memoryview(data), "last_modified": when},)
+
+
+def png(photo: Image.Image) -> bytes:
+    file = io.BytesIO()
+    photo.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_it_asks_first(own: OwnPhoto) -> None:
+    assert own.photo is own.explorer is None
+    assert own.maps.numel() == 0
+    assert "Upload a photo" in own.summary
+    assert "stays on this computer" in repr(own)
+    with pytest.raises(ValueError, match="no photo yet"):
+        own.figure()
+
+
+def test_a_path_is_read_upright_and_explored(own: OwnPhoto, clf: pg.Classifier, lying: Path) -> None:
+    own.path.value = str(lying)
+    rocket = pg.load_photo("rocket")
+    assert own.photo is not None
+    assert own.explorer is not None
+    assert own.photo.tobytes() == rocket.tobytes()
+    logits = clf.logits(rocket)
+    classes = [int(logits.argmax()), int(logits.argmin())]
+    assert torch.equal(own.maps, pg.explain(clf.net, clf.batch(rocket), [classes], "gradcam")[0])
+    best = clf.top(rocket, k=1)[0]
+    assert f"my rocket.png: 640 × 427 pixels, shown to the network as 224 × 224. The network says: {best.label}" in (
+        own.summary
+    )
+    assert own.explorer in own.children
+
+
+def test_an_upload_is_read_and_not_kept(own: OwnPhoto, clf: pg.Classifier) -> None:
+    own.path.value = "nowhere.jpg"
+    own.upload.value = uploaded("cat.png", png(pg.load_photo("cat")))
+    assert own.photo is not None
+    assert own.photo.tobytes() == pg.load_photo("cat").tobytes()
+    assert own.summary.startswith("cat.png: 451 × 300")
+    assert own.upload.value == ()
+    assert own.path.value == ""
+    own.upload.value = uploaded("cat.png", png(pg.load_photo("coffee")))  # the same name, another photo
+    expected = pg.class_sensitivity(clf.net, clf.batch(pg.load_photo("coffee")), "gradcam").spearman[0]
+    assert own.explorer is not None
+    assert own.explorer.similarity is not None
+    assert own.explorer.similarity.spearman == pytest.approx(expected)
+
+
+def test_what_the_camera_noted_is_not_kept(own: OwnPhoto, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[PLACE] = {1: "N", 2: (52.0, 30.0, 0.0)}
+    pg.load_photo("cat").save(tmp_path / "cat.jpg", exif=exif)
+    assert Image.open(tmp_path / "cat.jpg").getexif().get_ifd(PLACE)
+    own.path.value = str(tmp_path / "cat.jpg")
+    assert own.photo is not None
+    assert not own.photo.getexif()
+
+
+def test_the_next_photo_finds_the_controls_as_they_are(clf: pg.Classifier, lying: Path) -> None:
+    own = OwnPhoto(clf, str(lying), method="guided-backprop", handling="signed", class_b="espresso")
+    assert own.explorer is not None
+    assert own.explorer.method.value == "guided-backprop"
+    own.explorer.handling.value = "positive"
+    own.show("..")  # an error in between doesn't make it forget
+    own.show(png(pg.load_photo("cat")), "cat.png")
+    assert own.explorer is not None
+    settings = own.explorer.method.value, own.explorer.handling.value, own.explorer.labels[1]
+    assert settings == ("guided-backprop", "positive", "espresso")
+    assert own.explorer.photo.value == "cat.png"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("nowhere.jpg", "no file 'nowhere.jpg'"),
+        (b"", "empty"),
+        (b"hello", "isn't a picture"),
+        (png(Image.new("RGB", (64, 64), "red"))[:90], "damaged or cut short"),
+        (b"\0\0\0\x18ftypheic" + bytes(64), "HEIC"),
+    ],
+)
+def test_what_cannot_be_read_is_said_and_leaves_no_maps(own: OwnPhoto, lying: Path, source: object, says: str) -> None:
+    own.path.value = str(lying)
+    assert own.maps.numel()
+    own.show(source, "x")  # type: ignore[arg-type]
+    assert says in own.summary
+    assert 'role="status"' in own.words.value
+    assert own.maps.numel() == 0
+    assert own.photo is own.explorer is None
+    assert own.pictures.value == ""
+    assert len(own.children) == 2
+
+
+def test_words_of_a_file_are_no_html(own: OwnPhoto, clf: pg.Classifier) -> None:
+    own.show(png(pg.load_photo("cat")), "<b>cat</b>.png")
+    assert "<b>" not in own.words.value + own.pictures.value
+    assert "&lt;b&gt;cat" in own.words.value
+
+
+def test_quotes_around_a_path_do_no_harm(own: OwnPhoto, lying: Path) -> None:
+    own.path.value = f' "{lying}" '
+    assert own.photo is not None
+
+
+def test_pictures_have_words_and_controls_have_names(own: OwnPhoto, lying: Path) -> None:
+    own.path.value = str(lying)
+    assert re.findall(r'alt="([^"]+)"', own.pictures.value) == [
+        "Your photo: my rocket.png",
+        "What the network sees of it",
+    ]
+    assert all(control.description for control in own.controls.values())
+    assert own.explorer is not None
+    assert own.figure().alt == own.explorer.figure().alt
+
+
+def test_a_network_of_ones_own_and_mistakes(lying: Path) -> None:
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        torch.nn.Linear(4, 2),
+    ).eval()  # fmt: skip
+    small = pg.Classifier(net, pg.Preprocessing(size=32, resize=32), ["yes", "no"])
+    own = OwnPhoto(small, str(lying))
+    assert own.maps.shape == (2, 32, 32)
+    wrong = pg.Classifier(net, pg.Preprocessing(size=32, resize=32), ["yes", "no", "perhaps"])
+    assert "There are 3 labels, but 2 logits" in OwnPhoto(wrong, str(lying)).summary
+    with pytest.raises(ValueError, match="no setting 'photo'"):
+        OwnPhoto(small, photo="cat")
