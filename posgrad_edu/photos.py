@@ -148,7 +148,8 @@ def read_image(source: Source, max_side: int | None = MAX_SIDE) -> Image.Image:
 
 def _open_path(path: Path) -> IO[bytes]:
     if path.parts and path.parts[0].lower() in ("http:", "https:"):
-        raise ImageError(f"'{path}' is a web address. Save the picture to a file first, and give its path.")
+        address = path.as_posix().replace(":/", "://", 1)  # a Path keeps one of two slashes
+        raise ImageError(f"'{address}' is a web address. Save the picture to a file first, and give its path.")
     if path.is_dir():
         raise ImageError(f"'{path}' is a folder. Give the path of one picture in it.")
     if not path.exists():
