@@ -153,6 +153,7 @@ def test_the_curves_are_drawn_from_the_points(curves: CascadeCurves) -> None:
     assert chosen.get_color() == "#0042d0"
     pale = [line.get_xydata().tolist() for line in chart.lines if line.get_color() == "#f3b0b6"]
     assert pale == [[[0, 1], [1, 1], [25, 0.9]]]  # the positive version that isn't chosen
+    assert not [line for line in chart.lines if line.get_color() == "#a9bdf0"]  # the chosen one isn't pale as well
     assert any(np.allclose(line.get_xdata(), 1) and line.get_color() == "#000000" for line in chart.lines)
     curves.mode.value = "independent"
     alone = next(line for line in curves.figure().axes[0].lines if line.get_label() == "gradcam signed")

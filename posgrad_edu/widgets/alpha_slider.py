@@ -35,7 +35,7 @@ from posgrad_edu.methods import explain
 from posgrad_edu.methods.lrp_rules import AlphaBeta, Gamma
 from posgrad_edu.models import Classifier
 from posgrad_edu.scenes import Scene, make_scene
-from posgrad_edu.widgets.parts import gallery, map_titles, status
+from posgrad_edu.widgets.parts import IN_LINE, gallery, map_titles, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,10 +99,12 @@ class AlphaSlider(widgets.VBox):
             layout={"width": "500px"}, **named,
         )  # fmt: skip
         self.rule = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=["gamma", "alpha-beta"], description="Rule",
             tooltips=["both signs in one sum", "positive and negative shared out apart"], **named,
         )  # fmt: skip
         self.bias = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=["absorb", "ignore"], description="Biases",
             tooltips=["a bias receives its share", "biases stay out of the sharing"], **named,
         )  # fmt: skip

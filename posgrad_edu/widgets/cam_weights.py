@@ -25,7 +25,7 @@ from posgrad_edu.methods.layers import find_layer
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import spearman
-from posgrad_edu.widgets.parts import find_class, gallery, map_titles, pair_limit, spatial_layers, status
+from posgrad_edu.widgets.parts import IN_LINE, find_class, gallery, map_titles, pair_limit, spatial_layers, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,11 +103,16 @@ class CamWeights(widgets.VBox):
             find_layer(self.clf.net, name, self._x)  # a name that doesn't exist is refused now
         named = {"style": {"description_width": "90px"}}
         self.average = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=list(AVERAGES), description="Averaging", **named,
             tooltips=["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"],
         )  # fmt: skip
         self.handling = widgets.ToggleButtons(
-            options=list(SIGNS), description="Gradients", tooltips=[SIGNED.meaning, POSITIVE.meaning], **named
+            layout=IN_LINE,
+            options=list(SIGNS),
+            description="Gradients",
+            tooltips=[SIGNED.meaning, POSITIVE.meaning],
+            **named,
         )
         last = self.clf.cam_layer if self.clf.cam_layer in layers else layers[-1]
         self.layer = widgets.Dropdown(options=list(layers), value=last, description="Layer", **named)

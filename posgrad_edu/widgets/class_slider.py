@@ -24,7 +24,7 @@ from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import spearman
-from posgrad_edu.widgets.parts import gallery, map_titles, status
+from posgrad_edu.widgets.parts import IN_LINE, gallery, map_titles, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,9 +96,10 @@ class ClassSlider(widgets.VBox):
             layout={"width": "560px"}, style=named,
         )  # fmt: skip
         self.method = widgets.ToggleButtons(
-            options=list(methods), description="Method", style={**named, "button_width": "150px"}
+            layout=IN_LINE, options=list(methods), description="Method", style={**named, "button_width": "150px"}
         )
         self.handling = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=[h.name for h in HANDLINGS], description="Keep", tooltips=[h.meaning for h in HANDLINGS],
             style={**named, "button_width": "150px"},
         )  # fmt: skip

@@ -25,7 +25,7 @@ from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import Similarity, compare, is_degenerate
-from posgrad_edu.widgets.parts import RANKED, find_class, gallery, map_titles, pair_limit, status
+from posgrad_edu.widgets.parts import IN_LINE, RANKED, find_class, gallery, map_titles, pair_limit, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,11 +91,13 @@ class MapComparison(widgets.VBox):
         methods = [*((name, name) for name in METHODS), *((f"{name} (control)", name) for name in CONTROLS)]
         self.method = widgets.Dropdown(options=methods, value="gradcam", description="Method", **named)
         self.handling = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=[SIGNED.name, POSITIVE.name], description="Gradients", tooltips=[SIGNED.meaning, POSITIVE.meaning],
             style={"description_width": "110px"},
         )  # fmt: skip
         self.other = widgets.Dropdown(options=list(options.items()), description="Second class", **named)
         self.measure = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=list(MEASURES), description="Ranked",
             tooltips=["rank the values, from against to for", "rank the magnitudes: for and against count alike"],
             style={"description_width": "110px"},

@@ -127,7 +127,7 @@ class Explorer(widgets.VBox):
 
     def refresh(self) -> None:
         """Compute what the controls ask for, and show it; what can't be computed is said in words."""
-        self.layer.disabled = not self._is_cam
+        self.layer.disabled = self.opacity.disabled = not self._is_cam
         try:
             _, logits = self._inputs(self.photo.value)
             self.classes = (self._class(self.class_a, logits), self._class(self.class_b, logits))

@@ -20,7 +20,7 @@ from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import compare
-from posgrad_edu.widgets.parts import RANKED, find_class, gallery, status
+from posgrad_edu.widgets.parts import IN_LINE, RANKED, find_class, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -88,10 +88,12 @@ class FullGradLayers(widgets.VBox):
         )  # fmt: skip
         handlings = (SIGNED, ABSOLUTE, POSITIVE)
         self.handling = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=[h.name for h in handlings], tooltips=[h.meaning for h in handlings], description="Handling",
             style=named,
         )  # fmt: skip
         self.rescale = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=[(words, value) for value, words in SCALINGS.items()], description="Scaling", style=named,
             tooltips=["in logits, so that they add up", "each to the same range in the photo, as published"],
         )  # fmt: skip

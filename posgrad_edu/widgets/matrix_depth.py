@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from posgrad_edu import viz
-from posgrad_edu.widgets.parts import gallery, status
+from posgrad_edu.widgets.parts import IN_LINE, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,6 +93,7 @@ class MatrixDepth(widgets.VBox):
             **named,
         )  # fmt: skip
         self.entries = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=list(ENTRIES), description="Matrices", **named,
             tooltips=["as drawn, both signs", "negative entries set to 0", "both signs, but what comes out is clamped"],
         )  # fmt: skip
@@ -101,6 +102,7 @@ class MatrixDepth(widgets.VBox):
             continuous_update=False, layout={"width": "480px"}, **named,
         )  # fmt: skip
         self.width = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=list(WIDTHS), value=64, description="Width", **named,
             tooltips=[f"{width} entries in each signal" for width in WIDTHS],
         )  # fmt: skip

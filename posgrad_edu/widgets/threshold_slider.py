@@ -22,7 +22,7 @@ from posgrad_edu.methods import explain
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import compare
-from posgrad_edu.widgets.parts import RANKED, find_class, gallery, status
+from posgrad_edu.widgets.parts import IN_LINE, RANKED, find_class, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,6 +90,7 @@ class ThresholdSlider(widgets.VBox):
             layout={"width": "480px"}, style=named,
         )  # fmt: skip
         self.handling = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=[SIGNED.name, POSITIVE.name], value=POSITIVE.name, description="Gradients",
             tooltips=["hold the magnitude of a · R against the threshold", "only a · R above the threshold passes"],
             style={**named, "button_width": "110px"},

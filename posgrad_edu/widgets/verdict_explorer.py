@@ -18,7 +18,7 @@ import ipywidgets as widgets
 
 from posgrad_edu import viz
 from posgrad_edu.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict_table
-from posgrad_edu.widgets.parts import status
+from posgrad_edu.widgets.parts import IN_LINE, status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,6 +75,7 @@ class VerdictExplorer(widgets.VBox):
     def _make_controls(self) -> None:
         versions = dict.fromkeys(f"{row.method}, {row.handling}" for row in self.table.itertuples())
         self.check = widgets.ToggleButtons(
+            layout=IN_LINE,
             options=list(self.table.check.unique()), description="Check",
             tooltips=["two classes of one photo", "trained against partly random networks"],
         )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Feedback on a learner's own function: what is wrong with it, by name, a hint, and where to read.
+
+>>> from posgrad_edu import checks
+>>> checks.check_gradcam(my_gradcam)
+✗ gradcam: you averaged over the channels instead of the positions.
+  Hint: A weight belongs to a channel: mean over the last two axes, (2, 3).
+  Read: lesson 02, GradCAM.
+
+Each check states in its docstring how the function is called. It runs it on fresh random networks and inputs, so
+constants can't pass, stops it when it takes too long, and never fails itself. The result is true if all is right, so a
+grader can write ``assert checks.check_gradcam(my_gradcam)``.
+"""
+
+from posgrad_edu.checks.cam import check_gradcam, check_gradcam_plus_plus
+from posgrad_edu.checks.core import Mistake, Result, Task, check
+from posgrad_edu.checks.fullgrad import check_fullgrad, check_fullgrad_terms
+from posgrad_edu.checks.gradients import check_activations_and_gradients, check_gradient, check_input_x_gradient
+from posgrad_edu.checks.handlings import check_handling
+from posgrad_edu.checks.lrp import check_lrp_epsilon, check_lrp_epsilon_conv, check_lrp_zplus
+from posgrad_edu.checks.measures import check_class_sensitivity, check_spearman
+from posgrad_edu.checks.randomization import check_cascading_randomization
+from posgrad_edu.checks.relu_rules import check_deconvnet, check_guided_backprop, check_rectgrad
+
+__all__ = [
+    "Mistake",
+    "Result",
+    "Task",
+    "check",
+    "check_activations_and_gradients",
+    "check_cascading_randomization",
+    "check_class_sensitivity",
+    "check_deconvnet",
+    "check_fullgrad",
+    "check_fullgrad_terms",
+    "check_gradcam",
+    "check_gradcam_plus_plus",
+    "check_gradient",
+    "check_guided_backprop",
+    "check_handling",
+    "check_input_x_gradient",
+    "check_lrp_epsilon",
+    "check_lrp_epsilon_conv",
+    "check_lrp_zplus",
+    "check_rectgrad",
+    "check_spearman",
+]

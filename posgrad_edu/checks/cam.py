@@ -1,0 +1,355 @@
+"""GradCAM and GradCAM++: from activations and gradients of one layer to a map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.nets import PHOTOS
+from posgrad_edu.handling import HANDLINGS, POSITIVE, SIGNED
+
+Switch = Callable[[Tensor], Tensor]
+ORDER = [HANDLINGS[name] for name in ("positive", "signed", "absolute", "negative")]  # of the four tries
+SPACE = (2, 3)
+_HANDLING = "Call handling(...) on the gradients, and use what it returns."
+
+
+def _layer(n: int) -> Args:
+    """Activations, gradients (N, 5, 4, 6) and a handling."""
+    shape = (PHOTOS[n], 5, 4, 6)
+    return torch.randn(shape), torch.randn(shape), ORDER[n]
+
+
+def _sum(weights: Tensor, activations: Tensor) -> Tensor:
+    return (weights * activations).sum(1)
+
+
+def _mean(values: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
+    return values.mean(axes, keepdim=True)
+
+
+def _gradcam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+    return _sum(_mean(h(g)), a)
+
+
+FORGOTTEN = ("handling-forgotten", "you didn't use the handling")
+ALWAYS_POSITIVE = ("handling-hard-coded", "you always drop the negative gradients, whatever the handling")
+
+GRADCAM = Task(
+    name="gradcam",
+    signature="gradcam(activations, gradients, handling)",
+    lesson=2,
+    make=_layer,
+    right=_gradcam,
+    mistakes=[
+        Mistake(
+            "wrong-axis",
+            "you averaged over the channels instead of the positions",
+            "A weight belongs to a channel: mean over the last two axes, (2, 3).",
+            lambda a, g, h: _sum(_mean(h(g), (1,)), a),
+        ),
+        Mistake(
+            "wrong-axis",
+            "you averaged over the channels as well as the positions",
+            "Each channel has a weight of its own: mean over the last two axes only.",
+            lambda a, g, h: _sum(_mean(h(g), (1, 2, 3)), a),
+        ),
+        Mistake(
+            "wrong-axis",
+            "you averaged over one of the two axes of positions only",
+            "mean((2, 3)) leaves one number a channel.",
+            lambda a, g, h: _sum(_mean(h(g), (2,)), a),
+        ),
+        Mistake(
+            "wrong-axis",
+            "you averaged over one of the two axes of positions only",
+            "mean((2, 3)) leaves one number a channel.",
+            lambda a, g, h: _sum(_mean(h(g), (3,)), a),
+        ),
+        Mistake(
+            "handled-too-late",
+            "you handled the averaged gradients instead of the gradients",
+            "First handling(gradients), then the mean: in a mean, evidence for and against has already met.",
+            lambda a, g, h: _sum(h(_mean(g)), a),
+        ),
+        Mistake(
+            "handled-activations",
+            "you handled the activations instead of the gradients",
+            "What the switch acts on is the gradient; the activations stay as they are.",
+            lambda a, g, h: _sum(_mean(g), h(a)),
+        ),
+        Mistake(
+            "handled-activations",
+            "you handled the activations as well as the gradients",
+            "What the switch acts on is the gradient; the activations stay as they are.",
+            lambda a, g, h: _sum(_mean(h(g)), h(a)),
+        ),
+        Mistake(
+            "handled-result",
+            "you handled the finished map instead of the gradients",
+            "First handling(gradients), then the mean, then the sum over channels.",
+            lambda a, g, h: h(_gradcam(a, g, SIGNED)),
+        ),
+        Mistake(
+            "handled-result",
+            "you handled the channels' products instead of the gradients",
+            "First handling(gradients), then the mean, then the sum over channels.",
+            lambda a, g, h: h(_mean(g) * a).sum(1),
+        ),
+        Mistake(*FORGOTTEN, _HANDLING, lambda a, g, h: _gradcam(a, g, SIGNED)),
+        Mistake(*ALWAYS_POSITIVE, _HANDLING, lambda a, g, h: _gradcam(a, g, POSITIVE)),
+        Mistake(
+            "batch-mixed",
+            "you averaged the gradients over the photos of the batch, too",
+            "The first axis counts photos: average over the last two only.",
+            lambda a, g, h: _sum(_mean(h(g), (0, 2, 3)), a),
+        ),
+        Mistake(
+            "no-average",
+            "you multiplied position by position, without averaging the gradients",
+            "That is LayerCAM; GradCAM first makes one weight a channel.",
+            lambda a, g, h: _sum(h(g), a),
+        ),
+        Mistake(
+            "sum-for-mean",
+            "you added the gradients up instead of averaging them",
+            "Use mean: then the map doesn't grow with the number of positions.",
+            lambda a, g, h: _sum(h(g).sum(SPACE, keepdim=True), a),
+        ),
+        Mistake(
+            "mean-for-sum",
+            "you averaged over the channels at the end instead of adding them up",
+            "Use sum over axis 1: each channel adds its evidence.",
+            lambda a, g, h: (_mean(h(g)) * a).mean(1),
+        ),
+        Mistake(
+            "arguments-swapped",
+            "you weighted the gradients by the averaged activations",
+            "It is the other way round: the gradients give the weights.",
+            lambda a, g, h: _sum(_mean(h(a)), g),
+        ),
+        Mistake(
+            "arguments-swapped",
+            "you weighted the gradients by the averaged activations",
+            "It is the other way round: the gradients give the weights.",
+            lambda a, g, h: _sum(_mean(a), h(g)),
+        ),
+        Mistake(
+            "activations-missing",
+            "you added up the gradients, without the activations",
+            "Multiply each channel's activations by its weight.",
+            lambda a, g, h: h(g).sum(1),
+        ),
+        Mistake(
+            "gradients-missing",
+            "you added up the activations, without the gradients",
+            "Multiply each channel's activations by its weight.",
+            lambda a, g, h: a.sum(1),
+        ),
+        Mistake(
+            "normalised-weights",
+            "you normalised the weights",
+            "Keep them as they are: their size belongs to the evidence.",
+            lambda a, g, h: _sum(_mean(h(g)).softmax(1), a),
+        ),
+        Mistake(
+            "normalised-weights",
+            "you normalised the weights",
+            "Keep them as they are: their size belongs to the evidence.",
+            lambda a, g, h: _sum(_mean(h(g)) / _mean(h(g)).abs().sum(1, keepdim=True), a),
+        ),
+        Mistake(
+            "normalised-gradients",
+            "you normalised the gradients",
+            "Keep them as they are: their size belongs to the evidence.",
+            lambda a, g, h: _sum(_mean(h(g / g.pow(2).mean((1, 2, 3), keepdim=True).sqrt())), a),
+        ),
+        Mistake(
+            "not-summed",
+            "you kept the channels apart",
+            "Add them up over axis 1: the result is (N, h, w).",
+            lambda a, g, h: _mean(h(g)) * a,
+        ),
+    ],
+)
+
+
+def check_gradcam(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout: float = TIMEOUT) -> Result:
+    """Check ``gradcam(activations, gradients, handling)`` -> maps (N, h, w).
+
+    activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. handling: a function such as
+    ``pg.POSITIVE``, to be called on the gradients. The map is raw and signed: no final ReLU, no resizing.
+
+        def gradcam(activations, gradients, handling):
+            ...
+
+        check_gradcam(gradcam)
+    """
+    return check(GRADCAM, function, timeout)
+
+
+def _layer_with_poles(n: int) -> Args:
+    """As ``_layer``, with some gradients at 0 and S · g on both sides of the pole at -2, but not close to it."""
+    a, g, h = _layer(n)
+    total = a.sum(SPACE, keepdim=True)
+    near = (2 + total * g).abs() < 0.5
+    g = torch.where(near | (torch.rand_like(g) < 0.1), 0.0, g)
+    return a, g, h
+
+
+def _alpha(a: Tensor, g: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
+    return torch.where(g == 0, 0.0, 1 / (2 + a.sum(axes, keepdim=True) * g))
+
+
+def _weighted(a: Tensor, weights: Tensor) -> Tensor:
+    return _sum(weights.sum(SPACE, keepdim=True), a)
+
+
+def _plus_plus(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+    return _weighted(a, _alpha(a, g) * h(g))
+
+
+_WRONG_ALPHA = "alpha = g² / (2 g² + S g³), with S the sum of the channel's activations over its positions."
+
+GRADCAM_PLUS_PLUS = Task(
+    name="gradcam++",
+    signature="gradcam_plus_plus(activations, gradients, handling)",
+    lesson=3,
+    make=_layer_with_poles,
+    right=_plus_plus,
+    mistakes=[
+        Mistake(
+            "not-finite",
+            "alpha is 0 / 0 where the gradient is zero",
+            "Set alpha to 0 there with torch.where, or cancel g²: alpha = 1 / (2 + S g).",
+        ),
+        Mistake(
+            "sum-of-gradients",
+            "you added up the gradients in alpha instead of the activations",
+            _WRONG_ALPHA,
+            lambda a, g, h: _weighted(a, _alpha(g, g) * h(g)),
+        ),
+        Mistake(
+            "wrong-axis",
+            "you added up the activations over channels in alpha instead of positions",
+            _WRONG_ALPHA,
+            lambda a, g, h: _weighted(a, _alpha(a, g, (1,)) * h(g)),
+        ),
+        Mistake(
+            "wrong-axis",
+            "you added up the activations over channels and positions in alpha",
+            _WRONG_ALPHA,
+            lambda a, g, h: _weighted(a, _alpha(a, g, (1, 2, 3)) * h(g)),
+        ),
+        Mistake(
+            "batch-mixed",
+            "you added up the activations of all photos of the batch in alpha",
+            _WRONG_ALPHA,
+            lambda a, g, h: _weighted(a, _alpha(a, g, (0, 2, 3)) * h(g)),
+        ),
+        Mistake(
+            "sum-missing",
+            "in alpha you used the activation of each position instead of their sum",
+            _WRONG_ALPHA,
+            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + a * g)) * h(g)),
+        ),
+        Mistake(
+            "mean-for-sum",
+            "in alpha you averaged the activations instead of adding them up",
+            _WRONG_ALPHA,
+            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + _mean(a) * g)) * h(g)),
+        ),
+        Mistake(
+            "two-missing",
+            "the 2 is missing from alpha's denominator",
+            _WRONG_ALPHA,
+            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (1 + a.sum(SPACE, keepdim=True) * g)) * h(g)),
+        ),
+        Mistake(
+            "wrong-power",
+            "the powers of the gradient in alpha are wrong",
+            "In the denominator, the sum S is multiplied by the third power of the gradient.",
+            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + a.sum(SPACE, keepdim=True))) * h(g)),
+        ),
+        Mistake(
+            "handled-before-alpha",
+            "you computed alpha from the handled gradients",
+            "alpha takes the gradients as they are; only the gradients that it multiplies are handled.",
+            lambda a, g, h: _weighted(a, _alpha(a, h(g)) * h(g)),
+        ),
+        Mistake(
+            "handled-too-late",
+            "you handled alpha times gradient instead of the gradient",
+            "alpha can be negative, so the order matters: alpha * handling(gradients).",
+            lambda a, g, h: _weighted(a, h(_alpha(a, g) * g)),
+        ),
+        Mistake(
+            "handled-too-late",
+            "you handled the finished weights instead of the gradients",
+            "alpha * handling(gradients), then the sum.",
+            lambda a, g, h: _sum(h((_alpha(a, g) * g).sum(SPACE, keepdim=True)), a),
+        ),
+        Mistake(
+            "handled-result",
+            "you handled the finished map instead of the gradients",
+            "alpha * handling(gradients), then the sums.",
+            lambda a, g, h: h(_plus_plus(a, g, SIGNED)),
+        ),
+        Mistake(*FORGOTTEN, _HANDLING, lambda a, g, h: _plus_plus(a, g, SIGNED)),
+        Mistake(*ALWAYS_POSITIVE, _HANDLING, lambda a, g, h: _plus_plus(a, g, POSITIVE)),
+        Mistake(
+            "alpha-missing",
+            "you left alpha out",
+            "Without it the sum over positions is GradCAM's, but for a factor.",
+            lambda a, g, h: _weighted(a, h(g)),
+        ),
+        Mistake(
+            "alpha-missing",
+            "you averaged the gradients as GradCAM does, without alpha",
+            "Multiply the handled gradients by alpha before you add them up.",
+            _gradcam,
+        ),
+        Mistake(
+            "gradient-missing",
+            "you took alpha itself as the weight",
+            "alpha multiplies the handled gradients.",
+            lambda a, g, h: _weighted(a, _alpha(a, g)),
+        ),
+        Mistake(
+            "weights-averaged",
+            "you averaged over the positions instead of adding up",
+            "alpha already does the averaging: add up alpha times gradient.",
+            lambda a, g, h: _gradcam(a, _alpha(a, g) * h(g), SIGNED),
+        ),
+        Mistake(
+            "no-average",
+            "you multiplied position by position, without adding up the weights first",
+            "Each channel has one weight: the sum over its positions.",
+            lambda a, g, h: _sum(_alpha(a, g) * h(g), a),
+        ),
+        Mistake(
+            "normalised-alpha",
+            "you made the alphas of each channel add up to 1",
+            "Keep them as the equation gives them.",
+            lambda a, g, h: _weighted(a, _alpha(a, g) / _alpha(a, g).sum(SPACE, keepdim=True) * h(g)),
+        ),
+    ],
+)
+
+
+def check_gradcam_plus_plus(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout: float = TIMEOUT) -> Result:
+    """Check ``gradcam_plus_plus(activations, gradients, handling)`` -> maps (N, h, w).
+
+    As for ``check_gradcam``; here the weight of a channel is the sum over its positions of alpha * handling(gradients),
+    with alpha = g² / (2 g² + S g³), and 0 where the gradient g is 0. S is the sum of the channel's activations over its
+    positions. The map is raw and signed.
+
+        def gradcam_plus_plus(activations, gradients, handling):
+            ...
+
+        check_gradcam_plus_plus(gradcam_plus_plus)
+    """
+    return check(GRADCAM_PLUS_PLUS, function, timeout)

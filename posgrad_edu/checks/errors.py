@@ -1,0 +1,186 @@
+"""A learner's exception in words: what it means, in which line, and what usually helps."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType
+from typing import Any, NamedTuple
+
+import torch
+
+ERROR = "error"
+
+
+class Known(NamedTuple):
+    """An exception that learners meet often: its type, a part of its text, and what it means."""
+
+    type: type[BaseException]
+    part: str
+    key: str
+    says: str
+    hint: str
+
+
+_SHAPES = "two tensors have sizes that don't fit"
+_KEEPDIM = "Print their shapes; keepdim=True keeps an axis that you averaged, so that the result still broadcasts."
+_INPLACE = "something was overwritten in place that the way back still needs"
+_CLONE = "Use clone() before you record or change it, and operations without an underscore at the end."
+_NONE = "you calculate with None"
+_GRAD_NONE = (
+    "A .grad is None before backward(), and for tensors that aren't leaves: torch.autograd.grad gives it directly."
+)
+
+KNOWN = [
+    Known(
+        NotImplementedError,
+        "",
+        "not-written",
+        "your function isn't written yet",
+        "Replace the line that raises NotImplementedError by your own.",
+    ),
+    Known(
+        RuntimeError,
+        "backward through the graph a second time",
+        "retain-graph",
+        "you went back through the same graph twice",
+        "Give retain_graph=True all times but the last, or add up the logits and go back once.",
+    ),
+    Known(
+        RuntimeError,
+        "does not require grad",
+        "no-graph",
+        "there is no graph to go back through",
+        "Call requires_grad_() on the leaf before the forward pass, without no_grad() and detach() on the way.",
+    ),
+    Known(
+        RuntimeError,
+        "One of the differentiated Tensors does not require grad",
+        "no-graph",
+        "the tensor that you differentiate by isn't part of a graph",
+        "Call requires_grad_() on it before the forward pass.",
+    ),
+    Known(
+        RuntimeError,
+        "grad can be implicitly created only for scalar",
+        "not-a-scalar",
+        "you went back from several logits at once",
+        "Choose one logit a photo, and add them up over the batch: photos don't meet, so each keeps its own gradient.",
+    ),
+    Known(
+        RuntimeError,
+        "not have been used in the graph",
+        "unused",
+        "the logit doesn't depend on the tensor that you differentiate by",
+        "Run the network on that very tensor, not on a copy made before.",
+    ),
+    Known(RuntimeError, "modified by an inplace", "in-place", _INPLACE, _CLONE),
+    Known(RuntimeError, "is being modified inplace", "in-place", _INPLACE, _CLONE),
+    Known(RuntimeError, "used in an in-place operation", "in-place", _INPLACE, _CLONE),
+    Known(
+        RuntimeError,
+        "Can't call numpy() on Tensor that requires grad",
+        "not-detached",
+        "you turned a tensor into an array that still belongs to a graph",
+        "detach() it first.",
+    ),
+    Known(RuntimeError, "must match", "shapes", _SHAPES, _KEEPDIM),
+    Known(RuntimeError, "cannot be multiplied", "shapes", _SHAPES, _KEEPDIM),
+    Known(RuntimeError, "shape", "shapes", _SHAPES, _KEEPDIM),
+    Known(RuntimeError, "to have", "shapes", _SHAPES, _KEEPDIM),
+    Known(RuntimeError, "size", "shapes", _SHAPES, _KEEPDIM),
+    Known(
+        RuntimeError,
+        "Boolean value of Tensor",
+        "if-on-tensor",
+        "you asked if, of a whole tensor",
+        "torch.where or a mask decides for each value by itself.",
+    ),
+    Known(
+        IndexError,
+        "Dimension out of range",
+        "dimension",
+        "you named an axis that the tensor doesn't have",
+        "Print its shape; the axes count from 0: photo, channel, row, column.",
+    ),
+    Known(
+        IndexError,
+        "",
+        "index",
+        "you asked for a place that doesn't exist",
+        "Check the number of photos, channels or layers: they differ from try to try.",
+    ),
+    Known(
+        ZeroDivisionError,
+        "",
+        "division-by-zero",
+        "you divided by zero",
+        "Ask first when the denominator can be zero, and what the answer should be then.",
+    ),
+    Known(
+        NameError,
+        "",
+        "name",
+        "you used a name that doesn't exist",
+        "Is it spelt alike everywhere, and was the cell that makes it run?",
+    ),
+    Known(AttributeError, "NoneType", "none", _NONE, _GRAD_NONE),
+    Known(TypeError, "NoneType", "none", _NONE, _GRAD_NONE),
+    Known(
+        RecursionError,
+        "",
+        "recursion",
+        "your function calls itself without an end",
+        "Is a helper of yours named like the function itself?",
+    ),
+]
+
+OTHER = "Put a print before that line, or run the function on a tensor of your own."
+
+
+def explain(error: BaseException, function: Callable[..., Any], signature: str) -> tuple[str, str, str]:
+    """Return key, what is said, and hint for an exception of a learner's function."""
+    if isinstance(error, TypeError) and _raised_by_call(error):
+        says = f"your function can't be called as asked ({error})"
+        return "signature", says, f"It should be defined as {signature}."
+    place = where(error, function)
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return "memory", f"memory ran out{place}", "A tensor grew too large: print the shapes on the way."
+    for known in KNOWN:
+        if isinstance(error, known.type) and known.part in str(error):
+            key, says, hint = known.key, known.says, known.hint
+            if isinstance(error, NameError):
+                says = f"{says}: {error}"
+            return key, says + place, hint
+    text = str(error).strip().splitlines()
+    return ERROR, f"{type(error).__name__}{': ' + text[0] if text else ''}{place}", OTHER
+
+
+def where(error: BaseException, function: Callable[..., Any]) -> str:
+    """Return ", in line 3: ``weights = ...``" for the learner's own line that an exception came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    code = _code(function)
+    own = [f for f in frames if code is not None and f.filename == code.co_filename]
+    if not own:
+        own = [f for f in frames if not _in_package(f.filename)]
+    if not own:
+        return ""
+    line = f": {own[-1].line}" if own[-1].line else ""
+    return f", in line {own[-1].lineno}{line}"
+
+
+def _code(function: Any) -> CodeType | None:
+    while hasattr(function, "__wrapped__") or hasattr(function, "func"):  # decorators and functools.partial
+        function = getattr(function, "__wrapped__", None) or function.func
+    found = getattr(function, "__code__", None) or getattr(getattr(function, "__call__", None), "__code__", None)  # noqa: B004
+    return found if isinstance(found, CodeType) else None
+
+
+def _raised_by_call(error: BaseException) -> bool:
+    """Whether not a single line of the learner's function was run."""
+    return all(_in_package(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+
+
+def _in_package(filename: str) -> bool:
+    return Path(filename).parent == Path(__file__).parent

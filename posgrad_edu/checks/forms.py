@@ -1,0 +1,76 @@
+"""What a function may return: each form takes the answer and gives a list of tensors, or says what it should be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Unfit(Exception):
+    """The answer isn't of the kind that was asked for: the key of the mistake, and what to do."""
+
+    def __init__(self, key: str, says: str, hint: str) -> None:
+        super().__init__(says)
+        self.key, self.says, self.hint = key, says, hint
+
+
+def tensor(answer: Any) -> list[Tensor]:
+    """One tensor of floating-point numbers."""
+    if not isinstance(answer, Tensor):
+        raise _wrong_type(answer, "a tensor")
+    if not answer.is_floating_point():
+        raise Unfit(
+            "wrong-dtype",
+            f"your answer holds {str(answer.dtype).removeprefix('torch.')} values",
+            "A comparison such as g > 0 gives a mask, and integers cut off what follows the point: return floats.",
+        )
+    return [answer]
+
+
+def tensors(answer: Any) -> list[Tensor]:
+    """A list or tuple of tensors."""
+    if not isinstance(answer, (list, tuple)):
+        raise _wrong_type(answer, "a list of tensors")
+    return [tensor(part)[0] for part in answer]
+
+
+def number(answer: Any) -> list[Tensor]:
+    """One number: a float, or a tensor or array with a single value."""
+    values = numbers(answer)[0]
+    if values.numel() != 1:
+        raise Unfit(
+            "not-a-number",
+            f"you returned {values.numel()} values instead of one",
+            "One number compares two maps: flatten them first.",
+        )
+    return [values.reshape(())]
+
+
+def numbers(answer: Any) -> list[Tensor]:
+    """Several numbers: a tensor, an array or a list of floats."""
+    try:
+        found = answer if isinstance(answer, Tensor) else torch.from_numpy(np.asarray(answer, dtype=float).copy())
+    except (TypeError, ValueError):
+        raise _wrong_type(answer, "numbers") from None
+    if answer is None:
+        raise _wrong_type(answer, "numbers")
+    return [found if found.is_floating_point() else found.double()]
+
+
+def _wrong_type(answer: Any, wanted: str) -> Unfit:
+    if answer is None:
+        return Unfit(
+            "returns-none",
+            f"your function returned None instead of {wanted}",
+            "Does its last line say return?",
+        )
+    kind = "a NumPy array" if isinstance(answer, np.ndarray) else f"a {type(answer).__name__}"
+    way = (
+        "torch.from_numpy(...) makes a tensor of it." if isinstance(answer, np.ndarray) else "Look at what you return."
+    )
+    if isinstance(answer, (list, tuple)) and answer and all(isinstance(part, Tensor) for part in answer):
+        way = "torch.stack(...) makes one tensor of a list of them."
+    return Unfit("wrong-type", f"your function returned {kind} instead of {wanted}", way)

@@ -1,0 +1,96 @@
+"""The switch itself: what is kept of gradient information."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.errors import unknown_name
+from posgrad_edu.handling import HANDLINGS
+
+
+def _information(n: int) -> Args:
+    """Values of either sign, some exactly 0, in one to four axes."""
+    shape = [(3, 4), (3, 4), (2, 3, 4, 5), (7,)][n]
+    values = 2 * torch.randn(shape)
+    return (torch.where(torch.rand(shape) < 0.1, 0.0, values),)
+
+
+_EACH = "The handling acts on each value by itself, and keeps the shape."
+_MISTAKES = [
+    Mistake("did-nothing", "you returned the values as they came", "", lambda t: t),
+    Mistake("other-half", "you kept the negative values only", "", lambda t: t.clamp(max=0)),
+    Mistake("other-half", "you kept the positive values only", "", lambda t: t.clamp(min=0)),
+    Mistake("absolute", "you took the absolute values", "", torch.abs),
+    Mistake(
+        "sign-turned",
+        "you turned the sign of what you kept",
+        "What is kept stays as it is: a negative value stays negative.",
+        lambda t: (-t).clamp(min=0),
+    ),
+    Mistake(
+        "sign-turned",
+        "you turned the sign of what you kept",
+        "What is kept stays as it is: a positive value stays positive.",
+        lambda t: -t.clamp(min=0),
+    ),
+    Mistake("sign-turned", "you turned all signs", "What is kept stays as it is.", torch.neg),
+    Mistake("sign-turned", "you made all values negative", "What is kept stays as it is.", lambda t: -t.abs()),
+    Mistake("mask", "you returned a mask of zeros and ones", "Multiply it with the values.", lambda t: (t > 0).float()),
+    Mistake("mask", "you returned a mask of zeros and ones", "Multiply it with the values.", lambda t: (t < 0).float()),
+    Mistake(
+        "mask", "you returned a mask of zeros and ones", "Multiply it with the values.", lambda t: (t >= 0).float()
+    ),
+    Mistake("mask", "you returned the signs alone", "Multiply them with the strengths.", torch.sign),
+    Mistake("dropped", "you cut the other values out", "Set them to 0: the shape stays.", lambda t: t[t > 0]),
+    Mistake("dropped", "you cut the other values out", "Set them to 0: the shape stays.", lambda t: t[t < 0]),
+    Mistake("dropped", "you cut the other values out", "Set them to 0: the shape stays.", lambda t: t[t >= 0]),
+    Mistake("summed", "you added the values up", _EACH, lambda t: t.clamp(min=0).sum()),
+    Mistake("summed", "you looked at the largest value only", _EACH, lambda t: t.max()),
+    Mistake("squashed", "you cut large values off", "Only the sign decides.", lambda t: t.clamp(0, 1)),
+    Mistake("squashed", "you cut large values off", "Only the sign decides.", lambda t: t.clamp(-1, 1)),
+    Mistake("squashed", "you squashed the values", "Only the sign decides.", torch.sigmoid),
+    Mistake("squashed", "you squashed the values", "Only the sign decides.", torch.tanh),
+    Mistake("squared", "you squared the values", "Multiply with a mask, not with the values.", torch.square),
+    Mistake("squared", "you squared the values", "Multiply with a mask.", lambda t: t * t.clamp(min=0)),
+    Mistake("leaky", "you let a part of the other sign through", "Set it to 0.", torch.nn.functional.leaky_relu),
+    Mistake("leaky", "you let a part of the other sign through", "Set it to 0.", torch.nn.functional.elu),
+    Mistake("leaky", "you used a smooth ReLU", "Set the other sign to 0.", torch.nn.functional.gelu),
+    Mistake("leaky", "you used a smooth ReLU", "Set the other sign to 0.", torch.nn.functional.softplus),
+    Mistake("leaky", "you used a smooth ReLU", "Set the other sign to 0.", torch.nn.functional.silu),
+]
+
+
+def _tasks() -> dict[str, Task]:
+    """Return one task a handling; a mistake without a hint of its own is told what the handling means."""
+    tasks = {}
+    for name, right in HANDLINGS.items():
+        meaning = f"{name.capitalize()} means: {right.meaning}."
+        mistakes = [m if m.hint else replace(m, hint=meaning) for m in _MISTAKES]
+        tasks[name] = Task(name, f"{name}(information)", 0, _information, mistakes, right=right, hint=meaning)
+    return tasks
+
+
+HANDLING = _tasks()
+
+
+def check_handling(
+    function: Callable[[Tensor], Tensor], handling: str = "positive", timeout: float = TIMEOUT
+) -> Result:
+    """Check ``positive(information)``, or another handling by its name, -> what is kept.
+
+    information: a tensor of any shape; the result has the same shape. handling: "positive", "negative", "absolute" or
+    "signed". What isn't kept becomes 0. Raises ``ValueError`` for a handling that doesn't exist.
+
+        def positive(information):
+            ...
+
+        check_handling(positive)
+    """
+    if handling not in HANDLING:
+        raise unknown_name("handling", handling, HANDLING)
+    return check(HANDLING[handling], function, timeout)

@@ -1,0 +1,215 @@
+"""Cascading randomisation: networks that forget more and more layers.
+
+Random weights can't be compared with right ones, so this check looks at what has to hold for any of them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.forms import Unfit
+
+LAYERS = ["fc", "conv4", "conv3", "conv2", "conv1"]  # from the output down
+SPREAD = (0.6, 1.6)  # a layer's new standard deviation, as a factor of the old one
+SHIFT = 0.5  # its new mean may be off by so many standard deviations
+
+
+def _trained(n: int) -> Args:
+    """A network whose weights have a mean and scale of their own, the layers' names, and a seed.
+
+    The first two tries are the same; the third has another seed, the fourth another network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch.initial_seed() + (n == 3))  # drawn anew for each check
+        layers: OrderedDict[str, nn.Module] = OrderedDict(conv1=nn.Conv2d(3, 8, 3, padding=1), norm1=nn.BatchNorm2d(8))
+        layers["relu1"] = nn.ReLU()
+        for k in (2, 3, 4):
+            layers |= {f"conv{k}": nn.Conv2d(8, 8, 3, padding=1), f"relu{k}": nn.ReLU()}
+        layers |= {"pool": nn.AdaptiveAvgPool2d(3), "flat": nn.Flatten(), "fc": nn.Linear(72, 6)}
+        net = nn.Sequential(layers)
+        for p in net.parameters():
+            nn.init.normal_(p, mean=0.6, std=1.5)
+        seed = int(torch.randint(1000, ()))
+    return net.eval(), list(LAYERS), seed + 1000 * (n == 2)
+
+
+def networks(answer: Any) -> list[nn.Module]:
+    """A list, or anything else that can be listed, of networks."""
+    if isinstance(answer, nn.Module):
+        raise Unfit("wrong-type", "your function returned one network instead of a list", "One copy for each step.")
+    if answer is None:
+        raise Unfit("returns-none", "your function returned None instead of a list of networks", "Does it say return?")
+    if not isinstance(answer, (list, tuple)) or not all(isinstance(part, nn.Module) for part in answer):
+        raise Unfit(
+            "wrong-type", f"your function returned a {type(answer).__name__} that isn't a list of networks",
+            "Append a copy of the network at each step, and return the list.",
+        )  # fmt: skip
+    return list(answer)
+
+
+def _weights(net: nn.Module, layer: str) -> tuple[Tensor, Tensor]:
+    return net.get_parameter(f"{layer}.weight").detach(), net.get_parameter(f"{layer}.bias").detach()
+
+
+def _forgot(net: nn.Module, trained: nn.Module) -> list[str]:
+    """Return the layers whose weights differ from the trained ones."""
+    return [name for name in LAYERS if not torch.equal(_weights(net, name)[0], _weights(trained, name)[0])]
+
+
+def _inspect(tries: list[Args], answers: list[list[nn.Module]]) -> str | None:
+    for (net, layers, _), nets in zip(tries, answers, strict=True):
+        key = _one(net, layers, nets)
+        if key is not None:
+            return key
+    first, again, other, _ = ([_weights(nets[-1], name)[0] for name in LAYERS] for nets in answers)
+    if any(not torch.equal(a, b) for a, b in zip(first, again, strict=True)):
+        return "seed-unused"
+    if any(torch.equal(a, b) for a, b in zip(first, other, strict=True)):
+        return "seed-constant"
+    return None
+
+
+def _one(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | None:
+    """Return what is wrong with the networks of one try."""
+    key = _order(net, layers, nets)
+    if key is not None:
+        return key
+    for step, forgetful in enumerate(nets, start=1):
+        if _others_changed(net, forgetful):
+            return "others-changed"
+        if any(torch.equal(_weights(forgetful, name)[1], _weights(net, name)[1]) for name in layers[:step]):
+            return "bias-kept"
+    if any(not torch.equal(*(_weights(n, layers[d])[0] for n in nets[d : d + 2])) for d in range(len(nets) - 1)):
+        return "redrawn"
+    return _values(net, nets[-1])
+
+
+def _order(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | None:
+    """Return what is wrong with which layers are random when."""
+    if len(nets) > 1 and len({id(forgetful) for forgetful in nets}) == 1:
+        return "same-network"
+    parameters = [{id(p) for p in forgetful.parameters()} for forgetful in [net, *nets]]
+    if any(a & b for a, b in combinations(parameters, 2)):
+        return "shared-weights"
+    if len(nets) == len(layers) + 1 and not _forgot(nets[0], net):
+        return "step-zero"
+    if len(nets) != len(layers):
+        return "wrong-count"
+    found = [set(_forgot(forgetful, net)) for forgetful in nets]
+    depths = range(1, len(layers) + 1)
+    patterns = {
+        None: [set(layers[:d]) for d in depths],
+        "nothing-random": [set() for _ in depths],
+        "wrong-end": [set(layers[-d:]) for d in depths],
+        "independent": [{layers[d - 1]} for d in depths],
+        "all-at-once": [set(layers) for _ in depths],
+        "wrong-direction": [set(layers[:d]) for d in reversed(depths)],
+        "one-behind": [set(layers[: d - 1]) for d in depths],
+    }
+    return next((key for key, pattern in patterns.items() if found == pattern), "wrong-layers")
+
+
+def _others_changed(net: nn.Module, forgetful: nn.Module) -> bool:
+    """Whether anything but the named layers differs: here, the BatchNorm."""
+    old, new = net.state_dict(), forgetful.state_dict()
+    others = [name for name in old if name.split(".")[0] not in LAYERS]
+    return list(old) != list(new) or any(not torch.equal(old[name], new[name]) for name in others)
+
+
+def _values(net: nn.Module, forgetful: nn.Module) -> str | None:
+    """Return what is wrong with the random numbers of the last step, where all layers are random."""
+    standard: dict[str, Tensor] = {}
+    for name in LAYERS:
+        old, new = _weights(net, name)[0], _weights(forgetful, name)[0]
+        if not new.isfinite().all() or new.std() < 1e-6 * old.std():
+            return "not-random"
+        if _similar(old, new) > 0.5:
+            return "still-trained"
+        standard[name] = ((new - new.mean()) / new.std()).flatten()
+        factor, shift = float(new.std() / old.std()), float((new.mean() - old.mean()).abs() / old.std())
+        if not SPREAD[0] < factor < SPREAD[1] or shift > SHIFT:
+            return _stream(forgetful) or "wrong-scale"
+    return _stream(forgetful)
+
+
+def _stream(forgetful: nn.Module) -> str | None:
+    """Return whether layers of one shape hold the same random numbers, up to shift and scale."""
+    alike = [_weights(forgetful, name)[0] for name in ("conv2", "conv3", "conv4")]
+    return "same-stream" if any(_similar(a, b) > 0.9 for a, b in combinations(alike, 2)) else None
+
+
+def _similar(a: Tensor, b: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
+
+
+_COPY = "Append copy.deepcopy(...) at each step."
+CASCADING_RANDOMIZATION = Task(
+    name="cascading randomisation",
+    signature="cascading_randomization(net, layers, seed)",
+    lesson=9,
+    make=_trained,
+    form=networks,
+    inspect=_inspect,
+    mistakes=[
+        Mistake("parameters-changed", "you made the trained network itself random",
+                "Start from copy.deepcopy(net): it is what the others are compared with."),
+        Mistake("same-network", "all entries of your list are one and the same network", _COPY),
+        Mistake("shared-weights", "networks of your list share weights, with one another or with the trained one",
+                _COPY),
+        Mistake("step-zero", "your list begins with a network that forgot nothing",
+                "Step 1 has the first layer random."),
+        Mistake("wrong-count", "your list doesn't have one network for each layer",
+                "One step for each name in layers."),
+        Mistake("nothing-random", "no layer of your networks is random", "Are the new weights written into the copy?"),
+        Mistake("wrong-end", "you began at the wrong end",
+                "layers is already ordered from the output down: take it as it comes."),
+        Mistake("independent", "each of your networks has one random layer: that is independent randomisation",
+                "Cascading: what is random stays random in all later steps."),
+        Mistake("all-at-once", "all layers are random from the first step on", "One more layer at each step."),
+        Mistake("wrong-direction", "your networks learn again: the first has all layers random, the last only one",
+                "One more layer at each step."),
+        Mistake("one-behind", "your networks are one step behind: the first is still trained",
+                "Make the layer random before you append the copy."),
+        Mistake("wrong-layers", "other layers are random than should be",
+                "Step d has layers[:d] random, and no others."),
+        Mistake("others-changed", "you changed the BatchNorm, too", "Only the layers that are named become random."),
+        Mistake("bias-kept", "the biases kept what they learned", "A layer's bias becomes random like its weight."),
+        Mistake("redrawn", "layers that were random already got other numbers at a later step",
+                "Otherwise two steps differ by more than one layer: draw each layer once."),
+        Mistake("not-random", "the new weights are all alike", "Draw them from a random distribution."),
+        Mistake("still-trained", "the new weights still resemble the trained ones",
+                "Replace them; noise that is added leaves what was learned."),
+        Mistake("wrong-scale", "the new weights have another mean or scale than the trained ones",
+                "Draw with the trained tensor's mean and standard deviation: only what was learned is to be lost."),
+        Mistake("same-stream", "layers of one shape got the same random numbers",
+                "Seed once, before the loop, not again for each layer."),
+        Mistake("seed-unused", "the same seed gives other weights each time",
+                "torch.manual_seed(seed), or a Generator."),
+        Mistake("seed-constant", "another seed gives the same weights", "Use the argument seed."),
+    ],
+)  # fmt: skip
+
+
+def check_cascading_randomization(
+    function: Callable[[nn.Module, list[str], int], Sequence[nn.Module]], timeout: float = TIMEOUT
+) -> Result:
+    """Check ``cascading_randomization(net, layers, seed)`` -> list of networks, one a step.
+
+    net: a trained network; it is left as it was. layers: names of its convolutions and linear layers, from the output
+    down. The d-th network (from 1) has weights and biases of ``layers[:d]`` random; all else is as trained, and a
+    layer, once drawn, keeps its numbers in later steps. Each random tensor is drawn with the mean and standard
+    deviation of the trained one. The same seed gives the same networks, another seed others.
+
+        def cascading_randomization(net, layers, seed):
+            ...
+
+        check_cascading_randomization(cascading_randomization)
+    """
+    return check(CASCADING_RANDOMIZATION, function, timeout)

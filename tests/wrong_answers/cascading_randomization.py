@@ -1,0 +1,166 @@
+"""cascading_randomization(net, layers, seed)"""
+
+import copy
+
+import torch
+from torch import nn
+
+from posgrad_edu.randomize import forgetting, randomized, steps
+
+
+def redraw(p, generator=None):
+    with torch.no_grad():
+        p.copy_(p.mean() + p.std(unbiased=False) * torch.randn(p.shape, generator=generator))
+
+
+def parameters(net, name):
+    layer = net.get_submodule(name)
+    return [layer.weight, layer.bias]
+
+
+def seeded_once(net, layers, seed):
+    torch.manual_seed(seed)
+    current, found = copy.deepcopy(net), []
+    for name in layers:
+        for p in parameters(current, name):
+            redraw(p)
+        found.append(copy.deepcopy(current))
+    return found
+
+
+def with_generators(net, layers, seed):
+    found = []
+    for depth in range(1, len(layers) + 1):
+        forgetful = copy.deepcopy(net)
+        for n, name in enumerate(layers[:depth]):
+            generator = torch.Generator().manual_seed(100 * seed + n)
+            for p in parameters(forgetful, name):
+                redraw(p, generator)
+        found.append(forgetful)
+    return found
+
+
+def of_package(net, layers, seed):
+    return [randomized(net, depth, seed, layers=layers) for depth in range(1, len(layers) + 1)]
+
+
+def as_generator(net, layers, seed):
+    yield from seeded_once(net, layers, seed)
+
+
+def permuted(net, layers, seed):
+    generator = torch.Generator().manual_seed(seed)
+    current, found = copy.deepcopy(net), []
+    for name in layers:
+        for p in parameters(current, name):
+            with torch.no_grad():
+                p.copy_(p.flatten()[torch.randperm(p.numel(), generator=generator)].view_as(p))
+        found.append(copy.deepcopy(current))
+    return found
+
+
+def varied(change=redraw, layers_of=lambda layers: layers, copies=copy.deepcopy, start=copy.deepcopy, each=None,
+           kinds=slice(None)):  # fmt: skip
+    def own(net, layers, seed):
+        torch.manual_seed(seed)
+        current, found = start(net), []
+        for name in layers_of(layers):
+            if each:
+                each(seed)
+            for p in parameters(current, name)[kinds]:
+                change(p)
+            found.append(copies(current))
+        return found
+
+    return own
+
+
+@torch.no_grad()
+def zeros(p):
+    p.zero_()
+
+
+@torch.no_grad()
+def small(p):
+    nn.init.normal_(p, std=0.01)
+
+
+@torch.no_grad()
+def noisy(p):
+    p.add_(0.1 * torch.randn(p.shape))
+
+
+def independent(net, layers, seed):
+    torch.manual_seed(seed)
+    found = []
+    for name in layers:
+        found.append(copy.deepcopy(net))
+        for p in parameters(found[-1], name):
+            redraw(p)
+    return found
+
+
+def redrawn(net, layers, seed):
+    torch.manual_seed(seed)
+    found = []
+    for depth in range(1, len(layers) + 1):
+        found.append(copy.deepcopy(net))
+        for name in layers[:depth]:
+            for p in parameters(found[-1], name):
+                redraw(p)
+    return found
+
+
+def batchnorm_too(net, layers, seed):
+    found = seeded_once(net, layers, seed)
+    for forgetful in found:
+        forgetful.norm1.reset_parameters()
+    return found
+
+
+def step_zero(net, layers, seed):
+    return [copy.deepcopy(net), *seeded_once(net, layers, seed)]
+
+
+def no_seed(net, layers, seed):
+    torch.seed()
+    current, found = copy.deepcopy(net), []
+    for name in layers:
+        for p in parameters(current, name):
+            redraw(p)
+        found.append(copy.deepcopy(current))
+    return found
+
+
+def one_copy_of_the_package(net, layers, seed):
+    return [forgetful for _, forgetful in forgetting(net, steps(layers), seed)]
+
+
+def before(net, layers, seed):
+    return step_zero(net, layers, seed)[:-1]
+
+
+RIGHT = {"seeded once": seeded_once, "generators": with_generators, "the package's": of_package,
+         "yielded": as_generator, "permuted": permuted}  # fmt: skip
+WRONG = {
+    "same stream": (varied(each=torch.manual_seed), "same-stream"),
+    "wrong end": (varied(layers_of=reversed), "wrong-end"),
+    "trained network": (varied(start=lambda net: net), "parameters-changed"),
+    "no copies": (varied(copies=lambda net: net), "same-network"),
+    "shallow copies": (varied(copies=copy.copy), "shared-weights"),
+    "yielded without a copy": (one_copy_of_the_package, "same-network"),
+    "independent": (independent, "independent"),
+    "zeros": (varied(zeros), "not-random"),
+    "other scale": (varied(small), "wrong-scale"),
+    "noise": (varied(noisy), "still-trained"),
+    "weights only": (varied(kinds=slice(1)), "bias-kept"),
+    "BatchNorm too": (batchnorm_too, "others-changed"),
+    "redrawn": (redrawn, "redrawn"),
+    "step zero": (step_zero, "step-zero"),
+    "one behind": (before, "one-behind"),
+    "the last only": (lambda *a: seeded_once(*a)[-1], "wrong-type"),
+    "no seed": (no_seed, "seed-unused"),
+    "fixed seed": (lambda net, layers, seed: seeded_once(net, layers, 0), "seed-constant"),
+    "wrong direction": (lambda *a: seeded_once(*a)[::-1], "wrong-direction"),
+    "one layer short": (lambda net, layers, seed: seeded_once(net, layers[1:], seed), "wrong-count"),
+}
