@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from scipy.stats import spearmanr
 
 import posgrad_edu as pg
@@ -131,12 +134,36 @@ def test_a_step_without_a_value_is_said_in_words(curves: CascadeCurves) -> None:
     assert 25 not in curves.points
 
 
-def test_what_was_seen_is_not_computed_again(curves: CascadeCurves) -> None:
-    curves.depth.value = 25
-    misses = [cache.cache_info().misses for cache in (curves._compute, curves._compare, curves._chart)]
-    curves.depth.value = 1
-    curves.depth.value = 25
-    assert [cache.cache_info().misses for cache in (curves._compute, curves._compare, curves._chart)] == misses
+def test_it_starts_with_the_steps_of_the_order_asked_for(rows: pd.DataFrame, clf: pg.Classifier) -> None:
+    curves = CascadeCurves(rows, METHODS, clf, "coffee", mode="independent", depth=49)
+    assert curves.depth.options == (("0", 0), ("only layer 49 of 50", 49))
+    assert curves.summary.startswith("gradcam signed, only layer 49 of 50 random")
+
+
+def marked(curves: CascadeCurves) -> list[int]:
+    """The columns of the chart that are black from the bottom of the curves to their top, but for a dot."""
+    chart = Image.open(io.BytesIO(base64.b64decode(sources(curves)[0].partition(",")[2])))
+    inside = np.asarray(chart.convert("L"))[90:355, 125:535]
+    return (np.flatnonzero((inside < 20).mean(0) > 0.85) + 125).tolist()
+
+
+def test_a_move_draws_the_mark_alone_and_in_its_place(curves: CascadeCurves) -> None:
+    curves.depth.value, columns = 0, {}
+    misses = curves._chart.cache_info().misses
+    for curves.depth.value in (0, 1, 25):
+        columns[curves.depth.value] = np.mean(marked(curves))
+    assert curves._chart.cache_info().misses == misses
+    ax = curves._chart("gradcam signed", "cascading")[1]
+    assert columns == pytest.approx({d: ax.transData.transform((d, 0))[0] for d in columns}, abs=1.5)
+
+
+def test_all_charts_have_one_scale(curves: CascadeCurves) -> None:
+    limits = set()
+    for curves.mode.value in ("cascading", "independent", "cascading-from-input"):
+        limits.add((curves.figure().axes[0].get_xlim(), curves.figure().axes[0].get_ylim()))
+    assert len(limits) == 1
+    ((_, (lowest, highest)),) = limits
+    assert lowest < -0.5 < 1 < highest  # all of the rows
 
 
 def test_the_network_is_not_changed(curves: CascadeCurves, clf: pg.Classifier) -> None:
@@ -165,12 +192,10 @@ def test_the_curves_are_drawn_from_the_points(curves: CascadeCurves) -> None:
     assert (chosen.get_color(), chosen.get_linestyle()) == ("#ce0018", "--")
 
 
-def test_each_picture_has_alt_text_and_each_control_a_name(curves: CascadeCurves) -> None:
+def test_alt_texts_name_the_means_and_the_step(curves: CascadeCurves) -> None:
     alts = re.findall(r'alt="([^"]+)"', curves.pictures.value)
-    assert len(alts) == 3
     assert "0: +1.00, 1: +0.10, 25: +0.20" in alts[0]
     assert "1 of 50 random, from the output" in alts[2]
-    assert all(control.description for control in curves.controls.values())
 
 
 def test_what_a_reader_without_a_kernel_sees(curves: CascadeCurves) -> None:
@@ -190,8 +215,6 @@ def test_it_takes_the_rows_that_are_measured(clf: pg.Classifier) -> None:
 
 
 def test_refusals(rows: pd.DataFrame, clf: pg.Classifier) -> None:
-    with pytest.raises(ValueError, match="no control 'dept'"):
-        CascadeCurves(rows, METHODS, clf, dept=1)
     with pytest.raises(ValueError, match="no mode, seed"):
         CascadeCurves(rows.drop(columns=["mode", "seed"]), METHODS, clf)
     with pytest.raises(ValueError, match="no content"):

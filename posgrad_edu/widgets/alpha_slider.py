@@ -20,14 +20,11 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import ipywidgets as widgets
-import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from posgrad_edu import viz
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.loading import load_classifier
 from posgrad_edu.localization import energy_in_box
@@ -35,7 +32,8 @@ from posgrad_edu.methods import explain
 from posgrad_edu.methods.lrp_rules import AlphaBeta, Gamma
 from posgrad_edu.models import Classifier
 from posgrad_edu.scenes import Scene, make_scene
-from posgrad_edu.widgets.parts import IN_LINE, gallery, map_titles, status
+from posgrad_edu.widgets.panel import TwoClassPanel
+from posgrad_edu.widgets.parts import gallery, minus, number, slider, toggles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +44,7 @@ ENLARGED = 4  # pixels drawn for each pixel of a scene, so that none is blurred
 GREY, BLACK = (150, 150, 150), (30, 30, 30)
 
 
-class AlphaSlider(widgets.VBox):
+class AlphaSlider(TwoClassPanel):
     """A slider over the weight of negative contributions, and toggles for the rule's family and the biases.
 
     scene: a ``Scene``; ``None`` for one with a 3 and a 7. Its first two digits are explained.
@@ -59,30 +57,18 @@ class AlphaSlider(widgets.VBox):
 
     def __init__(self, scene: Scene | None = None, clf: Classifier | None = None, **start: Any) -> None:
         self.scene = make_scene(3, digits=(3, 7)) if scene is None else scene
-        self.clf = load_classifier("scenes") if clf is None else clf
+        super().__init__(load_classifier("scenes") if clf is None else clf, self.scene.image)
         self.digits, self.boxes = self.scene.digits[:2], self.scene.boxes[:2]
-        self.labels = tuple(self.clf.labels[digit] for digit in self.digits)
-        self._x = self.clf.batch(self.scene.image)
-        self._logits = self.clf.logits(self.scene.image)
+        self.classes = self.digits
         self._check_logits()
-        self._make_controls()
         self._compute = functools.lru_cache(maxsize=256)(self._explain)
-        self._picture = functools.lru_cache(maxsize=256)(self._html)
-        self.maps: Tensor = torch.empty(0)
-        self.energies: list[list[float]] = []
-        self.sums: list[float] = []
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"The AlphaSlider has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        super().__init__([*self.controls.values(), self.pictures, self.words])
-        self.refresh()
-
-    def __repr__(self) -> str:
-        return f"AlphaSlider: {self.setting}. {self.summary}"
+        style, steps = {"description_width": "130px"}, [(percent(k), k) for k in KEPT]
+        self.kept = slider("Negatives count", steps, layout={"width": "500px"}, style=style)
+        rules = ["both signs in one sum", "positive and negative shared out apart"]
+        self.rule = toggles("Rule", ["gamma", "alpha-beta"], rules, style=style)
+        biases = ["a bias receives its share", "biases stay out of the sharing"]
+        self.bias = toggles("Biases", ["absorb", "ignore"], biases, style=style)
+        self._begin(["kept", "rule", "bias"], start)
 
     def _check_logits(self) -> None:
         for digit, label in zip(self.digits, self.labels, strict=True):
@@ -92,43 +78,17 @@ class AlphaSlider(widgets.VBox):
                     "from epsilon to z+ is a road only for positive logits. Choose another scene."
                 )
 
-    def _make_controls(self) -> None:
-        named = {"style": {"description_width": "130px"}}
-        self.kept = widgets.SelectionSlider(
-            options=[(percent(k), k) for k in KEPT], description="Negatives count", continuous_update=False,
-            layout={"width": "500px"}, **named,
-        )  # fmt: skip
-        self.rule = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=["gamma", "alpha-beta"], description="Rule",
-            tooltips=["both signs in one sum", "positive and negative shared out apart"], **named,
-        )  # fmt: skip
-        self.bias = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=["absorb", "ignore"], description="Biases",
-            tooltips=["a bias receives its share", "biases stay out of the sharing"], **named,
-        )  # fmt: skip
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {"kept": self.kept, "rule": self.rule, "bias": self.bias}
-
     # --- From the controls to maps ---
 
-    def _changed(self, change: dict) -> None:
-        self.refresh()
+    def _forget(self) -> None:
+        super()._forget()
+        self.energies: list[list[float]] = []
+        self.sums: list[float] = []
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
-        try:
-            self.maps = self._compute(self.kept.value, self.rule.value, self.bias.value)
-        except (ValueError, NotImplementedError) as error:
-            self.maps, self.energies, self.sums = torch.empty(0), [], []
-            self._say(str(error))
-            self.pictures.value = ""
-            return
+    def _measure(self) -> None:
+        self.maps = self._compute(self.kept.value, self.rule.value, self.bias.value)
         self.energies = [[energy_in_box(m, box) for box in self.boxes] for m in self.maps]
         self.sums = self.maps.double().sum((1, 2)).tolist()
-        self._say(" ".join(self._sentences()))
-        self.pictures.value = self._picture(self.kept.value, self.rule.value, self.bias.value)
 
     def _explain(self, kept: float, rule: str, bias: str) -> Tensor:
         options = rule_options(kept, rule)
@@ -141,7 +101,16 @@ class AlphaSlider(widgets.VBox):
 
     # --- What is shown ---
 
-    def _sentences(self) -> list[str]:
+    @property
+    def limit(self) -> float:
+        """The magnitude of full colour, one for all rules."""
+        return FULL_COLOUR
+
+    @property
+    def _style(self) -> Literal["overlay", "heatmap"]:
+        return "heatmap"
+
+    def _sentence(self) -> str:
         sentences = []
         for n, (label, shares, total) in enumerate(zip(self.labels, self.energies, self.sums, strict=True)):
             if math.isnan(shares[0]):
@@ -149,33 +118,22 @@ class AlphaSlider(widgets.VBox):
                 continue
             own, other = (f"{100 * share:.0f} %" for share in (shares[n], shares[1 - n]))
             there = f"{own} on the {label}, {other} on the {self.labels[1 - n]}"
-            sentences.append(f"Of the red for {label}, {there}; the map adds up to {number(total)} of 1.")
-        return sentences
+            sentences.append(f"Of the red for {label}, {there}; the map adds up to {short(total)} of 1.")
+        return " ".join(sentences)
 
-    def _html(self, kept: float, rule: str, bias: str) -> str:
-        panels = [(boxed(self.scene.image, self.boxes, None), f"The scene: {', '.join(self.labels)}", "scene")]
-        for n, (title, values) in enumerate(zip(self._titles(), self.maps, strict=True)):
-            alt = viz.alt_text(f"LRP, {self.setting}, for {title}", values, FULL_COLOUR)
-            panels.append((boxed(viz.heatmap(values, FULL_COLOUR), self.boxes, n), alt, title))
+    def _html(self) -> str:
+        scene = (boxed(self.scene.image, self.boxes, None), f"The scene: {', '.join(self.labels)}", "scene")
+        maps = self._panels(f"LRP, {self.setting}")[1:]
+        framed = [(boxed(picture, self.boxes, n), alt, title) for n, (picture, alt, title) in enumerate(maps)]
         times = float(self.maps.abs().max()) / FULL_COLOUR
         beyond = f" The strongest value here is {times:.2g} times that." if times > 1 else ""
         scale = f"Full colour at ±{FULL_COLOUR} of the logit in all maps.{beyond}"
-        return gallery(panels, f"Red: relevance for. Blue: against. Black box: the digit asked for. {scale}")
-
-    def _titles(self) -> list[str]:
-        return map_titles(self.clf, self.digits, self._logits)
-
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
+        return gallery([scene, *framed], f"Red: relevance for. Blue: against. Black box: the digit asked for. {scale}")
 
     def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
         from matplotlib.patches import Rectangle
 
-        panels = dict(zip(self._titles(), self.maps, strict=True))
-        view = self.clf.view(self.scene.image)
-        figure = viz.show_grid(view, panels, style="heatmap", limit=FULL_COLOUR, title=self.setting)
+        figure = super().figure()
         for n, axes in enumerate(figure.axes[1:3]):
             for m, (left, top, right, bottom) in enumerate(self.boxes):
                 edge = "black" if m == n else "grey"
@@ -221,10 +179,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def number(value: float) -> str:
+def short(value: float) -> str:
     """Return a number in two digits after the point, or with a power of ten where it's large."""
-    words = f"{value:+.2f}" if abs(value) < 1000 else f"{value:+.0e}"
-    return words.replace("-", "−") if float(words) else "0.00"
+    if abs(value) >= 1000:
+        return minus(f"{value:+.0e}")
+    return number(value) if round(value, 2) else "0.00"
 
 
 def boxed(picture: Image.Image, boxes: list[tuple[int, int, int, int]], asked: int | None) -> Image.Image:

@@ -16,19 +16,27 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from posgrad_edu import viz
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import explain_all
 from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
 from posgrad_edu.methods.layers import find_layer
 from posgrad_edu.models import Classifier
-from posgrad_edu.photos import load_photo
 from posgrad_edu.similarity import spearman
-from posgrad_edu.widgets.parts import IN_LINE, find_class, gallery, map_titles, pair_limit, spatial_layers, status
+from posgrad_edu.widgets.panel import TwoClassPanel
+from posgrad_edu.widgets.parts import (
+    find_pair,
+    gallery,
+    handling_toggles,
+    in_percent,
+    layer_scale,
+    minus,
+    number,
+    pair_limit,
+    spatial_layers,
+    toggles,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 PLAIN, ALPHA = "plain mean", "alpha"
@@ -46,7 +54,7 @@ class Layer(NamedTuple):
     products: Tensor  # S · g, (2, C, h, w); nan where g is zero
 
 
-class CamWeights(widgets.VBox):
+class CamWeights(TwoClassPanel):
     """Two toggles, alpha and the gradients' signs, which lead from GradCAM to GradCAM++ one step at a time.
 
     clf: a ``Classifier``, the default network if ``None``. photo: a picture, or the name of a sample photo.
@@ -69,73 +77,33 @@ class CamWeights(widgets.VBox):
         layers: Sequence[str] | None = None,
         **start: Any,
     ) -> None:
-        self.clf = load_classifier() if clf is None else clf
-        picture = load_photo(photo) if isinstance(photo, str) else photo
-        self.view = self.clf.view(picture)
-        self._x = self.clf.batch(picture)
-        self._logits = self.clf.logits(picture)
-        self.classes = tuple(find_class(self.clf, str(word), self._logits) for word in (class_a, class_b))
-        if self.classes[0] == self.classes[1]:
-            raise ValueError(f"Both classes are {self.labels[0]}. Choose two, so that their maps can be compared.")
-        self._make_controls(spatial_layers(self.clf) if layers is None else list(layers))
+        super().__init__(clf, photo)
+        self.classes = find_pair(self.clf, (class_a, class_b), self._logits)
         self._compute = functools.lru_cache(maxsize=32)(self._look)
-        self.maps: Tensor = torch.empty(0)
-        self.numbers: dict[Choice, float] = {}
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"CamWeights has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        super().__init__([*self.controls.values(), self.pictures, self.words])
-        self.refresh()
-
-    def __repr__(self) -> str:
-        return f"CamWeights: {self.setting}. {self.summary}"
-
-    # --- Controls ---
+        self._make_controls(spatial_layers(self.clf) if layers is None else list(layers))
+        self._begin(["average", "handling", "layer"], start)
 
     def _make_controls(self, layers: Sequence[str]) -> None:
         if not layers:
             raise ValueError("CamWeights needs at least one layer.")
         for name in layers:
             find_layer(self.clf.net, name, self._x)  # a name that doesn't exist is refused now
-        named = {"style": {"description_width": "90px"}}
-        self.average = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=list(AVERAGES), description="Averaging", **named,
-            tooltips=["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"],
-        )  # fmt: skip
-        self.handling = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=list(SIGNS),
-            description="Gradients",
-            tooltips=[SIGNED.meaning, POSITIVE.meaning],
-            **named,
-        )
+        style = {"description_width": "90px"}
+        effects = ["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"]
+        self.average = toggles("Averaging", list(AVERAGES), effects, style=style)
+        self.handling = handling_toggles("Gradients", (SIGNED, POSITIVE), style=style)
         last = self.clf.cam_layer if self.clf.cam_layer in layers else layers[-1]
-        self.layer = widgets.Dropdown(options=list(layers), value=last, description="Layer", **named)
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {"average": self.average, "handling": self.handling, "layer": self.layer}
-
-    def _changed(self, change: dict) -> None:
-        self.refresh()
+        self.layer = widgets.Dropdown(options=list(layers), value=last, description="Layer", style=style)
 
     # --- From the controls to maps ---
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
-        try:
-            found = self._compute(self.layer.value)
-        except (ValueError, NotImplementedError) as error:
-            self.maps, self.numbers = torch.empty(0), {}
-            self._say(str(error))
-            self.pictures.value = ""
-            return
+    def _forget(self) -> None:
+        super()._forget()
+        self.numbers: dict[Choice, float] = {}
+
+    def _measure(self) -> None:
+        found = self._compute(self.layer.value)
         self.maps, self.numbers = found.maps[self._choice], found.spearman
-        self._say(self._sentence())
-        self.pictures.value = self._html(self.limit)
 
     def _look(self, layer: str) -> Layer:
         """Make all four kinds of map at once: they share one forward pass."""
@@ -156,11 +124,6 @@ class CamWeights(widgets.VBox):
     @property
     def _choice(self) -> Choice:
         return self.average.value, self.handling.value
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of the two classes."""
-        return tuple(self.clf.labels[c] for c in self.classes)
 
     @property
     def spearman(self) -> float:
@@ -187,10 +150,8 @@ class CamWeights(widgets.VBox):
     def _sentence(self) -> str:
         if math.isnan(self.spearman):
             return "One of the maps is constant, so there is nothing to compare."
-        red = ", ".join(
-            f"{label} {float((m > 0).float().mean()):.0%}" for label, m in zip(self.labels, self.maps, strict=True)
-        )
-        return f"Red: {red}. Rank correlation {_digits(self.spearman)}. {self._about_alpha()}"
+        red = in_percent(self.labels, (self.maps > 0).float().mean((1, 2)).tolist())
+        return f"Red: {red}. Rank correlation {number(self.spearman)}. {self._about_alpha()}"
 
     def _about_alpha(self) -> str:
         products = self.products[~self.products.isnan()]
@@ -199,20 +160,11 @@ class CamWeights(widgets.VBox):
         alpha = 1 / (2 + products)
         near = int(((products + 2).abs() < NEAR).sum())
         beyond = int((products < -2).sum())
-        return (
-            f"Alpha from {alpha.min():.3g} to {alpha.max():.3g}".replace("-", "−")
-            + f"; {near} of {len(products)} values near the pole, {beyond} beyond it."
-        )
+        ends = minus(f"{alpha.min():.3g} to {alpha.max():.3g}")
+        return f"Alpha from {ends}; {near} of {len(products)} values near the pole, {beyond} beyond it."
 
-    def _html(self, limit: float) -> str:
-        panels = [(self.view, "The photo, as the network sees it", "photo")]
-        for title, values in zip(self._titles(), self.maps, strict=True):
-            alt = viz.alt_text(f"{self.setting}, for {title}", values, limit)
-            panels.append((viz.overlay(self.view, values, limit), alt, title))
-        times = float(self.maps.abs().max()) / limit
-        beyond = f" The strongest value here is {times:.3g} times that." if times > 1 else ""
-        scale = f"Full colour at ±{limit:.2g} in all maps of this layer.{beyond}"
-        return gallery(panels, f"Red: evidence for. Blue: evidence against. {scale}") + self._table()
+    def _html(self) -> str:
+        return gallery(self._panels(self.setting), layer_scale(self.maps, self.limit)) + self._table()
 
     def _table(self) -> str:
         """Return the four rank correlations as a table; the one that is shown is set bold."""
@@ -226,22 +178,7 @@ class CamWeights(widgets.VBox):
         caption = '<caption style="text-align:left">Rank correlation of the two classes\' maps</caption>'
         return f'<table style="border-spacing:12px 2px">{caption}<tr><td></td>{head}</tr>{rows}</table>'
 
-    def _titles(self) -> list[str]:
-        return map_titles(self.clf, self.classes, self._logits)
 
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
-
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
-        panels = dict(zip(self._titles(), self.maps, strict=True))
-        return viz.show_grid(self.view, panels, limit=self.limit, title=self.setting)
-
-
-def _digits(number: float) -> str:
-    return "–" if math.isnan(number) else f"{round(number, 2) + 0.0:+.2f}".replace("-", "−")
-
-
-def _cell(number: float, shown: bool) -> str:
-    return f"<td><b>{_digits(number)}</b> (shown)</td>" if shown else f"<td>{_digits(number)}</td>"
+def _cell(value: float, shown: bool) -> str:
+    digits = "–" if math.isnan(value) else number(value)
+    return f"<td><b>{digits}</b> (shown)</td>" if shown else f"<td>{digits}</td>"

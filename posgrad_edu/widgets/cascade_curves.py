@@ -11,25 +11,26 @@ import functools
 import io
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
+from PIL import Image, ImageDraw
+from torch import Tensor, nn
 
 from posgrad_edu import viz
 from posgrad_edu.methods import CONTROLS, explain_all
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models import Classifier
-from posgrad_edu.photos import load_photo
 from posgrad_edu.randomize import randomizable_layers, steps, with_random
-from posgrad_edu.similarity import Similarity, compare
-from posgrad_edu.widgets.parts import find_class, gallery, status
+from posgrad_edu.similarity import Similarity
+from posgrad_edu.widgets.panel import PhotoPanel
+from posgrad_edu.widgets.parts import find_class, gallery, number, slider
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame
 
@@ -39,9 +40,14 @@ PALE = {"signed": "#a9bdf0", "positive": "#f3b0b6", "control": "#bbbbbb"}
 STRONG = {"signed": "#0042d0", "positive": "#ce0018", "control": "#555555"}
 STROKE = {"signed": ("-", "o"), "positive": ("--", "s"), "control": (":", "v")}
 CONTROL = "control"
+WIDTHS = (376, 224, 224)  # of the chart and the maps, in pixels of the screen
+CHART = {"figsize": (3.76, 2.85), "dpi": 150}  # finer than shown, for screens that are finer, too
+MARGINS = {"left": 0.21, "right": 0.97, "bottom": 0.15, "top": 0.84}  # a layout engine takes longer than the drawing
+DOT = 8  # the radius of the dot that marks a value, in pixels of the chart
+Points = dict[int, tuple[float, float, float]]  # depth -> mean, lowest, highest
 
 
-class CascadeCurves(widgets.VBox):
+class CascadeCurves(PhotoPanel):
     """Controls for the version (a method with its handling), the order of forgetting, and the step.
 
     rows: as ``parameter_sensitivity_all`` makes them; several tables of different modes can be put together.
@@ -66,50 +72,33 @@ class CascadeCurves(widgets.VBox):
         **start: Any,
     ) -> None:
         _check_rows(rows, methods)
-        self.rows, self.methods, self.clf, self.seed = rows, dict(methods), clf, seed
-        picture = load_photo(photo) if isinstance(photo, str) else photo
-        self.view, self._x = clf.view(picture), clf.batch(picture)
-        self.target = find_class(clf, str(target), clf.logits(picture))
-        self.layers = randomizable_layers(clf.net, self._x)
+        super().__init__(clf, photo)
+        self.rows, self.methods, self.seed = rows, dict(methods), seed
+        self.target = find_class(self.clf, str(target), self._logits)
+        self.layers = randomizable_layers(self.clf.net, self._x)
         if (rows["layers"] != len(self.layers)).any():
             raise ValueError(f"{clf.name} has {len(self.layers)} layers to randomise; the rows are of another network.")
-        self._make_controls()
+        self._points = functools.lru_cache(maxsize=256)(self._of_rows)
+        self._network = functools.lru_cache(maxsize=2)(self._forgetful)  # copies of a network can be large
         self._compute = functools.lru_cache(maxsize=256)(self._explain)
-        self._compare = functools.lru_cache(maxsize=256)(compare)
-        self._chart = functools.lru_cache(maxsize=256)(self._drawn)
-        self.maps: Tensor = torch.empty(0)
-        self.similarity: Similarity | None = None
-        self.points: dict[int, tuple[float, float, float]] = {}
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"The CascadeCurves have no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        super().__init__([*self.controls.values(), self.pictures, self.words])
-        self.refresh()
+        self._pair = functools.lru_cache(maxsize=256)(self._both)
+        self._chart = functools.lru_cache(maxsize=32)(self._curves)
+        self._make_controls(start.get("mode"))
+        self._begin(["mode", "version", "depth"], start)
 
     def __repr__(self) -> str:
         return f"CascadeCurves: {self.summary}"
 
     # --- Controls ---
 
-    def _make_controls(self) -> None:
-        named: dict[str, Any] = {"style": {"description_width": "110px"}}
-        self.version = widgets.Dropdown(
-            options=[label for label in self.methods if label in set(self.rows.method)],
-            description="Method", layout={"width": "440px"}, **named,
-        )  # fmt: skip
-        self.mode = widgets.Dropdown(
-            options=list(dict.fromkeys(self.rows["mode"])), description="Order", layout={"width": "440px"}, **named
-        )
-        self.depth = widgets.SelectionSlider(
-            options=self._depths(), description="Random layers", continuous_update=False, layout={"width": "480px"},
-            **named,
-        )  # fmt: skip
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {"mode": self.mode, "version": self.version, "depth": self.depth}
+    def _make_controls(self, mode: str | None) -> None:
+        style, wide = {"description_width": "110px"}, {"width": "440px"}
+        versions = [label for label in self.methods if label in set(self.rows.method)]
+        self.version = widgets.Dropdown(options=versions, description="Method", layout=wide, style=style)
+        orders = list(dict.fromkeys(self.rows["mode"]))
+        first = mode if mode in orders else orders[0]  # now, since the slider's steps depend on it
+        self.mode = widgets.Dropdown(options=orders, value=first, description="Order", layout=wide, style=style)
+        self.depth = slider("Random layers", self._depths(), layout={"width": "480px"}, style=style)
 
     def _depths(self) -> list[tuple[str, int]]:
         """Return the slider's steps: nothing random, then what was measured in this order."""
@@ -121,30 +110,24 @@ class CascadeCurves(widgets.VBox):
         options = self._depths()
         if options != list(self.depth.options):  # another order was measured at other steps
             kept = self.depth.value if self.depth.value in dict(options).values() else 0
-            with self.hold_trait_notifications():
-                self.depth.unobserve(self._changed, "value")
-                self.depth.options, self.depth.value = options, kept
-                self.depth.observe(self._changed, "value")
-        self.refresh()
+            self.depth.unobserve(self._changed, "value")
+            self.depth.options, self.depth.value = options, kept
+            self.depth.observe(self._changed, "value")
+        super()._changed(change)
 
     # --- From the controls to curves and maps ---
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
+    def _forget(self) -> None:
+        super()._forget()
+        self.similarity: Similarity | None = None
+
+    def _measure(self) -> None:
         version, mode, depth = self.version.value, self.mode.value, self.depth.value
         self.points = self._points(version, mode)
-        try:
-            self.maps = torch.stack([self._compute(version, mode, d) for d in (0, depth)])
-        except (ValueError, NotImplementedError) as error:
-            self.maps, self.similarity = torch.empty(0), None
-            self.pictures.value = ""
-            self._say(str(error))
-            return
-        self.similarity = self._compare(*(self._compute(version, mode, d) for d in (0, depth)))
-        self._say(self._sentence())
-        self.pictures.value = self._html()
+        self.maps = self._pair(version, mode, depth)
+        self.similarity = self._compare(self.maps)
 
-    def _points(self, version: str, mode: str) -> dict[int, tuple[float, float, float]]:
+    def _of_rows(self, version: str, mode: str) -> Points:
         """Return mean, lowest and highest value over photos and draws at each depth; 1 where nothing is random."""
         some = self.rows[(self.rows.method == version) & (self.rows["mode"] == mode)].dropna(subset="spearman")
         found = {0: (1.0, 1.0, 1.0)}
@@ -152,15 +135,21 @@ class CascadeCurves(widgets.VBox):
             found[int(depth)] = (float(values.mean()), float(values.min()), float(values.max()))
         return found
 
-    def _shown(self, version: str, mode: str) -> dict[int, tuple[float, float, float]]:
+    def _shown(self, version: str, mode: str) -> Points:
         """Return the points that are drawn: with the start at 1, but for single layers."""
         points = self._points(version, mode)
         return {d: p for d, p in points.items() if d > 0 or (mode != "independent" and len(points) > 1)}
 
-    def _explain(self, version: str, mode: str, depth: int) -> Tensor:
+    def _both(self, version: str, mode: str, depth: int) -> Tensor:
         random = steps(self.layers, mode, [depth])[0].random if depth else ()
-        net = with_random(self.clf.net, random, self.seed) if random else self.clf.net
-        return explain_all(net, self._x, self.target, {version: self.methods[version]})[version][0]
+        return torch.stack([self._compute(version, tuple(names)) for names in ((), random)])
+
+    def _explain(self, version: str, random: tuple[str, ...]) -> Tensor:
+        method = {version: self.methods[version]}
+        return explain_all(self._network(random), self._x, self.target, method)[version][0]
+
+    def _forgetful(self, random: tuple[str, ...]) -> nn.Module:
+        return with_random(self.clf.net, random, self.seed) if random else self.clf.net
 
     # --- What is shown ---
 
@@ -181,24 +170,21 @@ class CascadeCurves(widgets.VBox):
             return f"{head} both maps are the trained network's."
         if self.depth.value not in self.points:
             return f"{head} not measured, or no map could be compared."
-        mean, low, high = (_number(v) for v in self.points[self.depth.value])
+        mean, low, high = (number(v) for v in self.points[self.depth.value])
         assert self.similarity is not None
-        here = "constant, nothing to compare" if self.similarity.degenerate else _number(self.similarity.spearman)
+        here = "constant, nothing to compare" if self.similarity.degenerate else number(self.similarity.spearman)
         return f"{head} rank correlation {mean} in the mean, from {low} to {high}; the map shown {here}."
 
     def _html(self) -> str:
-        chart = self._chart(self.version.value, self.mode.value, self.depth.value)
-        line = ", ".join(f"{depth}: {_number(point[0])}" for depth, point in self.points.items())
+        line = ", ".join(f"{depth}: {number(point[0])}" for depth, point in self.points.items())
         alt = f"Curves over the number of random layers; {self.version.value}, mean by layers: {line}."
-        panels = [(chart, alt, f"{self.version.value}, {self.mode.value}")]
+        panels = [(self._marked(), alt, f"{self.version.value}, {self.mode.value}")]
         for title, values, unit in zip(self._titles(), self.maps, self._units(), strict=True):
             caption = f"{title} (full colour at ±{unit:.1e})"
-            panels.append(
-                (self._picture(values, unit), viz.alt_text(f"{self.version.value}, {title}", values), caption)
-            )
-        bars = "Bars in the chart: lowest to highest over photos and draws."
-        key = f"Each map in its own unit: compare places, not strengths. {bars}"
-        return gallery(panels, key)
+            alt = viz.alt_text(f"{self.version.value}, {title}", values)
+            panels.append((self._picture(values, unit), alt, caption))
+        key = "In the chart, bars: lowest to highest over photos and draws; pale: the other versions."
+        return gallery(panels, f"Each map in its own unit: compare places, not strengths. {key}", WIDTHS)
 
     def _titles(self) -> list[str]:
         return [f"trained, {self.clf.labels[self.target]}", self.forgot]
@@ -207,53 +193,92 @@ class CascadeCurves(widgets.VBox):
         """Return the magnitude of full colour of each map; random weights change the scale of what flows back."""
         return [viz.symmetric_limit([m], FULL_COLOUR) for m in self.maps]
 
-    def _picture(self, values: Tensor, unit: float) -> Image.Image:
-        if isinstance(self.methods[self.version.value], CAM):
-            return viz.overlay(self.view, values, unit)
-        return viz.heatmap(values, unit)
+    @property
+    def _style(self) -> Literal["overlay", "heatmap"]:
+        return "overlay" if isinstance(self.methods[self.version.value], CAM) else "heatmap"
 
-    def _drawn(self, version: str, mode: str, depth: int) -> Image.Image:
-        """Return the curves as a picture."""
-        figure = viz.figure_class()(figsize=(4.6, 4.2), dpi=110, layout="constrained")
-        self._draw(figure.subplots(), version, mode, depth)
-        return Image.open(io.BytesIO(viz.to_png(figure))).convert("RGB")
+    def _mark(self) -> tuple[int, float | None, str]:
+        """Return the step that is marked, the chosen curve's value there, if there is one, and its colour."""
+        version, depth = self.version.value, self.depth.value
+        point = self._shown(version, self.mode.value).get(depth)
+        return depth, None if point is None else point[0], STRONG[self._kind(version)]
 
-    def _draw(self, ax: Any, version: str, mode: str, depth: int) -> None:
-        """Draw all curves of this order, the chosen one last and strong, and a line at this depth.
+    def _marked(self) -> Image.Image:
+        """Return the curves as a picture with this step marked: at each move only the mark is drawn anew."""
+        chart, ax = self._chart(self.version.value, self.mode.value)
+        depth, value, colour = self._mark()
+        marked = chart.copy()
+        draw = ImageDraw.Draw(marked)
+
+        def place(y: float) -> tuple[float, float]:
+            """Return the pixel of a value at this step; pictures count rows from the top, axes from the bottom."""
+            column, from_below = ax.transData.transform((depth, y))
+            return float(column), chart.height - float(from_below)
+
+        draw.line([place(y) for y in ax.get_ylim()], "black", 2)
+        if value is not None:
+            x, y = place(value)
+            draw.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), colour, "black", 2)
+        return marked
+
+    def _curves(self, version: str, mode: str) -> tuple[Image.Image, Axes]:
+        """Return all curves of this order as a picture, and their axes, which know where a depth stands in it."""
+        figure = viz.figure_class()(**CHART)
+        ax = figure.subplots(gridspec_kw=MARGINS)
+        self._plot(ax, version, mode)
+        return Image.open(io.BytesIO(viz.to_png(figure))).convert("RGB"), ax
+
+    def _plot(self, ax: Axes, version: str, mode: str) -> None:
+        """Plot all curves of this order, the chosen one last and strong.
 
         Single layers are no path from one step to the next: there the points aren't joined, and don't start at 1.
         """
         alone = mode == "independent"
+        others: dict[str, Any] = {}
         for label in self.version.options:
             points, kind = self._shown(label, mode), self._kind(label)
             if label != version and points:
-                pale = {"color": PALE[kind], "linewidth": 1, "zorder": 1}
-                ax.plot(list(points), [p[0] for p in points.values()], "." if alone else "-", **pale)
+                looks = self._looks(kind, alone) | {"color": PALE[kind], "linewidth": 1.2, "markersize": 3 * alone}
+                (others[kind],) = ax.plot(list(points), [p[0] for p in points.values()], **looks)
         points, kind = self._shown(version, mode), self._kind(version)
         mean, low, high = np.array(list(points.values())).reshape(-1, 3).T
-        stroke, mark = STROKE[kind]
-        ax.vlines(list(points), low, high, color=STRONG[kind], alpha=0.4, linewidth=2)
-        chosen = {"color": STRONG[kind], "marker": mark, "markersize": 4, "label": version, "zorder": 3}
-        ax.plot(list(points), mean, linestyle="none" if alone else stroke, **chosen)
-        ax.axvline(depth, color="#000000", linewidth=1.2, zorder=2)
+        ax.vlines(list(points), low, high, color=STRONG[kind], alpha=0.4, linewidth=4)
+        ax.plot(list(points), mean, label=version, zorder=3, **self._looks(kind, alone))
         ax.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
-        ax.set(ylim=(-1.05, 1.08), ylabel="rank correlation with the trained map")
-        ax.set_xlabel("which layer is random, from the output" if alone else f"random layers, {mode}")
-        ax.legend(frameon=False, loc="lower left", fontsize=9)
+        ax.set(xlim=(-0.04 * len(self.layers), 1.04 * len(self.layers)), ylim=(self._lowest - 0.08, 1.08))
+        ax.set_xlabel("which layer is random, from the output" if alone else f"random layers, {mode}", fontsize=9)
+        ax.set_ylabel("rank correlation\nwith the trained map", fontsize=9, labelpad=2)
+        ax.tick_params(labelsize=8)
+        ax.set_title(version, color=STRONG[kind], fontsize=10, loc="left", pad=17)
+        key = {kind: line for kind in PALE if (line := others.get(kind))}
+        above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.97), "ncols": 3, "columnspacing": 1}
+        ax.legend(key.values(), key.keys(), frameon=False, fontsize=8, handlelength=1.8, **above)
+
+    def _looks(self, kind: str, alone: bool) -> dict[str, Any]:
+        """Return how a chosen curve of this kind is drawn; colour is never needed to tell the kinds apart."""
+        stroke, mark = STROKE[kind]
+        looks = {"color": STRONG[kind], "marker": mark, "markersize": 4.5, "linewidth": 1.8}
+        return looks | {"linestyle": "none" if alone else stroke}
+
+    @property
+    def _lowest(self) -> float:
+        """The lowest value of all orders and versions, or 0: with it, all charts have one scale."""
+        return min(0.0, float(self.rows.spearman.min()))
 
     def _kind(self, label: str) -> str:
         method = self.methods[label]
         return CONTROL if method.name in CONTROLS else method.switch.name if method.switch.name in PALE else CONTROL
 
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
-
     def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
-        figure = viz.figure_class()(figsize=(10.5, 3.6), dpi=110, layout="constrained")
+        """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
+        self._need_maps()
+        figure = viz.figure_class()(figsize=(10.5, 3.3), dpi=110, layout="constrained")
         axes = figure.subplots(1, 3, width_ratios=(1.35, 1, 1))
-        self._draw(axes[0], self.version.value, self.mode.value, self.depth.value)
+        self._plot(axes[0], self.version.value, self.mode.value)
+        depth, value, colour = self._mark()
+        axes[0].axvline(depth, color="#000000", linewidth=1.2, zorder=2)
+        if value is not None:
+            axes[0].plot([depth], [value], "o", color=colour, markersize=8, markeredgecolor="black", zorder=4)
         for ax, title, values, unit in zip(axes[1:], self._titles(), self.maps, self._units(), strict=True):
             ax.imshow(np.asarray(self._picture(values, unit)))
             ax.set_title(textwrap.fill(title, 32), fontsize=10)
@@ -271,8 +296,3 @@ def _check_rows(rows: DataFrame, methods: Mapping[str, Method]) -> None:
     unknown = sorted(set(rows.method) - set(methods))
     if unknown:
         raise ValueError(f"methods holds no {', '.join(map(repr, unknown))}, which the rows were measured with.")
-
-
-def _number(value: float) -> str:
-    """Return two digits and a sign, never a negative zero."""
-    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")

@@ -10,22 +10,29 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
 import numpy as np
-import torch
 from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import CONTROLS, METHODS, explain
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models import Classifier
-from posgrad_edu.photos import load_photo
-from posgrad_edu.similarity import Similarity, compare, is_degenerate
-from posgrad_edu.widgets.parts import IN_LINE, RANKED, find_class, gallery, map_titles, pair_limit, status
+from posgrad_edu.similarity import Similarity, is_degenerate
+from posgrad_edu.widgets.panel import TwoClassPanel
+from posgrad_edu.widgets.parts import (
+    EVIDENCE,
+    RANKED,
+    find_class,
+    gallery,
+    handling_toggles,
+    number,
+    pair_limit,
+    toggles,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +44,7 @@ MOST_DETAIL = 0.995  # the magnitude of full colour of fine maps is what this sh
 AXES = "from left to right the pixel's rank in the first map, from bottom to top in the second"
 
 
-class MapComparison(widgets.VBox):
+class MapComparison(TwoClassPanel):
     """Controls for the method, its handling, the second class, and what is ranked: signed values or magnitudes.
 
     clf: a ``Classifier``, the default network if ``None``. photo: the name of a sample photo, or a picture.
@@ -58,52 +65,26 @@ class MapComparison(widgets.VBox):
         others: Sequence[str | int] = ("least likely", "runner-up"),
         **start: Any,
     ) -> None:
-        self.clf = load_classifier() if clf is None else clf
-        picture = load_photo(photo) if isinstance(photo, str) else photo
-        self.view, self._x = self.clf.view(picture), self.clf.batch(picture)
-        self._logits = self.clf.logits(picture)
+        super().__init__(clf, photo)
         self.target = find_class(self.clf, str(target), self._logits)
-        self._make_controls(others)
         self._compute = functools.lru_cache(maxsize=256)(self._explain)
-        self._compare = functools.lru_cache(maxsize=256)(self._similarity)
-        self.maps: Tensor = torch.empty(0)
-        self.similarity: Similarity | None = None
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"The MapComparison has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        super().__init__([*self.controls.values(), self.pictures, self.words])
-        self.refresh()
-
-    def __repr__(self) -> str:
-        return f"MapComparison: {self.setting}. {self.summary}"
+        self._make_controls(others)
+        self._begin(["method", "handling", "other", "measure"], start)
 
     # --- Controls ---
 
     def _make_controls(self, others: Sequence[str | int]) -> None:
-        named: dict[str, Any] = {"style": {"description_width": "110px"}, "layout": {"width": "440px"}}
         options = dict(self._option(word) for word in others)
         if not options or self.target in options.values():
             raise ValueError(f"others needs one class at least, and none of them may be {self._label(self.target)}.")
         methods = [*((name, name) for name in METHODS), *((f"{name} (control)", name) for name in CONTROLS)]
-        self.method = widgets.Dropdown(options=methods, value="gradcam", description="Method", **named)
-        self.handling = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=[SIGNED.name, POSITIVE.name], description="Gradients", tooltips=[SIGNED.meaning, POSITIVE.meaning],
-            style={"description_width": "110px"},
-        )  # fmt: skip
-        self.other = widgets.Dropdown(options=list(options.items()), description="Second class", **named)
-        self.measure = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=list(MEASURES), description="Ranked",
-            tooltips=["rank the values, from against to for", "rank the magnitudes: for and against count alike"],
-            style={"description_width": "110px"},
-        )  # fmt: skip
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {name: getattr(self, name) for name in ("method", "handling", "other", "measure")}
+        style = {"description_width": "110px"}
+        wide = {"style": style, "layout": {"width": "440px"}}
+        self.method = widgets.Dropdown(options=methods, value="gradcam", description="Method", **wide)
+        self.handling = handling_toggles("Gradients", (SIGNED, POSITIVE), style=style)
+        self.other = widgets.Dropdown(options=list(options.items()), description="Second class", **wide)
+        effects = ["rank the values, from against to for", "rank the magnitudes: for and against count alike"]
+        self.measure = toggles("Ranked", list(MEASURES), effects, style=style)
 
     def _option(self, word: str | int) -> tuple[str, int]:
         """Return a second class as the box shows it, and its index."""
@@ -113,24 +94,17 @@ class MapComparison(widgets.VBox):
     def _label(self, index: int) -> str:
         return self.clf.labels[index]
 
-    def _changed(self, change: dict) -> None:
-        self.refresh()
-
     # --- From the controls to maps ---
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
+    def _forget(self) -> None:
+        super()._forget()
+        self.similarity: Similarity | None = None
+
+    def _measure(self) -> None:
         self.handling.disabled = self.method.value in CONTROLS
-        try:
-            self.maps = self._compute(self.method.value, self._handling, self.other.value)
-        except (ValueError, NotImplementedError) as error:
-            self.maps, self.similarity = torch.empty(0), None
-            self._say(str(error))
-            self.pictures.value = ""
-            return
-        self.similarity = self._compare(self.maps)  # a map that was kept is the same object
-        self._say(describe(self.similarity, self.measure.value))
-        self.pictures.value = self._html()
+        self.classes = (self.target, self.other.value)
+        self.maps = self._compute(self.method.value, self._handling, self.other.value)
+        self.similarity = self._compare(self.maps)
 
     @property
     def _handling(self) -> str:
@@ -144,15 +118,11 @@ class MapComparison(widgets.VBox):
         layer = self.clf.cam_layer if self._is_cam else None
         return explain(self.clf.net, self._x, [[self.target, other]], method, handling, layer)[0]
 
-    def _similarity(self, maps: Tensor) -> Similarity:
-        return compare(*maps)
-
     # --- What is shown ---
 
     @property
-    def classes(self) -> tuple[int, int]:
-        """The two classes, as indices."""
-        return self.target, self.other.value
+    def _style(self) -> Literal["overlay", "heatmap"]:
+        return "overlay" if self._is_cam else "heatmap"
 
     @property
     def limit(self) -> float:
@@ -167,31 +137,31 @@ class MapComparison(widgets.VBox):
         what = self.method.value if self.method.value in CONTROLS else f"{self.method.value}, {self._handling}"
         return f"{what}, {self._label(self.target)} against {self._label(self.other.value)}"
 
-    def _panels(self) -> list[tuple[Image, str, str]]:
-        """Return the photo, the two maps and, where there are ranks, the picture of ranks: (picture, alt, title)."""
-        limit, titles = self.limit, map_titles(self.clf, self.classes, self._logits)
-        panels = [(self.view, "The picture, as the network sees it", "picture")]
-        for title, values in zip(titles, self.maps, strict=True):
-            drawn = viz.overlay(self.view, values, limit) if self._is_cam else viz.heatmap(values, limit)
-            panels.append((drawn, viz.alt_text(f"{self.setting}: {title}", values, limit), title))
+    def _sentence(self) -> str:
+        assert self.similarity is not None
+        return describe(self.similarity, self.measure.value)
+
+    def _pictures(self) -> list[tuple[Image, str, str]]:
+        """Return the picture, the two maps and, where there are ranks, the picture of ranks: (picture, alt, title)."""
+        shown = [(self.view, "The picture, as the network sees it", "picture")]
+        for title, values in zip(self._titles(), self.maps, strict=True):
+            alt = viz.alt_text(f"{self.setting}: {title}", values, self.limit)
+            shown.append((self._picture(values, self.limit), alt, title))
         if not any(is_degenerate(values) for values in self.maps):
             magnitudes = self.measure.value == "magnitudes"
             title = f"ranks of {'magnitudes' if magnitudes else 'signed values'}"
             ranks = rank_picture(self.maps[0], self.maps[1], magnitudes)
-            panels.append((ranks, f"{title[0].upper()}{title[1:]}: {AXES}. {self.summary}", title))
-        return panels
+            shown.append((ranks, f"{title[0].upper()}{title[1:]}: {AXES}. {self.summary}", title))
+        return shown
 
     def _html(self) -> str:
-        colours = f"Red: evidence for. Blue: evidence against. Full colour at ±{self.limit:.2g} in both maps."
-        return gallery(self._panels(), f"{colours} Ranks: {AXES}; the darker, the more pixels.")
-
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
+        colours = f"{EVIDENCE} Full colour at ±{self.limit:.2g} in both maps."
+        return gallery(self._pictures(), f"{colours} Ranks: {AXES}; the darker, the more pixels.")
 
     def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
-        panels = self._panels()
+        """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
+        self._need_maps()
+        panels = self._pictures()
         figure = viz.figure_class()(figsize=(2.5 * len(panels), 3.5), dpi=110, layout="constrained")
         for (picture, _, title), ax in zip(panels, figure.subplots(1, len(panels)), strict=True):
             ax.imshow(np.asarray(picture.convert("RGB")))
@@ -226,8 +196,8 @@ def describe(similarity: Similarity, measure: str) -> str:
     """Return the four numbers, and a sentence on the one that ``measure`` asks for: "signed" or "magnitudes"."""
     if similarity.degenerate or math.isnan(similarity.spearman):
         return "One of the maps is constant: it ranks no pixel above another, so the two can't be compared. Count it."
-    signed, size = _number(similarity.spearman), _number(similarity.spearman_abs)
-    numbers = f"Signed {signed}, magnitudes {size}, SSIM {_number(similarity.ssim)}, HOG {_number(similarity.hog)}."
+    signed, size, structure, edges = ("none" if math.isnan(value) else number(value) for value in similarity[:4])
+    numbers = f"Signed {signed}, magnitudes {size}, SSIM {structure}, HOG {edges}."
     value = getattr(similarity, MEASURES[measure])
     if measure == "magnitudes" and value > 0.5 and similarity.spearman < -0.5:
         return f"{numbers} By their magnitudes they are alike: a reversed map looks the same."
@@ -238,8 +208,3 @@ def describe(similarity: Similarity, measure: str) -> str:
     if value < -0.5:
         return f"{numbers} Reversed: what speaks for the one class speaks against the other."
     return f"{numbers} Different maps. Whether they point at the right thing, this doesn't say."
-
-
-def _number(value: float) -> str:
-    """Return two digits and a sign, never a negative zero."""
-    return "none" if math.isnan(value) else f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")

@@ -11,31 +11,30 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
-import torch
 from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import HANDLINGS
-from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
-from posgrad_edu.similarity import Similarity, compare
+from posgrad_edu.similarity import Similarity
+from posgrad_edu.widgets.panel import TwoClassPanel
 from posgrad_edu.widgets.parts import (
-    IN_LINE,
-    RANKED,
+    COMPUTING,
+    EVIDENCE,
+    class_box,
     describe,
-    find_class,
+    find_classes,
     gallery,
-    map_titles,
     pair_limit,
+    side_by_side,
     spatial_layers,
-    status,
+    toggles,
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
@@ -43,7 +42,7 @@ PUBLISHED = "as published"
 MOST_DETAIL = 0.995  # maps in input space have a few extreme pixels: these may saturate
 
 
-class Explorer(widgets.VBox):
+class Explorer(TwoClassPanel):
     """Controls for photo, classes, method, handling, layer and opacity, and what they show.
 
     clf: a ``Classifier``, the default network if ``None``. photos: names of sample photos, or pictures by name.
@@ -55,68 +54,38 @@ class Explorer(widgets.VBox):
     def __init__(
         self, clf: Classifier | None = None, photos: Mapping[str, Image] | Sequence[str] = PHOTOS, **start: Any
     ) -> None:
-        self.clf = load_classifier() if clf is None else clf
-        self.photos = dict(photos) if isinstance(photos, Mapping) else {name: load_photo(name) for name in photos}
-        if not self.photos:
+        pictures = photos if isinstance(photos, Mapping) else {name: load_photo(name) for name in photos}
+        if not pictures:
             raise ValueError("The Explorer needs at least one photo.")
-        self._make_controls()
+        super().__init__(clf, next(iter(pictures.values())))
+        self.photos = dict(pictures)
+        self._inputs = functools.lru_cache(maxsize=32)(self._named)
         self._compute = functools.lru_cache(maxsize=256)(self._explain)
-        self._compare = functools.lru_cache(maxsize=256)(self._pair_similarity)  # kept maps are the same objects
-        self._inputs = functools.lru_cache(maxsize=32)(self._read)
-        self.maps: Tensor = torch.empty(0)
-        self.classes: tuple[int, int] = (0, 0)
-        self.similarity: Similarity | None = None
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"The Explorer has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
+        self._make_controls()
         rows = [
-            widgets.HBox([self.photo, self.method, self.layer], layout={"flex_flow": "row wrap"}),
-            widgets.HBox([self.class_a, self.class_b, self.opacity], layout={"flex_flow": "row wrap"}),
+            side_by_side(self.photo, self.method, self.layer),
+            side_by_side(self.class_a, self.class_b, self.opacity),
             self.handling,
         ]
-        super().__init__([*rows, self.pictures, self.words])
-        self.refresh()
-
-    def __repr__(self) -> str:
-        return f"Explorer: {self.photo.value}, {self.method.value}, gradients {self.handling.value}. {self.summary}"
+        self._begin(["photo", "class_a", "class_b", "method", "handling", "layer", "opacity"], start, rows)
 
     # --- Controls ---
 
     def _make_controls(self) -> None:
         wide = {"width": "300px"}
-        classes = (*RANKED, *self.clf.labels)
-        self.photo = widgets.Dropdown(options=list(self.photos), description="Photo", layout=wide)
-        self.class_a = self._class_box("Class A", classes, "most likely")
-        self.class_b = self._class_box("Class B", classes, "least likely")
+        only = len(self.photos) == 1  # then there's nothing to choose
+        self.photo = widgets.Dropdown(options=list(self.photos), description="Photo", disabled=only, layout=wide)
+        self.class_a = class_box(self.clf, "Class A", "most likely", **wide)
+        self.class_b = class_box(self.clf, "Class B", "least likely", **wide)
         self.method = widgets.Dropdown(options=list(METHODS), value="gradcam", description="Method", layout=wide)
-        self.handling = widgets.ToggleButtons(
-            options=[PUBLISHED, *HANDLINGS], description="Gradients", style={"button_width": "110px"}, layout=IN_LINE,
-            tooltips=["as the method's authors do", *(h.meaning for h in HANDLINGS.values())],
-        )  # fmt: skip
+        meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
+        self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings, style={"button_width": "110px"})
         self.layer = widgets.Dropdown(
             options=spatial_layers(self.clf), value=self.clf.cam_layer, description="Layer", layout=wide
         )
         self.opacity = widgets.FloatSlider(
             value=0.85, min=0, max=1, step=0.05, description="Opacity", continuous_update=False, layout=wide
         )
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {
-            name: getattr(self, name)
-            for name in ("photo", "class_a", "class_b", "method", "handling", "layer", "opacity")
-        }
-
-    def _class_box(self, description: str, classes: Sequence[str], value: str) -> widgets.Combobox:
-        return widgets.Combobox(
-            options=classes, value=value, description=description, continuous_update=False, layout={"width": "300px"},
-            placeholder="a word, such as espresso",
-        )  # fmt: skip
-
-    def _changed(self, change: dict) -> None:
-        self.refresh()
 
     @property
     def _is_cam(self) -> bool:
@@ -125,50 +94,44 @@ class Explorer(widgets.VBox):
 
     # --- From the controls to maps ---
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
+    def _forget(self) -> None:
+        super()._forget()
+        self.similarity: Similarity | None = None
+
+    def _measure(self) -> None:
         self.layer.disabled = self.opacity.disabled = not self._is_cam
-        try:
-            _, logits = self._inputs(self.photo.value)
-            self.classes = (self._class(self.class_a, logits), self._class(self.class_b, logits))
-            self.words.value = '<progress aria-label="computing"></progress> computing ...'
-            self.maps = self._maps(self.handling.value)
-        except (ValueError, NotImplementedError) as error:
-            self.maps, self.similarity = torch.empty(0), None
-            self._say(str(error))
-            self.pictures.value = ""
-            return
+        self.view, self._x, self._logits = self._inputs(self.photo.value)
+        self.classes = find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
+        self.words.value = COMPUTING
+        self.maps = self._maps(self.handling.value)
         self.similarity = self._compare(self.maps)
-        self.pictures.value = self._html(logits)
-        self._say(describe(self.similarity, *self.labels, same_class=self.classes[0] == self.classes[1]))
 
-    def _read(self, photo: str) -> tuple[Tensor, Tensor]:
-        """Return the photo as a batch of one, and its logits."""
-        x = self.clf.preprocess(self.photos[photo]).unsqueeze(0)
-        with torch.no_grad():
-            return x, self.clf.net(x)[0]
-
-    def _class(self, box: widgets.Combobox, logits: Tensor) -> int:
-        return find_class(self.clf, box.value, logits)
+    def _named(self, photo: str) -> tuple[Image, Tensor, Tensor]:
+        return self._read(self.photos[photo])
 
     def _maps(self, handling: str) -> Tensor:
         layer = self.layer.value if self._is_cam else None
         return self._compute(self.photo.value, self.method.value, handling, layer, *self.classes)
 
     def _explain(self, photo: str, method: str, handling: str, layer: str | None, a: int, b: int) -> Tensor:
-        x, _ = self._inputs(photo)
+        _, x, _ = self._inputs(photo)
         chosen = None if handling == PUBLISHED else handling
         return explain(self.clf.net, x, [[a, b]], method, chosen, layer)[0]
-
-    def _pair_similarity(self, maps: Tensor) -> Similarity:
-        return compare(*maps)
 
     # --- What is shown ---
 
     @property
-    def labels(self) -> tuple[str, str]:
-        """The names of classes A and B."""
-        return self.clf.labels[self.classes[0]], self.clf.labels[self.classes[1]]
+    def setting(self) -> str:
+        """What the controls say, in words."""
+        return f"{self.photo.value}, {self._heading}"
+
+    @property
+    def _heading(self) -> str:
+        return f"{self.method.value}, gradients {self.handling.value}"
+
+    @property
+    def _style(self) -> Literal["overlay", "heatmap"]:
+        return "overlay" if self._is_cam else "heatmap"
 
     @property
     def limit(self) -> float:
@@ -178,34 +141,20 @@ class Explorer(widgets.VBox):
             return pair_limit(self._maps("signed"))
         return viz.symmetric_limit(self.maps, quantile=MOST_DETAIL)
 
-    def _picture(self, values: Tensor) -> Image:
-        if self._is_cam:
-            return viz.overlay(self._view(), values, self.limit, self.opacity.value)
-        return viz.heatmap(values, self.limit)
+    def _sentence(self) -> str:
+        assert self.similarity is not None
+        first, second = self.labels
+        return describe(self.similarity, first, second, same_class=self.classes[0] == self.classes[1])
 
-    def _view(self) -> Image:
-        return self.clf.view(self.photos[self.photo.value])
+    def _html(self) -> str:
+        what, limit = f"{self.method.value} with {self.handling.value} gradients", self.limit
+        panels = [(self.view, f"The photo: {self.photo.value}", self.photo.value)]
+        for letter, title, values in zip("AB", self._titles(), self.maps, strict=True):
+            alt = viz.alt_text(f"{what} for class {letter}, {title}", values, limit)
+            panels.append((self._picture(values, limit), alt, f"{letter}: {title}"))
+        return gallery(panels, f"{EVIDENCE} Full colour at ±{limit:.2g} in both maps.")
 
-    def _titles(self, logits: Tensor) -> list[str]:
-        return map_titles(self.clf, self.classes, logits)
-
-    def _html(self, logits: Tensor) -> str:
-        what = f"{self.method.value} with {self.handling.value} gradients"
-        panels = [(self._view(), f"The photo: {self.photo.value}", self.photo.value)]
-        for letter, title, values in zip("AB", self._titles(logits), self.maps, strict=True):
-            alt = viz.alt_text(f"{what} for class {letter}, {title}", values, self.limit)
-            panels.append((self._picture(values), alt, f"{letter}: {title}"))
-        key = f"Red: evidence for. Blue: evidence against. Full colour at ±{self.limit:.2g} in both maps."
-        return gallery(panels, key)
-
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
-
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
-        _, logits = self._inputs(self.photo.value)
-        panels = dict(zip(self._titles(logits), self.maps, strict=True))
-        style: Literal["overlay", "heatmap"] = "overlay" if self._is_cam else "heatmap"
-        title = f"{self.method.value}, gradients {self.handling.value}"
-        return viz.show_grid(self._view(), panels, limit=self.limit, style=style, title=title)
+    def _picture(self, values: Tensor, limit: float) -> Image:
+        if self._style == "heatmap":
+            return viz.heatmap(values, limit)
+        return viz.overlay(self.view, values, limit, self.opacity.value)

@@ -7,30 +7,37 @@ maps stands what the added terms sum up to, beside the logit that they should ex
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 import torch
 from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, get_handling
-from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
 from posgrad_edu.models import Classifier
-from posgrad_edu.photos import load_photo
-from posgrad_edu.similarity import compare
-from posgrad_edu.widgets.parts import IN_LINE, RANKED, find_class, gallery, status
+from posgrad_edu.widgets.panel import TwoClassPanel, compare_pair
+from posgrad_edu.widgets.parts import (
+    EVIDENCE,
+    class_box,
+    find_classes,
+    gallery,
+    handling_toggles,
+    number,
+    side_by_side,
+    slider,
+    toggles,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 FULL_COLOUR = 0.995  # the input's term has a few pixels far above all others; this share of pixels isn't saturated
 SCALINGS = {False: "terms as they are", True: "each term rescaled"}
 
 
-class FullGradLayers(widgets.VBox):
+class FullGradLayers(TwoClassPanel):
     """A slider over how many terms are added, toggles for their handling and their scaling, and two classes.
 
     clf: a ``Classifier``, the default network if ``None``. photo: a picture, or the name of a sample photo.
@@ -51,62 +58,27 @@ class FullGradLayers(widgets.VBox):
         steps: int = 11,
         **start: Any,
     ) -> None:
-        self.clf = load_classifier() if clf is None else clf
-        picture = load_photo(photo) if isinstance(photo, str) else photo
-        self.view = self.clf.view(picture)
-        self._x = self.clf.batch(picture)
-        self._logits = self.clf.logits(picture)
+        super().__init__(clf, photo)
         self._terms = functools.lru_cache(maxsize=2)(self._contributions)
         self._compute = functools.lru_cache(maxsize=12)(self._added_up)
-        self.classes: tuple[int, ...] = tuple(find_class(self.clf, str(c), self._logits) for c in (class_a, class_b))
+        self.classes = find_classes(self.clf, (class_a, class_b), self._logits)
         self.sizes = [tuple(term.shape[3:]) for term in self._terms(self.classes)]  # () for a linear layer's
-        self._make_controls(str(class_a), str(class_b), spread(len(self.sizes), steps))
-        self.maps: Tensor = torch.empty(0)
-        self.totals = self.logits = (float("nan"), float("nan"))
-        self.spearman = float("nan")
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"FullGradLayers has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        boxes = widgets.HBox([self.class_a, self.class_b], layout={"flex_flow": "row wrap"})
-        super().__init__([self.terms, self.handling, self.rescale, boxes, self.pictures, self.words])
-        self.refresh()
-
-    def __repr__(self) -> str:
-        return f"FullGradLayers: {self.setting}. {self.summary}"
+        self._make_controls(class_a, class_b, spread(len(self.sizes), steps))
+        rows = [self.terms, self.handling, self.rescale, side_by_side(self.class_a, self.class_b)]
+        self._begin(["terms", "handling", "rescale", "class_a", "class_b"], start, rows)
 
     # --- Controls ---
 
-    def _make_controls(self, class_a: str, class_b: str, counts: list[int]) -> None:
-        named = {"description_width": "90px", "button_width": "150px"}
-        self.terms = widgets.SelectionSlider(
-            options=[(self._count_in_words(n), n) for n in counts], value=counts[-1], description="Terms",
-            continuous_update=False, layout={"width": "560px"}, style={"description_width": "90px"},
-        )  # fmt: skip
-        handlings = (SIGNED, ABSOLUTE, POSITIVE)
-        self.handling = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=[h.name for h in handlings], tooltips=[h.meaning for h in handlings], description="Handling",
-            style=named,
-        )  # fmt: skip
-        self.rescale = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=[(words, value) for value, words in SCALINGS.items()], description="Scaling", style=named,
-            tooltips=["in logits, so that they add up", "each to the same range in the photo, as published"],
-        )  # fmt: skip
-        self.class_a, self.class_b = (
-            widgets.Combobox(
-                options=(*RANKED, *self.clf.labels), value=value, description=description, continuous_update=False,
-                layout={"width": "320px"}, style={"description_width": "90px"}, placeholder="a word, such as espresso",
-            )
-            for description, value in (("Class A", class_a), ("Class B", class_b))
-        )  # fmt: skip
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        names = ("terms", "handling", "rescale", "class_a", "class_b")
-        self.controls = {name: getattr(self, name) for name in names}
+    def _make_controls(self, class_a: str | int, class_b: str | int, counts: list[int]) -> None:
+        style = {"description_width": "90px"}
+        wide = {**style, "button_width": "150px"}
+        steps = [(self._count_in_words(count), count) for count in counts]
+        self.terms = slider("Terms", steps, value=counts[-1], layout={"width": "560px"}, style=style)
+        self.handling = handling_toggles("Handling", (SIGNED, ABSOLUTE, POSITIVE), style=wide)
+        effects = ["in logits, so that they add up", "each to the same range in the photo, as published"]
+        self.rescale = toggles("Scaling", [(words, on) for on, words in SCALINGS.items()], effects, style=wide)
+        self.class_a = class_box(self.clf, "Class A", class_a, "320px", style=style)
+        self.class_b = class_box(self.clf, "Class B", class_b, "320px", style=style)
 
     def _count_in_words(self, count: int) -> str:
         return "the input alone" if count == 1 else f"the input and {count - 1} of {len(self.sizes) - 1} biases"
@@ -116,31 +88,22 @@ class FullGradLayers(widgets.VBox):
         """How many terms can be added: the slider's steps."""
         return tuple(count for _, count in self.terms.options)
 
-    def _changed(self, change: dict) -> None:
-        self.refresh()
-
     # --- From the controls to maps ---
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
-        try:
-            boxes = (self.class_a, self.class_b)
-            self.classes = tuple(find_class(self.clf, box.value, self._logits) for box in boxes)
-            maps, totals = self._compute(self.classes, self.handling.value, self.rescale.value)
-        except (ValueError, NotImplementedError) as error:
-            self.maps, self.spearman = torch.empty(0), float("nan")
-            self.totals = self.logits = (float("nan"), float("nan"))
-            self.pictures.value = ""
-            self._say(str(error))
-            return
+    def _forget(self) -> None:
+        super()._forget()
+        self.totals: tuple[float, ...] = (math.nan, math.nan)
+        self.logits: tuple[float, ...] = (math.nan, math.nan)
+        self.spearman = math.nan
+
+    def _measure(self) -> None:
+        self.classes = find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
+        maps, totals = self._compute(self.classes, self.handling.value, self.rescale.value)
         step = self.counts.index(self.terms.value)
         self.maps = maps[step]
-        first, second = totals[step].tolist()
-        self.totals = (first, second)
-        self.logits = (float(self._logits[self.classes[0]]), float(self._logits[self.classes[1]]))
-        self.spearman = compare(*self.maps).spearman
-        self._say(self._sentence())
-        self.pictures.value = self._html()
+        self.totals = tuple(totals[step].tolist())
+        self.logits = tuple(float(self._logits[c]) for c in self.classes)
+        self.spearman = compare_pair(self.maps).spearman
 
     def _contributions(self, classes: tuple[int, ...]) -> list[Tensor]:
         return [term[0] for term in fullgrad_terms(self.clf.net, self._x, [list(classes)])]
@@ -159,11 +122,6 @@ class FullGradLayers(widgets.VBox):
                 maps.append(added)
                 totals.append(total)
         return torch.stack(maps), torch.stack(totals)
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of the two classes."""
-        return tuple(self.clf.labels[c] for c in self.classes)
 
     @property
     def limit(self) -> float:
@@ -185,34 +143,22 @@ class FullGradLayers(widgets.VBox):
         )
         if self.classes[0] == self.classes[1]:
             return f"{what} add up to {sums}. Both maps are for {self.labels[0]}. Choose another class B."
-        if self.spearman != self.spearman:
+        if math.isnan(self.spearman):
             return f"{what} add up to {sums}. One of the maps is constant, so there is nothing to compare."
-        return f"{what} add up to {sums}. Rank correlation {number(self.spearman, 2)}."
+        return f"{what} add up to {sums}. Rank correlation {number(self.spearman)}."
 
     def _titles(self) -> list[str]:
         """Return a title for each map; letters keep two maps of one class apart."""
         lines = zip("AB", self.labels, self.totals, self.logits, strict=True)
         return [f"{letter}: {label}\n{amount(t)} of logit {amount(f)}" for letter, label, t, f in lines]
 
+    @property
+    def _heading(self) -> str:
+        return f"FullGrad: {self.setting}"
+
     def _html(self) -> str:
-        limit = self.limit
-        panels = [(self.view, "The photo, as the network sees it", "photo")]
-        for title, values in zip(self._titles(), self.maps, strict=True):
-            alt = viz.alt_text(f"FullGrad of {self.setting}, for {title}", values, limit)
-            panels.append((viz.overlay(self.view, values, limit), alt, title))
-        note = "Red: evidence for. Blue: evidence against. One scale for both maps, another for each setting"
-        return gallery(panels, f"{note}: here full colour at ±{limit:.2g}.")
-
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
-
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
-        if not self.maps.numel():
-            raise ValueError(f"There is nothing to draw. {self.summary}")
-        panels = dict(zip(self._titles(), self.maps, strict=True))
-        return viz.show_grid(self.view, panels, limit=self.limit, title=f"FullGrad: {self.setting}")
+        note = f"{EVIDENCE} One scale for both maps, another for each setting: here full colour at ±{self.limit:.2g}."
+        return gallery(self._panels(f"FullGrad of {self.setting}"), note)
 
 
 def spread(terms: int, steps: int) -> list[int]:
@@ -224,11 +170,4 @@ def spread(terms: int, steps: int) -> list[int]:
 
 def amount(logits: float) -> str:
     """Return an amount with its sign and a true minus: one decimal, or three digits from 100 on."""
-    if abs(logits) >= 100:
-        return f"{float(f'{logits:.3g}'):+.0f}".replace("-", "−")
-    return number(logits, 1)
-
-
-def number(value: float, digits: int) -> str:
-    """Return a number with its sign, a true minus, and never a negative zero."""
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+    return number(float(f"{logits:.3g}"), 0) if abs(logits) >= 100 else number(logits, 1)

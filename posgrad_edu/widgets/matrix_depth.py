@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from posgrad_edu import viz
-from posgrad_edu.widgets.parts import IN_LINE, gallery, status
+from posgrad_edu.widgets.panel import Panel
+from posgrad_edu.widgets.parts import gallery, slider, toggles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +59,7 @@ class Journey(NamedTuple):
     ratios: Array
 
 
-class MatrixDepth(widgets.VBox):
+class MatrixDepth(Panel):
     """A slider over depth, and controls for the matrices' signs, the share of closed gates, and the width.
 
     seed: which random matrices. start: values for the controls depth (0 to 40), entries ("signed", "positive",
@@ -68,65 +69,35 @@ class MatrixDepth(widgets.VBox):
     """
 
     def __init__(self, seed: int = 0, **start: Any) -> None:
+        super().__init__()
         self.seed = seed
-        self._make_controls()
-        self._picture = functools.lru_cache(maxsize=512)(self._html)
-        self.vectors: Array = np.zeros((2, 0))
-        self.angle = self.ratio = math.nan
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"MatrixDepth has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        super().__init__([*self.controls.values(), self.pictures, self.words])
-        self.refresh()
-
-    def __repr__(self) -> str:
-        return f"MatrixDepth: {self.setting}. {self.summary}"
-
-    def _make_controls(self) -> None:
-        named = {"style": {"description_width": "110px"}}
+        style, layout = {"description_width": "110px"}, {"width": "480px"}
         self.depth = widgets.IntSlider(
-            value=1, min=0, max=DEEPEST, description="Layers", continuous_update=False, layout={"width": "480px"},
-            **named,
-        )  # fmt: skip
-        self.entries = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=list(ENTRIES), description="Matrices", **named,
-            tooltips=["as drawn, both signs", "negative entries set to 0", "both signs, but what comes out is clamped"],
-        )  # fmt: skip
-        self.gates = widgets.SelectionSlider(
-            options=[(f"{100 * share:.0f} %", share) for share in GATES], description="Closed gates",
-            continuous_update=False, layout={"width": "480px"}, **named,
-        )  # fmt: skip
-        self.width = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=list(WIDTHS), value=64, description="Width", **named,
-            tooltips=[f"{width} entries in each signal" for width in WIDTHS],
-        )  # fmt: skip
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {
-            "depth": self.depth, "entries": self.entries, "gates": self.gates, "width": self.width,
-        }  # fmt: skip
+            value=1, min=0, max=DEEPEST, description="Layers", continuous_update=False, layout=layout, style=style
+        )
+        kinds = ["as drawn, both signs", "negative entries set to 0", "both signs, but what comes out is clamped"]
+        self.entries = toggles("Matrices", list(ENTRIES), kinds, style=style)
+        self.gates = slider("Closed gates", [(f"{100 * g:.0f} %", g) for g in GATES], layout=layout, style=style)
+        sizes = [f"{width} entries in each signal" for width in WIDTHS]
+        self.width = toggles("Width", list(WIDTHS), sizes, value=64, style=style)
+        self._begin(["depth", "entries", "gates", "width"], start)
 
     # --- From the controls to numbers ---
-
-    def _changed(self, change: dict) -> None:
-        self.refresh()
 
     def journey(self, entries: str | None = None) -> Journey:
         """Return the whole way, for the controls' gates and width; ``entries``: for other matrices than shown."""
         return travel(entries or self.entries.value, self.gates.value, self.width.value, self.seed)
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; where nothing arrives, that is said."""
+    def _forget(self) -> None:
+        self.vectors: Array = np.zeros((2, 0))
+        self.angle = self.ratio = math.nan
+
+    def _measure(self) -> None:
         way, depth = self.journey(), self.depth.value
         self.vectors, self.angle, self.ratio = way.vectors[depth], float(way.angles[depth]), float(way.ratios[depth])
-        self.summary = describe(self.entries.value, self.angle, self.ratio)
-        self.words.value = status(self.summary)
-        self.pictures.value = self._picture(depth, self.entries.value, self.gates.value, self.width.value)
+
+    def _sentence(self) -> str:
+        return describe(self.entries.value, self.angle, self.ratio)
 
     @property
     def setting(self) -> str:
@@ -145,11 +116,10 @@ class MatrixDepth(widgets.VBox):
             f"{', '.join(ENTRIES)} matrices. {self.summary}"
         )
 
-    def _html(self, depth: int, entries: str, gates: float, width: int) -> str:
+    def _html(self) -> str:
         picture = Image.open(io.BytesIO(viz.to_png(self.figure())))
         scatter = "Left: points on a line through the middle mean that the two signals have the same direction."
-        page = gallery([(picture, self.alt, self.setting)], scatter)
-        return page.replace("width:260px", "width:760px").replace('width="260"', 'width="760"')
+        return gallery([(picture, self.alt, self.setting)], scatter, widths=[760])
 
     def figure(self) -> Figure:
         """Return the two signals held against each other, and the angles by depth; ``alt`` says it in words."""

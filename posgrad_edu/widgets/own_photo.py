@@ -16,7 +16,7 @@ from posgrad_edu.loading import load_classifier
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import Source, read_image
 from posgrad_edu.widgets.explorer import Explorer
-from posgrad_edu.widgets.parts import gallery, status
+from posgrad_edu.widgets.parts import gallery, side_by_side, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,7 @@ class OwnPhoto(widgets.VBox):
         )  # fmt: skip
         self.controls = {"upload": self.upload, "path": self.path}
         self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self._choice = widgets.HBox([self.upload, self.path], layout={"flex_flow": "row wrap"})
+        self._choice = side_by_side(self.upload, self.path)
         super().__init__([])
         self.upload.observe(self._uploaded, "value")
         self.path.observe(self._named, "value")

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu import viz
-from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
 from posgrad_edu.randomize import randomizable_layers, randomized, spread
-from posgrad_edu.similarity import Similarity, compare
-from posgrad_edu.widgets.parts import IN_LINE, gallery, status
+from posgrad_edu.similarity import Similarity
+from posgrad_edu.widgets.panel import PhotoPanel
+from posgrad_edu.widgets.parts import COMPUTING, EVIDENCE, gallery, slider, toggles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ SHOWN = ("guided-backprop", "gradient", "deconvnet", "gradcam")
 FULL_COLOUR = 0.995  # a map's own unit is the magnitude that this share of its pixels doesn't exceed
 
 
-class RandomisationSlider(widgets.VBox):
+class RandomisationSlider(PhotoPanel):
     """Controls for how many layers are random, the method and its handling, and what they do to the map.
 
     clf: a ``Classifier``, the default network if ``None``. photo: the name of a sample photo, or a picture.
@@ -56,73 +56,47 @@ class RandomisationSlider(widgets.VBox):
         steps: int = 10,
         **start: Any,
     ) -> None:
-        self.clf = load_classifier() if clf is None else clf
         self.photo = load_photo(photo) if isinstance(photo, str) else photo
+        super().__init__(clf, self.photo)
         self.photo_name = photo if isinstance(photo, str) else "photo"
-        self.seed = seed
-        self.x = self.clf.preprocess(self.photo).unsqueeze(0)
+        self.seed, self.x = seed, self._x
         self.layers = randomizable_layers(self.clf.net, self.x)
-        with torch.no_grad():
-            self.target = int(self.clf.net(self.x)[0].argmax()) if target is None else self.clf.index(target)
-        self._make_controls(methods, [0, *spread(len(self.layers), steps - 1)])
+        self.target = int(self._logits.argmax()) if target is None else self.clf.index(target)
         self._compute = functools.lru_cache(maxsize=256)(self._explain)
+        self._pair = functools.lru_cache(maxsize=256)(self._both)
         self._network = functools.lru_cache(maxsize=2)(self._forgetful)  # copies of a network can be large
-        self.maps: Tensor = torch.empty(0)
-        self.similarity: Similarity | None = None
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"The slider has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        super().__init__([self.depth, self.method, self.handling, self.pictures, self.words])
-        self.refresh()
-
-    def __repr__(self) -> str:
-        return f"RandomisationSlider: {self.photo_name}, {self._what()}. {self.summary}"
+        self._make_controls(methods, [0, *spread(len(self.layers), steps - 1)])
+        self._begin(["depth", "method", "handling"], start)
 
     # --- Controls ---
 
     def _make_controls(self, methods: Sequence[str], depths: Sequence[int]) -> None:
-        named = {"style": {"description_width": "110px"}}
-        self.depth = widgets.SelectionSlider(
-            options=[(f"{d} of {depths[-1]}", d) for d in depths], description="Random layers",
-            continuous_update=False, layout={"width": "480px"}, **named,
-        )  # fmt: skip
-        self.method = widgets.Dropdown(options=list(methods), description="Method", layout={"width": "340px"}, **named)
-        self.handling = widgets.ToggleButtons(
-            options=["signed", "positive"], value="positive", description="Gradients", layout=IN_LINE,
-            tooltips=["keep evidence for and against", "drop evidence against"],
-            style={"button_width": "110px", "description_width": "110px"},
-        )  # fmt: skip
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {"depth": self.depth, "method": self.method, "handling": self.handling}
+        style, counts = {"description_width": "110px"}, [(f"{depth} of {depths[-1]}", depth) for depth in depths]
+        self.depth = slider("Random layers", counts, layout={"width": "480px"}, style=style)
+        wide = {"width": "340px"}
+        self.method = widgets.Dropdown(options=list(methods), description="Method", layout=wide, style=style)
+        effects = ["keep evidence for and against", "drop evidence against"]
+        buttons = {**style, "button_width": "110px"}
+        self.handling = toggles("Gradients", ["signed", "positive"], effects, value="positive", style=buttons)
 
     @property
     def depths(self) -> tuple[int, ...]:
         """How many layers can be random: the slider's steps."""
         return tuple(depth for _, depth in self.depth.options)
 
-    def _changed(self, change: dict) -> None:
-        self.refresh()
-
     # --- From the controls to maps ---
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
-        self.words.value = '<progress aria-label="computing"></progress> computing ...'
-        method, handling = self.method.value, self.handling.value
-        try:
-            self.maps = torch.stack([self._compute(depth, method, handling) for depth in (0, self.depth.value)])
-        except (ValueError, NotImplementedError) as error:
-            self.maps, self.similarity = torch.empty(0), None
-            self.pictures.value = ""
-            self._say(str(error))
-            return
-        self.similarity = compare(*self.maps)
-        self._say(describe(self.similarity, self.depth.value, self.clf.labels[self.target]))
-        self.pictures.value = self._html()
+    def _forget(self) -> None:
+        super()._forget()
+        self.similarity: Similarity | None = None
+
+    def _measure(self) -> None:
+        self.words.value = COMPUTING
+        self.maps = self._pair(self.depth.value, self.method.value, self.handling.value)
+        self.similarity = self._compare(self.maps)
+
+    def _both(self, depth: int, method: str, handling: str) -> Tensor:
+        return torch.stack([self._compute(d, method, handling) for d in (0, depth)])
 
     def _explain(self, depth: int, method: str, handling: str) -> Tensor:
         return explain(self._network(depth), self.x, self.target, method, handling, self._layer(method))[0]
@@ -135,8 +109,18 @@ class RandomisationSlider(widgets.VBox):
 
     # --- What is shown ---
 
-    def _what(self) -> str:
+    @property
+    def setting(self) -> str:
+        """What the controls say, in words."""
+        return f"{self.photo_name}, {self._heading}"
+
+    @property
+    def _heading(self) -> str:
         return f"{self.method.value}, gradients {self.handling.value}, {self.depth.value} of {self.depths[-1]} random"
+
+    @property
+    def _style(self) -> Literal["overlay", "heatmap"]:
+        return "overlay" if issubclass(METHODS[self.method.value], CAM) else "heatmap"
 
     def _units(self) -> list[float]:
         """Return the magnitude of full colour of each map.
@@ -150,31 +134,24 @@ class RandomisationSlider(widgets.VBox):
         named = {0: "nothing random", 1: "last layer random"}
         return ["trained network", named.get(self.depth.value, f"last {self.depth.value} layers random")]
 
-    @property
-    def _over_photo(self) -> bool:
-        return self._layer(self.method.value) is not None
+    def _sentence(self) -> str:
+        assert self.similarity is not None
+        return describe(self.similarity, self.depth.value, self.clf.labels[self.target])
 
     def _html(self) -> str:
-        view = self.clf.view(self.photo)
-        panels = [(view, f"The photo: {self.photo_name}", self.photo_name)]
+        panels = [(self.view, f"The photo: {self.photo_name}", self.photo_name)]
         for title, values, unit in zip(self._titles(), self.maps, self._units(), strict=True):
             alt = viz.alt_text(f"{self.method.value} with {self.handling.value} gradients, {title}", values)
-            picture = viz.overlay(view, values, unit) if self._over_photo else viz.heatmap(values, unit)
-            panels.append((picture, alt, f"{title} (full colour at ±{unit:.2g})"))
-        key = "Red: evidence for. Blue: evidence against. Each map in its own unit: compare places, not strengths."
-        return gallery(panels, key)
-
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
+            panels.append((self._picture(values, unit), alt, f"{title} (full colour at ±{unit:.2g})"))
+        return gallery(panels, f"{EVIDENCE} Each map in its own unit: compare places, not strengths.")
 
     def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
+        """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
+        self._need_maps()
         panels = {
             title: values / unit for title, values, unit in zip(self._titles(), self.maps, self._units(), strict=True)
         }
-        style: Literal["overlay", "heatmap"] = "overlay" if self._over_photo else "heatmap"
-        return viz.show_grid(self.clf.view(self.photo), panels, limit=1.0, style=style, title=self._what())
+        return viz.show_grid(self.view, panels, limit=1.0, style=self._style, title=self._heading)
 
 
 def describe(similarity: Similarity, depth: int, label: str) -> str:

@@ -7,25 +7,31 @@ the maps says how much of each is left, and how alike the two are: pixel by pixe
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import ipywidgets as widgets
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import explain
 from posgrad_edu.models import Classifier
-from posgrad_edu.photos import load_photo
-from posgrad_edu.similarity import compare
-from posgrad_edu.widgets.parts import IN_LINE, RANKED, find_class, gallery, status
+from posgrad_edu.widgets.panel import TwoClassPanel, compare_pair
+from posgrad_edu.widgets.parts import (
+    EVIDENCE,
+    class_box,
+    find_classes,
+    gallery,
+    in_percent,
+    number,
+    side_by_side,
+    slider,
+    toggles,
+)
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 QUANTILES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -34,7 +40,7 @@ BLOCK = 8  # pixels: what is compared "by place" are mean magnitudes over blocks
 FULL_COLOUR = 0.995  # a few pixels lie far above all others; this share isn't saturated
 
 
-class ThresholdSlider(widgets.VBox):
+class ThresholdSlider(TwoClassPanel):
     """A slider over the threshold's quantile q, a toggle for what may pass, and two classes.
 
     clf: a ``Classifier`` of a ReLU network, the default one if ``None``. photo: a picture, or a sample photo's name.
@@ -55,87 +61,40 @@ class ThresholdSlider(widgets.VBox):
     ) -> None:
         if not quantiles or any(not 0 <= q < 1 for q in quantiles):
             raise ValueError(f"quantiles are shares to cut, 0 <= q < 1, one or more; not {list(quantiles)}.")
-        self.clf = load_classifier() if clf is None else clf
-        picture = load_photo(photo) if isinstance(photo, str) else photo
-        self.view = self.clf.view(picture)
-        self._x = self.clf.batch(picture)
-        self._logits = self.clf.logits(picture)
-        self.classes: tuple[int, ...] = tuple(find_class(self.clf, str(c), self._logits) for c in (class_a, class_b))
-        self._make_controls(str(class_a), str(class_b), sorted(set(quantiles)))
+        super().__init__(clf, photo)
         self._compute = functools.lru_cache(maxsize=128)(self._explain)
-        self.maps: Tensor = torch.empty(0)
-        self.left = (float("nan"), float("nan"))
-        self.spearman = self.by_place = float("nan")
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"The ThresholdSlider has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        boxes = widgets.HBox([self.class_a, self.class_b], layout={"flex_flow": "row wrap"})
-        super().__init__([self.q, self.handling, boxes, self.pictures, self.words])
-        self.refresh()
+        self.classes = find_classes(self.clf, (class_a, class_b), self._logits)
+        self._make_controls(class_a, class_b, sorted(set(quantiles)))
+        rows = [self.q, self.handling, side_by_side(self.class_a, self.class_b)]
+        self._begin(["q", "handling", "class_a", "class_b"], start, rows)
 
-    def __repr__(self) -> str:
-        return f"ThresholdSlider: {self.setting}. {self.summary}"
-
-    # --- Controls ---
-
-    def _make_controls(self, class_a: str, class_b: str, quantiles: list[float]) -> None:
-        named = {"description_width": "90px"}
-        self.q = widgets.SelectionSlider(
-            options=[(f"{q:g}", q) for q in quantiles], description="Quantile q", continuous_update=False,
-            value=PUBLISHED_Q if PUBLISHED_Q in quantiles else quantiles[-1],
-            layout={"width": "480px"}, style=named,
-        )  # fmt: skip
-        self.handling = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=[SIGNED.name, POSITIVE.name], value=POSITIVE.name, description="Gradients",
-            tooltips=["hold the magnitude of a · R against the threshold", "only a · R above the threshold passes"],
-            style={**named, "button_width": "110px"},
-        )  # fmt: skip
-        self.class_a, self.class_b = (
-            widgets.Combobox(
-                options=(*RANKED, *self.clf.labels), value=value, description=description, continuous_update=False,
-                layout={"width": "320px"}, style=named, placeholder="a word, such as espresso",
-            )
-            for description, value in (("Class A", class_a), ("Class B", class_b))
-        )  # fmt: skip
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {name: getattr(self, name) for name in ("q", "handling", "class_a", "class_b")}
-
-    def _changed(self, change: dict) -> None:
-        self.refresh()
+    def _make_controls(self, class_a: str | int, class_b: str | int, quantiles: list[float]) -> None:
+        style = {"description_width": "90px"}
+        first = PUBLISHED_Q if PUBLISHED_Q in quantiles else quantiles[-1]
+        steps = [(f"{q:g}", q) for q in quantiles]
+        self.q = slider("Quantile q", steps, value=first, layout={"width": "480px"}, style=style)
+        effects = ["hold the magnitude of a · R against the threshold", "only a · R above the threshold passes"]
+        names, buttons = [SIGNED.name, POSITIVE.name], {**style, "button_width": "110px"}
+        self.handling = toggles("Gradients", names, effects, value=POSITIVE.name, style=buttons)
+        self.class_a = class_box(self.clf, "Class A", class_a, "320px", style=style)
+        self.class_b = class_box(self.clf, "Class B", class_b, "320px", style=style)
 
     # --- From the controls to maps ---
 
-    def refresh(self) -> None:
-        """Compute what the controls ask for, and show it; what can't be computed is said in words."""
-        try:
-            boxes = (self.class_a, self.class_b)
-            self.classes = tuple(find_class(self.clf, box.value, self._logits) for box in boxes)
-            self.maps = self._compute(self.classes, self.q.value, self.handling.value)
-        except (ValueError, NotImplementedError) as error:
-            self.maps, self.left = torch.empty(0), (float("nan"), float("nan"))
-            self.spearman = self.by_place = float("nan")
-            self.pictures.value = ""
-            self._say(str(error))
-            return
-        first, second = (float((m != 0).float().mean()) for m in self.maps)
-        self.left = (first, second)
-        self.spearman = compare(*self.maps).spearman
-        self.by_place = compare(*blocks(self.maps)).spearman
-        self._say(self._sentence())
-        self.pictures.value = self._html()
+    def _forget(self) -> None:
+        super()._forget()
+        self.left: tuple[float, ...] = (math.nan, math.nan)
+        self.spearman = self.by_place = math.nan
+
+    def _measure(self) -> None:
+        self.classes = find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
+        self.maps = self._compute(self.classes, self.q.value, self.handling.value)
+        self.left = tuple((self.maps != 0).float().mean((1, 2)).tolist())
+        self.spearman = self._compare(self.maps).spearman
+        self.by_place = compare_pair(blocks(self.maps)).spearman
 
     def _explain(self, classes: tuple[int, ...], q: float, handling: str) -> Tensor:
         return explain(self.clf.net, self._x, [list(classes)], "rectgrad", handling, q=q)[0].cpu()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of the two classes."""
-        return tuple(self.clf.labels[c] for c in self.classes)
 
     @property
     def limit(self) -> float:
@@ -150,15 +109,18 @@ class ThresholdSlider(widgets.VBox):
 
     # --- What is shown ---
 
+    @property
+    def _style(self) -> Literal["overlay", "heatmap"]:
+        return "heatmap"
+
     def _sentence(self) -> str:
-        shares = ", ".join(f"{label} {share:.0%}" for label, share in zip(self.labels, self.left, strict=True))
-        said = f"Pixels left: {shares}."
+        said = f"Pixels left: {in_percent(self.labels, self.left)}."
         if self.classes[0] == self.classes[1]:
             return f"{said} Both maps are for {self.labels[0]}. Choose another class B."
         empty = [label for label, m in zip(self.labels, self.maps, strict=True) if not m.any()]
         if empty:
             return f"{said} Nothing passed for {' and for '.join(empty)}: that map is zero everywhere."
-        if self.spearman != self.spearman or self.by_place != self.by_place:
+        if math.isnan(self.spearman) or math.isnan(self.by_place):
             return f"{said} One of the maps is constant, so there is nothing to compare."
         return f"{said} Rank correlation {number(self.spearman)}; of magnitudes by place {number(self.by_place)}."
 
@@ -168,31 +130,10 @@ class ThresholdSlider(widgets.VBox):
         return [f"{letter}: {label}\n{share:.0%} of pixels left" for letter, label, share in lines]
 
     def _html(self) -> str:
-        limit = self.limit
-        panels = [(self.view, "The photo, as the network sees it", "photo")]
-        for title, values in zip(self._titles(), self.maps, strict=True):
-            alt = viz.alt_text(f"{self.setting}, for {title}", values, limit)
-            panels.append((viz.heatmap(values, limit), alt, title))
-        note = "Red: evidence for. Blue: evidence against. One scale for both maps, another for each setting"
-        return gallery(panels, f"{note}: here full colour at ±{limit:.2g}.")
-
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
-
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
-        if not self.maps.numel():
-            raise ValueError(f"There is nothing to draw. {self.summary}")
-        panels = dict(zip(self._titles(), self.maps, strict=True))
-        return viz.show_grid(self.view, panels, limit=self.limit, style="heatmap", title=self.setting)
+        note = f"{EVIDENCE} One scale for both maps, another for each setting: here full colour at ±{self.limit:.2g}."
+        return gallery(self._panels(self.setting), note)
 
 
 def blocks(maps: Tensor) -> Tensor:
     """Return mean magnitudes (..., H / 8, W / 8) over blocks of 8 x 8 pixels of maps (..., H, W)."""
     return F.avg_pool2d(maps.abs(), BLOCK)
-
-
-def number(value: float) -> str:
-    """Return two digits with the sign, a true minus, and never a negative zero."""
-    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")

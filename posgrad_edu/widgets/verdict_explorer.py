@@ -9,7 +9,6 @@ version's interval.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,8 @@ import ipywidgets as widgets
 
 from posgrad_edu import viz
 from posgrad_edu.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict_table
-from posgrad_edu.widgets.parts import IN_LINE, status
+from posgrad_edu.widgets.panel import Panel
+from posgrad_edu.widgets.parts import side_by_side, toggles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def judge(alike_low: float, difference_low: float, threshold: float = ALIKE_ABOV
     return VERDICTS[2 - (alike_low > threshold) - (difference_low > 0)]
 
 
-class VerdictExplorer(widgets.VBox):
+class VerdictExplorer(Panel):
     """Controls for a check, a method's version, a network and the threshold, and what they show.
 
     summary: as ``verdicts.summarise`` or ``verdicts.read_summary`` gives it.
@@ -50,58 +50,33 @@ class VerdictExplorer(widgets.VBox):
     """
 
     def __init__(self, summary: DataFrame, **start: Any) -> None:
+        super().__init__()
         table = verdict_table(summary)
         self.table = table[table.verdict != VERDICTS[-1]].reset_index(drop=True)
         if self.table.empty:
             raise ValueError("No claim can be judged from this summary: it needs signed and another handling of one "
                              "method, for two photos or more, in the check class or parameters.")  # fmt: skip
         self._make_controls()
-        self._picture = functools.lru_cache(maxsize=1024)(self._html)
-        self.counts: dict[str, int] = {}
-        self.summary = ""
-        for name, value in start.items():
-            if name not in self.controls:
-                raise ValueError(f"The VerdictExplorer has no control {name!r}. There are: {', '.join(self.controls)}.")
-            self.controls[name].value = value
-        for control in self.controls.values():
-            control.observe(self._changed, "value")
-        top = widgets.HBox([self.check, self.network], layout={"flex_flow": "row wrap"})
-        super().__init__([top, self.version, self.threshold, self.pictures, self.words])
-        self.refresh()
-
-    def __repr__(self) -> str:
-        return f"VerdictExplorer: {self.setting}. {self.summary}"
+        rows = [side_by_side(self.check, self.network), self.version, self.threshold]
+        self._begin(["check", "version", "network", "threshold"], start, rows)
 
     def _make_controls(self) -> None:
-        versions = dict.fromkeys(f"{row.method}, {row.handling}" for row in self.table.itertuples())
-        self.check = widgets.ToggleButtons(
-            layout=IN_LINE,
-            options=list(self.table.check.unique()), description="Check",
-            tooltips=["two classes of one photo", "trained against partly random networks"],
-        )  # fmt: skip
+        versions = dict.fromkeys(f"{claim.method}, {claim.handling}" for claim in self.table.itertuples())
+        checks = ["two classes of one photo", "trained against partly random networks"]
+        self.check = toggles("Check", list(self.table.check.unique()), checks)
         self.network = widgets.Dropdown(options=sorted(self.table.network.unique()), description="Network")
         self.version = widgets.Dropdown(options=list(versions), description="Version")
         self.threshold = widgets.FloatSlider(
             value=ALIKE_ABOVE, min=LOWEST, max=HIGHEST, step=STEP, description="Alike above", continuous_update=False,
             layout={"width": "420px"},
         )  # fmt: skip
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.controls = {name: getattr(self, name) for name in ("check", "version", "network", "threshold")}
-
-    def _changed(self, change: dict) -> None:
-        self.refresh()
 
     # --- From the controls to a verdict ---
 
-    def refresh(self) -> None:
-        """Judge what the controls ask for, and show it; what wasn't measured is said in words."""
+    def _measure(self) -> None:
         self.counts = self.counts_at(self.line)
         if self.row is None:
-            self.pictures.value = ""
-            self._say("The study has no verdict on this claim for this network. Choose another.")
-            return
-        self._say(self._sentence(self.row))
-        self.pictures.value = self._picture(*(control.value for control in self.controls.values()))
+            raise ValueError("The study has no verdict on this claim for this network. Choose another.")
 
     @property
     def line(self) -> float:
@@ -137,7 +112,9 @@ class VerdictExplorer(widgets.VBox):
         """What the controls say, in words."""
         return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {number(self.line)}"
 
-    def _sentence(self, row: Series) -> str:
+    def _sentence(self) -> str:
+        row = self.row
+        assert row is not None
         at = float(row.positive_low)
         if LOWEST <= at < HIGHEST:
             hangs = f"The line matters: from {number(at)} on this version no longer counts as alike."
@@ -149,7 +126,7 @@ class VerdictExplorer(widgets.VBox):
             f"difference {measured(row, 'difference')}; {row.photos} photos. {hangs} All claims: {tally}."
         )
 
-    def _html(self, *state: object) -> str:
+    def _html(self) -> str:
         return viz.to_html_img(self.figure(), self.alt, width=860)
 
     @property
@@ -190,7 +167,3 @@ class VerdictExplorer(widgets.VBox):
         ax.set(ylim=(0, len(self.table)), xlabel="alike above")
         ax.set_title(f"all {len(self.table)} claims", fontsize=10)
         ax.legend(frameon=False, fontsize=8)
-
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
