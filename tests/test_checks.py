@@ -28,11 +28,11 @@ from posgrad_edu.checks import (
     general,
     gradients,
     handlings,
-    lrp,
     measures,
-    randomization,
+    parameter_sensitivity,
     relu_rules,
     running,
+    summary,
 )
 from posgrad_edu.checks.core import LESSONS, Result, Task, answer_of
 from posgrad_edu.handling import HANDLINGS
@@ -43,7 +43,7 @@ ANSWERS: dict[str, ModuleType] = {
     module.name: importlib.import_module(f"wrong_answers.{module.name}")
     for module in pkgutil.iter_modules(wrong_answers.__path__)
 }
-MODULES = (cam, fullgrad, gradients, lrp, measures, randomization, relu_rules)
+MODULES = [importlib.import_module(f"posgrad_edu.checks.{m.name}") for m in pkgutil.iter_modules(checks.__path__)]
 TASKS = [task for module in MODULES for task in vars(module).values() if isinstance(task, Task)]
 TASKS += handlings.HANDLING.values()
 ROOT = Path(__file__).resolve().parents[1]
@@ -138,13 +138,75 @@ def test_right_is_what_the_package_computes(task: Task, method: str, n: int) -> 
 
 
 def test_right_cams_are_the_packages() -> None:
+    from posgrad_edu.checks.layercam import LAYERCAM
     from posgrad_edu.methods import METHODS
 
-    for task, method in ((cam.GRADCAM, "gradcam"), (cam.GRADCAM_PLUS_PLUS, "gradcam++")):
+    tasks = ((cam.GRADCAM, "gradcam"), (cam.GRADCAM_PLUS_PLUS, "gradcam++"), (LAYERCAM, "layercam"))
+    for task, method in tasks:
         for n in range(4):
             a, g, handling = task.make(n)
             theirs = METHODS[method](handling).combine(a, g)  # type: ignore[attr-defined]
             torch.testing.assert_close(task.right(a, g, handling), theirs)  # type: ignore[misc]
+
+
+def test_right_xgradcam_shares_out_layercams_sum_and_equals_gradcam_on_even_gradients() -> None:
+    from posgrad_edu.checks.more_cams import XGRADCAM
+    from posgrad_edu.methods import METHODS
+
+    silent = cancelling = 0
+    for n in range(4):
+        a, g, handling = XGRADCAM.make(n)
+        kept = (a.sum((2, 3), keepdim=True) != 0).to(a)
+        nothing = (a == 0).all(3).all(2)
+        silent += int(nothing.sum())
+        cancelling += int((kept[..., 0, 0] == 0).sum()) - int(nothing.sum())
+        ours = XGRADCAM.right(a, g, handling).sum((1, 2))  # type: ignore[misc]
+        theirs = METHODS["layercam"](handling).combine(a * kept, g).sum((1, 2))  # type: ignore[attr-defined]
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+        even = g.mean((2, 3), keepdim=True).expand_as(g)
+        theirs = METHODS["gradcam"](handling).combine(a * kept, even)  # type: ignore[attr-defined]
+        torch.testing.assert_close(XGRADCAM.right(a, even, handling), theirs, rtol=1e-3, atol=1e-5)  # type: ignore
+    assert silent == 4
+    assert cancelling == 1
+
+
+def test_right_xgradcam_weights_are_those_of_pytorch_grad_cam() -> None:
+    """Where no activations cancel: there its epsilon of 1e-7 isn't 0."""
+    from posgrad_edu.checks.more_cams import XGRADCAM
+
+    library = pytest.importorskip("pytorch_grad_cam")
+    for n in range(3):
+        a, g, handling = (arg.double() if isinstance(arg, torch.Tensor) else arg for arg in XGRADCAM.make(n))
+        weights = library.XGradCAM.get_cam_weights(None, None, None, None, a.numpy(), handling(g).numpy())
+        theirs = torch.einsum("nk,nkij->nij", torch.from_numpy(weights), a)
+        torch.testing.assert_close(XGRADCAM.right(a, g, handling), theirs, rtol=1e-4, atol=1e-4)  # type: ignore[misc]
+
+
+def test_right_alpha_makes_the_packages_gradcam_plus_plus() -> None:
+    from posgrad_edu.checks.alpha import ALPHA
+    from posgrad_edu.methods import METHODS
+
+    for n in range(4):
+        a, g = ALPHA.make(n)
+        alpha = ALPHA.right(a, g)  # type: ignore[misc]
+        assert not alpha[g == 0].any()
+        total = a.flatten(2).sum(2)[..., None, None]
+        torch.testing.assert_close(alpha * (2 * g**2 + total * g**3), g**2)
+        for handling in HANDLINGS.values():
+            ours = torch.einsum("nkij,nkij,nkab->nab", alpha, handling(g), a)
+            theirs = METHODS["gradcam++"](handling).combine(a, g)  # type: ignore[attr-defined]
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_right_guided_gradcam_is_a_product_with_what_matrices_enlarge() -> None:
+    from wrong_answers.guided_gradcam import by_matrices
+
+    from posgrad_edu.checks.guided_gradcam import GUIDED_GRADCAM
+
+    for n in range(4):
+        guided, cam = GUIDED_GRADCAM.make(n)
+        theirs = by_matrices(guided, cam).float()
+        torch.testing.assert_close(GUIDED_GRADCAM.right(guided, cam), theirs)  # type: ignore[misc]
 
 
 def test_right_rectgrad_is_the_packages() -> None:
@@ -173,11 +235,144 @@ def test_right_terms_add_up_to_the_logit() -> None:
         torch.testing.assert_close(total, net(x).gather(1, target[:, None])[:, 0].detach(), rtol=1e-4, atol=1e-4)
 
 
+def test_right_addition_is_the_packages() -> None:
+    from posgrad_edu.checks.lrp_addition import LRP_ADDITION
+    from posgrad_edu.methods.lrp import Propagation
+    from posgrad_edu.methods.lrp_rules import Epsilon
+
+    for n in range(4):
+        a, b, relevance, _ = LRP_ADDITION.make(n)
+        summands = a.double().requires_grad_(), b.double().requires_grad_()
+        total = Propagation(Epsilon(), Epsilon(), first=None).addition(torch.add, *summands)
+        theirs = torch.autograd.grad(total, summands, relevance.double())
+        ours = LRP_ADDITION.right(*(t.detach() for t in summands), relevance.double(), 1e-6)  # type: ignore[misc]
+        torch.testing.assert_close(ours, theirs)
+
+
 def test_right_spearman_is_the_packages() -> None:
     for n in range(4):
         one, other = measures.SPEARMAN.make(n)
         theirs = spearman(one.numpy(), other.numpy())
         assert measures.SPEARMAN.right(one, other) == pytest.approx(theirs, nan_ok=True)  # type: ignore[misc]
+
+
+def test_right_angles_are_those_that_vectors_were_turned_by() -> None:
+    from posgrad_edu.checks.angles import ANGLE, angle
+
+    for degrees in (1e-7, 1e-3, 60.0, 90.0, 150.0, 179.99, 180.0):
+        turned = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+        second = 0.3 * torch.stack([turned.cos(), turned.sin()])
+        assert angle(torch.tensor([5.0, 0.0], dtype=torch.float64), second) == pytest.approx(degrees, rel=1e-7)
+    for n in (0, 1, 7):
+        one, other = (v.double() for v in ANGLE.make(n))
+        theirs = torch.rad2deg(torch.acos(torch.cosine_similarity(one, other, dim=0)))
+        assert angle(one, other) == pytest.approx(float(theirs))
+    assert [angle(*ANGLE.make(n)) > 90 for n in (0, 1, 7)] == [True, False, False]  # the tries that tell mistakes apart
+
+
+def test_right_angles_by_depth_are_those_of_the_plain_product() -> None:
+    from posgrad_edu.checks.angles import ANGLES_BY_DEPTH
+
+    for n in (0, 1, 4, 5):
+        matrices, one, other = ANGLES_BY_DEPTH.make(n)
+        products = [torch.eye(len(one))]
+        for matrix in matrices:
+            products.append(matrix @ products[-1])
+        theirs = [torch.rad2deg(torch.acos(torch.cosine_similarity(P @ one, P @ other, dim=0))) for P in products]
+        ours = ANGLES_BY_DEPTH.right(matrices, one, other)  # type: ignore[misc]
+        assert ours == pytest.approx([float(t) for t in theirs], abs=0.1)
+
+
+def test_black_boxes_hold_what_their_number_says() -> None:
+    import posgrad_edu as pg
+    from posgrad_edu.checks.black_boxes import KINDS, black_box, boxed, photos, what_is
+
+    net, x = pg.load_classifier("efficientnet-lite0").net, photos(["cat", "coffee"], size=64)
+    target = net(x).argmax(1)
+    finish = {"": lambda maps: maps, "clipped": torch.relu, "magnitude": torch.abs}
+    for kind in KINDS:
+        maps = boxed(kind)(net, x, target)
+        if kind.method == "activations":
+            assert torch.equal(maps, boxed(kind)(net, x, target + 1))
+        else:
+            theirs = finish[kind.finish](pg.explain(net, x, target, kind.method, kind.handling))
+            torch.testing.assert_close(maps, theirs)
+        assert kind.positive == (kind.handling in ("positive", "absolute"))
+    assert torch.equal(black_box(20417)(net, x, target), black_box(20417)(net, x, target))
+    assert str(what_is(20417)) == "gradcam, positive"  # for ever: a student's number must not change its box
+    assert "gradcam" not in repr(black_box(20417))
+    truths = [what_is(number).positive for number in range(1000, 2000)]
+    assert 450 < sum(truths) < 550
+    assert {what_is(number) for number in range(1000, 2000)} == set(KINDS)
+    for number in (-1, 2.5, "20417", True):
+        with pytest.raises(ValueError, match="whole number from 0"):
+            black_box(number)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_black_boxes_can_be_told_apart() -> None:
+    """The docstring's numbers: all threes of the five photos."""
+    from itertools import combinations
+
+    import numpy as np
+    from wrong_answers.detective import classes
+
+    import posgrad_edu as pg
+    from posgrad_edu.checks.black_boxes import KINDS, boxed, photos
+    from posgrad_edu.randomize import randomized
+
+    net, x = pg.load_classifier("efficientnet-lite0").net, photos()
+    forgetful = [randomized(net, 1, seed) for seed in range(3)]
+    most, least = classes(net, x)
+    for kind in KINDS:
+        box = boxed(kind)
+        maps, others = box(net, x, most), box(net, x, least)
+        equal = torch.equal(maps, others)
+        assert equal == (kind.group in ("photo", "activations"))
+
+        def each(found: torch.Tensor, maps: torch.Tensor = maps) -> list[float]:
+            return [spearman(a.numpy(), b.numpy()) for a, b in zip(maps, found, strict=True)]
+
+        two = np.nan_to_num(np.array(each(others)))
+        three = np.nan_to_num(np.array([each(box(copy, x, most)) for copy in forgetful]))
+        for photo in map(list, combinations(range(5), 3)):
+            smaller = min(two[photo].mean(), three[:, photo].mean())
+            assert smaller > 0.8 if kind.positive else smaller < 0.58 or equal, (str(kind), photo, smaller)
+
+
+def test_right_summary_is_what_pandas_says() -> None:
+    import pandas as pd
+
+    for n in range(4):
+        (correlations,) = summary.SUMMARY.make(n)
+        column = pd.Series(correlations)
+        ours = summary.SUMMARY.right(correlations)  # type: ignore[misc]
+        assert ours == pytest.approx((column.mean(), column.isna().sum()), nan_ok=True)
+
+
+def test_right_parameter_sensitivity_is_the_packages() -> None:
+    from posgrad_edu.methods import explain
+    from posgrad_edu.sensitivity import data_sensitivity
+
+    task = parameter_sensitivity.PARAMETER_SENSITIVITY
+    for n in range(4):
+        net, nets, x, target, maps = task.make(n)
+        torch.testing.assert_close(maps(net, x, target).float(), explain(net, x, target, "input-x-gradient"))
+        theirs = [data_sensitivity(net, other, x, "input-x-gradient", target=target).spearman for other in nets]
+        ours = task.right(net, nets, x, target, maps)  # type: ignore[misc]
+        torch.testing.assert_close(ours, torch.tensor(theirs).to(ours), rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+def test_right_scaled_is_what_the_packages_pictures_do() -> None:
+    from posgrad_edu import viz
+    from posgrad_edu.checks.scaling import SCALED
+
+    for n in range(4):
+        (maps,) = SCALED.make(n)
+        ours = SCALED.right(maps)  # type: ignore[misc]
+        theirs = torch.stack([m / viz.symmetric_limit([m]) for m in maps])
+        torch.testing.assert_close(ours, theirs)
+        assert torch.equal(ours.sign(), maps.sign())
 
 
 @pytest.mark.parametrize("name", HANDLINGS)
@@ -282,6 +477,19 @@ def test_mishaps_are_explained(answer: Any, key: str, words: str) -> None:
     assert not result
     assert result.key == key, result
     assert words in str(result), result
+
+
+@pytest.mark.parametrize("name", list(ANSWERS))
+def test_an_answer_that_nothing_explains_takes_no_check_down(name: str) -> None:
+    """Also where a result is a number or a row of them, which have no rows and columns to transpose or normalise."""
+    right = next(iter(ANSWERS[name].RIGHT.values()))
+
+    def strange(*args: Any) -> Any:
+        found = right(*args)
+        return (found + 1.7) ** 3 if isinstance(found, torch.Tensor | float) else found
+
+    result = getattr(checks, f"check_{name}")(strange)
+    assert isinstance(result, Result)
 
 
 def test_the_learners_own_line_is_named() -> None:

@@ -37,6 +37,22 @@ def _gradcam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
 
 FORGOTTEN = ("handling-forgotten", "you didn't use the handling")
 ALWAYS_POSITIVE = ("handling-hard-coded", "you always drop the negative gradients, whatever the handling")
+# Mistakes that come in two forms: key, what is said, hint.
+_ONE_AXIS = (
+    "wrong-axis",
+    "you averaged over one of the two axes of positions only",
+    "mean((2, 3)) leaves one number a channel.",
+)
+_SWAPPED = (
+    "arguments-swapped",
+    "you weighted the gradients by the averaged activations",
+    "It is the other way round: the gradients give the weights.",
+)
+_NORMALISED = (
+    "normalised-weights",
+    "you normalised the weights",
+    "Keep them as they are: their size belongs to the evidence.",
+)
 
 GRADCAM = Task(
     name="gradcam",
@@ -57,18 +73,8 @@ GRADCAM = Task(
             "Each channel has a weight of its own: mean over the last two axes only.",
             lambda a, g, h: _sum(_mean(h(g), (1, 2, 3)), a),
         ),
-        Mistake(
-            "wrong-axis",
-            "you averaged over one of the two axes of positions only",
-            "mean((2, 3)) leaves one number a channel.",
-            lambda a, g, h: _sum(_mean(h(g), (2,)), a),
-        ),
-        Mistake(
-            "wrong-axis",
-            "you averaged over one of the two axes of positions only",
-            "mean((2, 3)) leaves one number a channel.",
-            lambda a, g, h: _sum(_mean(h(g), (3,)), a),
-        ),
+        Mistake(*_ONE_AXIS, lambda a, g, h: _sum(_mean(h(g), (2,)), a)),
+        Mistake(*_ONE_AXIS, lambda a, g, h: _sum(_mean(h(g), (3,)), a)),
         Mistake(
             "handled-too-late",
             "you handled the averaged gradients instead of the gradients",
@@ -125,18 +131,8 @@ GRADCAM = Task(
             "Use sum over axis 1: each channel adds its evidence.",
             lambda a, g, h: (_mean(h(g)) * a).mean(1),
         ),
-        Mistake(
-            "arguments-swapped",
-            "you weighted the gradients by the averaged activations",
-            "It is the other way round: the gradients give the weights.",
-            lambda a, g, h: _sum(_mean(h(a)), g),
-        ),
-        Mistake(
-            "arguments-swapped",
-            "you weighted the gradients by the averaged activations",
-            "It is the other way round: the gradients give the weights.",
-            lambda a, g, h: _sum(_mean(a), h(g)),
-        ),
+        Mistake(*_SWAPPED, lambda a, g, h: _sum(_mean(h(a)), g)),
+        Mistake(*_SWAPPED, lambda a, g, h: _sum(_mean(a), h(g))),
         Mistake(
             "activations-missing",
             "you added up the gradients, without the activations",
@@ -149,18 +145,8 @@ GRADCAM = Task(
             "Multiply each channel's activations by its weight.",
             lambda a, g, h: a.sum(1),
         ),
-        Mistake(
-            "normalised-weights",
-            "you normalised the weights",
-            "Keep them as they are: their size belongs to the evidence.",
-            lambda a, g, h: _sum(_mean(h(g)).softmax(1), a),
-        ),
-        Mistake(
-            "normalised-weights",
-            "you normalised the weights",
-            "Keep them as they are: their size belongs to the evidence.",
-            lambda a, g, h: _sum(_mean(h(g)) / _mean(h(g)).abs().sum(1, keepdim=True), a),
-        ),
+        Mistake(*_NORMALISED, lambda a, g, h: _sum(_mean(h(g)).softmax(1), a)),
+        Mistake(*_NORMALISED, lambda a, g, h: _sum(_mean(h(g)) / _mean(h(g)).abs().sum(1, keepdim=True), a)),
         Mistake(
             "normalised-gradients",
             "you normalised the gradients",
@@ -192,12 +178,19 @@ def check_gradcam(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout:
 
 
 def _layer_with_poles(n: int) -> Args:
-    """As ``_layer``, with some gradients at 0 and S · g on both sides of the pole at -2, but not close to it."""
+    """As ``_layer``, with some gradients at 0 and S · g on both sides of the pole at -2, but not close to it.
+
+    Nor is it close to the poles of typical mistakes, where rounding would tell apart what is equal.
+    """
     a, g, h = _layer(n)
     total = a.sum(SPACE, keepdim=True)
     near = (2 + total * g).abs() < 0.5
+    wrong_sums = [a.sum(axes, keepdim=True) for axes in ((0, 2, 3), (1,), (2,), (3,), (1, 2, 3), (0, 1, 2, 3))]
+    for wrong in [2 * total, a, a.mean(SPACE, keepdim=True), *wrong_sums]:
+        near |= (2 + wrong * g).abs() < 0.05
     g = torch.where(near | (torch.rand_like(g) < 0.1), 0.0, g)
-    return a, g, h
+    too_near = (2 + g.sum(SPACE, keepdim=True) * g).abs() < 0.005
+    return _layer_with_poles(n) if too_near.any() else (a, g, h)
 
 
 def _alpha(a: Tensor, g: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
@@ -273,6 +266,12 @@ GRADCAM_PLUS_PLUS = Task(
             "the powers of the gradient in alpha are wrong",
             "In the denominator, the sum S is multiplied by the third power of the gradient.",
             lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + a.sum(SPACE, keepdim=True))) * h(g)),
+        ),
+        Mistake(
+            "undivided",
+            "alpha is g² throughout: nothing was divided",
+            "alpha[mask] is a copy, which div_ changes in vain: assign to alpha[mask], or use torch.where.",
+            lambda a, g, h: _weighted(a, g**2 * h(g)),
         ),
         Mistake(
             "handled-before-alpha",

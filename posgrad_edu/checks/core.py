@@ -34,6 +34,8 @@ LESSONS = {
     8: "Class sensitivity",
     9: "Parameter randomisation",
     10: "Why positive propagation collapses",
+    11: "The paper's verdicts, reproduced",
+    12: "Your own photo and network",
 }
 TIMEOUT = 10.0  # seconds for each call
 TRIES = 4

@@ -79,7 +79,10 @@ def _with_something_else(wrongs: Sequence[_Wrong], answers: list[Answer]) -> Mis
 def _becomes(change: Callable[[Tensor], Tensor], theirs: Answer | None, own: Answer) -> bool:
     if theirs is None or [t.shape for t in theirs] != [t.shape for t in own]:
         return False
-    return alike(own, _changed(change, theirs))
+    try:
+        return alike(own, _changed(change, theirs))
+    except (RuntimeError, IndexError):  # a change of maps, and these are numbers
+        return False
 
 
 def _changed(change: Callable[[Tensor], Tensor], answer: Answer) -> Answer:

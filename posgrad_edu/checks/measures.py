@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -137,10 +138,15 @@ def check_spearman(function: Callable[[Tensor, Tensor], Any], timeout: float = T
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
-def _gradient_maps(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+def gradient_maps(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """Return input x gradient's maps (N, H, W): a method to measure.
+
+    In double precision, so that no two pixels change places in their order when photos are explained one by one.
+    """
     if target.shape != (len(x),):
         raise ValueError(f"explain takes one class a photo, target of shape ({len(x)},), not {tuple(target.shape)}.")
-    return (x * of_input(net, x, target)).sum(1)
+    x = x.double()
+    return (x * of_input(copy.deepcopy(net).double(), x, target)).sum(1)
 
 
 def _to_compare(n: int) -> Args:
@@ -151,7 +157,7 @@ def _to_compare(n: int) -> Args:
         x = torch.randn(count, 3, 8, 6)
         logits = net(x)
         if count == 1 or (logits[0].argmax() != logits[1].argmax() and logits[0].argmin() != logits[1].argmin()):
-            return net, x, _gradient_maps
+            return net, x, gradient_maps
 
 
 Pairs = Callable[[Tensor], Sequence[Tensor]]  # logits -> the two classes of each photo

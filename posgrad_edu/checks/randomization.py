@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import torch
@@ -19,12 +19,14 @@ from posgrad_edu.checks.forms import Unfit
 LAYERS = ["fc", "conv4", "conv3", "conv2", "conv1"]  # from the output down
 SPREAD = (0.6, 1.6)  # a layer's new standard deviation, as a factor of the old one
 SHIFT = 0.5  # its new mean may be off by so many standard deviations
+OF_ONE_SHAPE = ("conv2", "conv3", "conv4")  # layers whose random numbers can be compared, place by place
+TRIES = 5
 
 
 def _trained(n: int) -> Args:
     """A network whose weights have a mean and scale of their own, the layers' names, and a seed.
 
-    The first two tries are the same; the third has another seed, the fourth another network.
+    The first two tries are the same; the third has another seed, the fourth another network, the fifth the next seed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch.initial_seed() + (n == 3))  # drawn anew for each check
@@ -37,7 +39,7 @@ def _trained(n: int) -> Args:
         for p in net.parameters():
             nn.init.normal_(p, mean=0.6, std=1.5)
         seed = int(torch.randint(1000, ()))
-    return net.eval(), list(LAYERS), seed + 1000 * (n == 2)
+    return net.eval(), list(LAYERS), seed + {2: 1000, 4: 1}.get(n, 0)
 
 
 def networks(answer: Any) -> list[nn.Module]:
@@ -68,11 +70,13 @@ def _inspect(tries: list[Args], answers: list[list[nn.Module]]) -> str | None:
         key = _one(net, layers, nets)
         if key is not None:
             return key
-    first, again, other, _ = ([_weights(nets[-1], name)[0] for name in LAYERS] for nets in answers)
-    if any(not torch.equal(a, b) for a, b in zip(first, again, strict=True)):
+    first, again, other, _, following = ({name: _weights(nets[-1], name)[0] for name in LAYERS} for nets in answers)
+    if any(not torch.equal(first[name], again[name]) for name in LAYERS):
         return "seed-unused"
-    if any(torch.equal(a, b) for a, b in zip(first, other, strict=True)):
+    if any(torch.equal(first[name], of_seed[name]) for name in LAYERS for of_seed in (other, following)):
         return "seed-constant"
+    if any(_similar(first[a], following[b]) > 0.9 for a, b in permutations(OF_ONE_SHAPE, 2)):
+        return "overlapping-seeds"
     return None
 
 
@@ -125,14 +129,15 @@ def _others_changed(net: nn.Module, forgetful: nn.Module) -> bool:
 
 def _values(net: nn.Module, forgetful: nn.Module) -> str | None:
     """Return what is wrong with the random numbers of the last step, where all layers are random."""
-    standard: dict[str, Tensor] = {}
     for name in LAYERS:
-        old, new = _weights(net, name)[0], _weights(forgetful, name)[0]
-        if not new.isfinite().all() or new.std() < 1e-6 * old.std():
+        pairs = list(zip(_weights(net, name), _weights(forgetful, name), strict=True))
+        if any(not n.isfinite().all() or n.std() < 1e-6 * o.std() for o, n in pairs):
             return "not-random"
+        old, new = pairs[0]
         if _similar(old, new) > 0.5:
             return "still-trained"
-        standard[name] = ((new - new.mean()) / new.std()).flatten()
+        if any(torch.isin(n.abs(), o.abs()).all() for o, n in pairs):
+            return "permuted"
         factor, shift = float(new.std() / old.std()), float((new.mean() - old.mean()).abs() / old.std())
         if not SPREAD[0] < factor < SPREAD[1] or shift > SHIFT:
             return _stream(forgetful) or "wrong-scale"
@@ -141,7 +146,7 @@ def _values(net: nn.Module, forgetful: nn.Module) -> str | None:
 
 def _stream(forgetful: nn.Module) -> str | None:
     """Return whether layers of one shape hold the same random numbers, up to shift and scale."""
-    alike = [_weights(forgetful, name)[0] for name in ("conv2", "conv3", "conv4")]
+    alike = [_weights(forgetful, name)[0] for name in OF_ONE_SHAPE]
     return "same-stream" if any(_similar(a, b) > 0.9 for a, b in combinations(alike, 2)) else None
 
 
@@ -157,6 +162,7 @@ CASCADING_RANDOMIZATION = Task(
     make=_trained,
     form=networks,
     inspect=_inspect,
+    tries=TRIES,
     mistakes=[
         Mistake("parameters-changed", "you made the trained network itself random",
                 "Start from copy.deepcopy(net): it is what the others are compared with."),
@@ -183,9 +189,12 @@ CASCADING_RANDOMIZATION = Task(
         Mistake("bias-kept", "the biases kept what they learned", "A layer's bias becomes random like its weight."),
         Mistake("redrawn", "layers that were random already got other numbers at a later step",
                 "Otherwise two steps differ by more than one layer: draw each layer once."),
-        Mistake("not-random", "the new weights are all alike", "Draw them from a random distribution."),
+        Mistake("not-random", "the new weights or biases of a layer are all alike",
+                "Draw them from a random distribution."),
         Mistake("still-trained", "the new weights still resemble the trained ones",
                 "Replace them; noise that is added leaves what was learned."),
+        Mistake("permuted", "the new weights are the trained values, only in other places or with other signs",
+                "Draw new numbers: a shuffled layer keeps each value that it learned, the largest ones, too."),
         Mistake("wrong-scale", "the new weights have another mean or scale than the trained ones",
                 "Draw with the trained tensor's mean and standard deviation: only what was learned is to be lost."),
         Mistake("same-stream", "layers of one shape got the same random numbers",
@@ -193,6 +202,8 @@ CASCADING_RANDOMIZATION = Task(
         Mistake("seed-unused", "the same seed gives other weights each time",
                 "torch.manual_seed(seed), or a Generator."),
         Mistake("seed-constant", "another seed gives the same weights", "Use the argument seed."),
+        Mistake("overlapping-seeds", "layers under one seed hold random numbers that others hold under the next seed",
+                "seed + n gives seed 0's second layer what seed 1's first one gets: seed once, before the loop."),
     ],
 )  # fmt: skip
 
@@ -204,8 +215,9 @@ def check_cascading_randomization(
 
     net: a trained network; it is left as it was. layers: names of its convolutions and linear layers, from the output
     down. The d-th network (from 1) has weights and biases of ``layers[:d]`` random; all else is as trained, and a
-    layer, once drawn, keeps its numbers in later steps. Each random tensor is drawn with the mean and standard
-    deviation of the trained one. The same seed gives the same networks, another seed others.
+    layer, once drawn, keeps its numbers in later steps. Each random tensor is drawn anew, with the mean and standard
+    deviation of the trained one: no trained value is used again, in whatever place. The same seed gives the same
+    networks. Another seed gives unrelated ones, and no two layers share random numbers, under one seed or under two.
 
         def cascading_randomization(net, layers, seed):
             ...

@@ -48,17 +48,6 @@ def as_generator(net, layers, seed):
     yield from seeded_once(net, layers, seed)
 
 
-def permuted(net, layers, seed):
-    generator = torch.Generator().manual_seed(seed)
-    current, found = copy.deepcopy(net), []
-    for name in layers:
-        for p in parameters(current, name):
-            with torch.no_grad():
-                p.copy_(p.flatten()[torch.randperm(p.numel(), generator=generator)].view_as(p))
-        found.append(copy.deepcopy(current))
-    return found
-
-
 def varied(change=redraw, layers_of=lambda layers: layers, copies=copy.deepcopy, start=copy.deepcopy, each=None,
            kinds=slice(None)):  # fmt: skip
     def own(net, layers, seed):
@@ -70,6 +59,51 @@ def varied(change=redraw, layers_of=lambda layers: layers, copies=copy.deepcopy,
             for p in parameters(current, name)[kinds]:
                 change(p)
             found.append(copies(current))
+        return found
+
+    return own
+
+
+@torch.no_grad()
+def shuffled(p):
+    p.copy_(p.flatten()[torch.randperm(p.numel())].view_as(p))
+
+
+@torch.no_grad()
+def resampled(p):
+    p.copy_(p.flatten()[torch.randint(p.numel(), p.shape)])
+
+
+@torch.no_grad()
+def shuffled_and_flipped(p):
+    shuffled(p)
+    p.mul_(2 * torch.randint(2, p.shape) - 1)
+
+
+def zero_biases(p):
+    (redraw if p.ndim > 1 else zeros)(p)
+
+
+def shuffled_biases(p):
+    (redraw if p.ndim > 1 else shuffled)(p)
+
+
+@torch.no_grad()
+def uniform(p):
+    p.copy_(p.mean() + p.std() * 3**0.5 * (2 * torch.rand_like(p) - 1))
+
+
+def layer_by_layer(stream, generator=True):
+    """Each layer with a random stream of its own, made of the seed and the layer's place."""
+
+    def own(net, layers, seed):
+        current, found = copy.deepcopy(net), []
+        for n, name in enumerate(layers):
+            number = stream(seed, n)
+            own_stream = torch.Generator().manual_seed(number) if generator else torch.manual_seed(number) and None
+            for p in parameters(current, name):
+                redraw(p, own_stream)
+            found.append(copy.deepcopy(current))
         return found
 
     return own
@@ -141,7 +175,8 @@ def before(net, layers, seed):
 
 
 RIGHT = {"seeded once": seeded_once, "generators": with_generators, "the package's": of_package,
-         "yielded": as_generator, "permuted": permuted}  # fmt: skip
+         "yielded": as_generator, "uniform": varied(uniform),
+         "a stream a layer": layer_by_layer(lambda seed, n: hash((seed, n)) % 2**63)}  # fmt: skip
 WRONG = {
     "same stream": (varied(each=torch.manual_seed), "same-stream"),
     "wrong end": (varied(layers_of=reversed), "wrong-end"),
@@ -151,8 +186,18 @@ WRONG = {
     "yielded without a copy": (one_copy_of_the_package, "same-network"),
     "independent": (independent, "independent"),
     "zeros": (varied(zeros), "not-random"),
+    "zero biases": (varied(zero_biases), "not-random"),
     "other scale": (varied(small), "wrong-scale"),
     "noise": (varied(noisy), "still-trained"),
+    "shuffled": (varied(shuffled), "permuted"),
+    "drawn from the trained values": (varied(resampled), "permuted"),
+    "shuffled, with random signs": (varied(shuffled_and_flipped), "permuted"),
+    "shuffled biases": (varied(shuffled_biases), "permuted"),
+    "seed + n": (layer_by_layer(lambda seed, n: seed + n), "overlapping-seeds"),
+    "seed + n, the global stream": (layer_by_layer(lambda seed, n: seed + n, generator=False), "overlapping-seeds"),
+    "seed - n": (layer_by_layer(lambda seed, n: 10 + seed - n), "overlapping-seeds"),
+    "2 seed + n": (layer_by_layer(lambda seed, n: 2 * seed + n), "overlapping-seeds"),
+    "thousands of the seed": (lambda net, layers, seed: seeded_once(net, layers, seed // 1000), "seed-constant"),
     "weights only": (varied(kinds=slice(1)), "bias-kept"),
     "BatchNorm too": (batchnorm_too, "others-changed"),
     "redrawn": (redrawn, "redrawn"),

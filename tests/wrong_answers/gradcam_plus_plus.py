@@ -26,6 +26,13 @@ def divided_by_zero(A, G, h):
     return ((alpha * h(G)).sum((2, 3), keepdim=True) * A).sum(1)
 
 
+def edits_a_copy(A, G, h):
+    alpha, some = G.square(), G != 0
+    alpha[some] /= 1  # this one assigns
+    alpha[some].div_((2 * G**2 + A.sum((2, 3), keepdim=True) * G**3)[some])  # this one doesn't
+    return ((alpha * h(G)).sum((2, 3), keepdim=True) * A).sum(1)
+
+
 def with_alpha(alpha, handled=lambda G, h: h(G)):
     def cam(A, G, h):
         weights = torch.nan_to_num(alpha(A, G, h) * handled(G, h)).sum(dim=(-2, -1))
@@ -65,6 +72,7 @@ WRONG = {
     "no gradient": (with_alpha(lambda A, G, h: alpha(A.sum((2, 3), True), G), lambda G, h: 1.0), "gradient-missing"),
     "averaged": (lambda A, G, h: written_out(A, G, h) / 24, "weights-averaged"),
     "wrong power": (with_alpha(lambda A, G, h: G**2 / (2 * G**2 + A.sum((2, 3), True) * G**2)), "wrong-power"),
+    "edits a copy": (edits_a_copy, "undivided"),
     "last relu": (lambda A, G, h: written_out(A, G, h).clamp(min=0), "relu-on-result"),
     "position by position": (lambda A, G, h: (alpha(A.sum((2, 3), True), G) * h(G) * A).sum(1), "no-average"),
 }  # fmt: skip

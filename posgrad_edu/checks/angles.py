@@ -1,0 +1,301 @@
+"""Angles: between two vectors, and how they shrink as a chain of matrices grows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posgrad_edu.checks import forms
+from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+
+TINY = 2e-8  # radians, so about a millionth of a degree: the cosine of it is 1 in double precision
+
+# --- The angle between two vectors ---
+
+
+def _pair(n: int) -> Args:
+    """Two vectors: at a wide angle, a narrow one, a tiny one; one of them zero; opposite, three times; in float32."""
+    first, other = torch.randn(2, 60 if n == 2 else 9, dtype=torch.float64)
+    turn = first.dot(other).sign()
+    narrow, wide = first + 2 * turn * other, -first - 2 * turn * other
+    if n == 2:
+        return first, 5 * (first + TINY * first.norm() / other.norm() * other)
+    if n == 3:
+        return first, torch.zeros_like(first)
+    if n in (4, 5, 6):
+        return _opposite(n)
+    second = wide if n == 0 else narrow
+    return (first.float(), second.float()) if n == 7 else (first, 3 * second)
+
+
+def _opposite(n: int) -> Args:
+    """Exactly opposite vectors whose cosine, computed in one of the usual ways, comes out below -1."""
+    while True:
+        first = torch.randn(9, dtype=torch.float64)
+        second = -(0.5 + torch.rand((), dtype=torch.float64)) * first
+        by_lengths = float(first @ second / (first.norm() * second.norm()))
+        of_units = float((first / first.norm()) @ (second / second.norm()))
+        if (by_lengths < -1 or n == 5) and (of_units < -1 or n == 4):
+            return first, second
+
+
+def angle(first: Tensor, second: Tensor) -> float:
+    """Return the angle between two vectors in degrees, exact for all sizes; nan if one vector is zero."""
+    one, other = _unit(first.double()), _unit(second.double())
+    return _degrees(2 * torch.atan2((one - other).norm(), (one + other).norm()))
+
+
+def _unit(vector: Tensor) -> Tensor:
+    return vector / vector.norm()
+
+
+def _degrees(radians: Tensor) -> float:
+    return math.degrees(float(radians))
+
+
+def _cosine(first: Tensor, second: Tensor) -> Tensor:
+    return (_unit(first.double()) @ _unit(second.double())).clamp(-1, 1)
+
+
+def _sine(first: Tensor, second: Tensor) -> Tensor:
+    """Return the sine, from what of one vector stands at right angles on the other."""
+    one, other = _unit(first.double()), _unit(second.double())
+    return (one - (one @ other) * other).norm()
+
+
+def _chord(first: Tensor, second: Tensor) -> Tensor:
+    return (_unit(first.double()) - _unit(second.double())).norm()
+
+
+_RIGHT, _WRONG = True, False
+_OPPOSITE = [(_WRONG, None, None), (None, _WRONG, None), (None, None, _WRONG)]  # which of three opposite pairs is wrong
+_HALF = (
+    "Two unit vectors: the length of their difference is 2 sin(θ/2), that of their sum 2 cos(θ/2); atan2 takes both."
+)
+_LENGTHS = "Divide each vector by its own length first."
+_ROUNDED = "Rounding can put a cosine just below -1, and acos of that is nan. " + _HALF
+ANGLE = Task(
+    name="angle",
+    signature="angle(first, second)",
+    lesson=10,
+    make=_pair,
+    right=angle,
+    form=forms.number,
+    tries=8,
+    hint="Unit vectors first; then the angle from the lengths of their difference and of their sum, in degrees.",
+    mistakes=[
+        *(
+            Mistake("acos-nan", "for opposite vectors your angle is nan or wrong, and tiny angles aren't exact",
+                    _ROUNDED, pattern=(_RIGHT, _RIGHT, _WRONG, None, *which, _RIGHT))
+            for which in _OPPOSITE
+        ),
+        *(
+            Mistake("opposite", "for opposite vectors your angle is nan or wrong",
+                    "Rounding can put a sine or cosine just above 1 in size; atan2 doesn't mind.",
+                    pattern=(_RIGHT, _RIGHT, _RIGHT, None, *which, _RIGHT))
+            for which in _OPPOSITE
+        ),
+        Mistake("inexact", "tiny angles aren't exact: between nearly parallel vectors yours is off, perhaps 0",
+                "Near 1 the cosine hardly changes, so acos can't tell; nor can float32. " + _HALF,
+                pattern=(_RIGHT, _RIGHT, _WRONG, None, _RIGHT, _RIGHT, _RIGHT, _RIGHT)),
+        Mistake("zero-vector", "a vector of zeros has no direction, so the angle is nan",
+                "A number such as 0 or 90 would look like a finding.",
+                pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT)),
+        Mistake("radians", "your angle is in radians", "Degrees: times 180 / π.",
+                lambda a, b: math.radians(angle(a, b))),
+        Mistake("radians", "you turned degrees into radians once too often or the wrong way round",
+                "Degrees: times 180 / π.", lambda a, b: math.radians(math.radians(angle(a, b)))),
+        Mistake("cosine", "you returned the cosine, not the angle", "Which function turns it into an angle?", _cosine),
+        Mistake("cosine", "you returned 1 minus the cosine, not the angle", "Which function turns it into an angle?",
+                lambda a, b: 1 - _cosine(a, b)),
+        Mistake("chord", "you returned the distance of the unit vectors, not the angle",
+                "It is 2 sin(θ/2): solve for θ.", _chord),
+        Mistake("sine", "you returned the sine, not the angle", "Which function turns it into an angle?", _sine),
+        Mistake("folded", "beyond 90 degrees your angle is wrong: it goes back to 0",
+                "A cosine's sign tells them apart, so keep it; and asin gives nothing above 90.",
+                pattern=(_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT)),
+        Mistake("half-angle", "your angle is half of what it should be", "atan2 of the two lengths is θ/2.",
+                lambda a, b: angle(a, b) / 2),
+        Mistake("supplement", "your angle is 180 degrees minus the right one",
+                "Is the difference in the place of the sum, or a sign reversed?", lambda a, b: 180 - angle(a, b)),
+        Mistake("not-normalised", "your angle depends on the vectors' lengths", _LENGTHS,
+                lambda a, b: _degrees(2 * torch.atan2((a - b).norm(), (a + b).norm()))),
+        Mistake("not-normalised", "you divided only one vector by its length", _LENGTHS,
+                lambda a, b: _degrees(2 * torch.atan2((_unit(a) - b).norm(), (_unit(a) + b).norm()))),
+        Mistake("not-normalised", "you divided only one vector by its length", _LENGTHS,
+                lambda a, b: _degrees(2 * torch.atan2((a - _unit(b)).norm(), (a + _unit(b)).norm()))),
+        Mistake("not-normalised", "your cosine isn't divided by the vectors' lengths", _LENGTHS,
+                lambda a, b: _degrees((a @ b).clamp(-1, 1).acos())),
+        Mistake("not-normalised", "your cosine isn't divided by the vectors' lengths", _LENGTHS,
+                lambda a, b: _degrees((a @ b).acos())),
+        Mistake("centred", "you took off the mean: that is the angle of a correlation", "Take the vectors as they are.",
+                lambda a, b: angle(a - a.mean(), b - b.mean())),
+        Mistake("magnitudes", "you dropped the signs of the vectors' entries", "They decide the direction.",
+                lambda a, b: angle(a.abs(), b.abs())),
+        Mistake("not-finite", "your angle is nan or inf for vectors that aren't zero", _ROUNDED),
+    ],
+)  # fmt: skip
+
+
+def check_angle(function: Callable[[Tensor, Tensor], Any], timeout: float = TIMEOUT) -> Result:
+    """Check ``angle(first, second)`` -> the angle between two vectors in degrees, from 0 to 180.
+
+    first, second: vectors (n,), float32 or float64, of any lengths. The angle is as exact for tiny angles and opposite
+    vectors as for others. If a vector is zero, it is nan: no direction, no angle. A float, or a tensor of one value.
+
+        def angle(first, second):
+            ...
+
+        check_angle(angle)
+    """
+    return check(ANGLE, function, timeout)
+
+
+# --- The angle after each matrix of a chain ---
+
+STRONG, WEAK = 8.0, 0.02  # the entries' spread, for chains whose plain product leaves the range of float32
+
+
+def _chain(n: int) -> Args:
+    """Square matrices, and two vectors: short chains; one that overflows; one that vanishes; none at all; positive."""
+    width, depth, spread = ((6, 4, 1.0), (6, 4, 1.0), (16, 80, STRONG), (16, 80, WEAK), (6, 0, 1.0), (5, 3, 1.0))[n]
+    matrices = [spread * torch.randn(width, width) for _ in range(depth)]
+    first, second = torch.randn(2, width)
+    return [m.abs() for m in matrices] if n == 5 else matrices, first, second
+
+
+Step = Callable[[Tensor, Tensor], Tensor]
+
+
+def _angles(
+    matrices: Sequence[Tensor],
+    first: Tensor,
+    second: Tensor,
+    step: Step = torch.mv,
+    then: Callable[[Tensor, Tensor], float] = angle,
+) -> list[float]:
+    """Return the angle, or what ``then`` makes of two vectors, before the first step and after each."""
+    one, other = first.double(), second.double()
+    found = [then(one, other)]
+    for matrix in matrices:
+        one, other = step(matrix.double(), one), step(matrix.double(), other)
+        size = (one.norm() + other.norm()).clamp(min=torch.finfo(torch.float64).tiny)
+        one, other = one / size, other / size
+        found.append(then(one, other))
+    return found
+
+
+def _apart(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
+    """The matrices never meet: each is applied to the vectors that came in."""
+    return [angle(first, second), *(angle(m @ first, m @ second) for m in matrices)]
+
+
+def _first_again(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
+    return _angles([*matrices[:1]] * len(matrices), first, second)
+
+
+def _only_one(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
+    ones = _signals(matrices, first)
+    return [angle(one, second) for one in ones]
+
+
+def _to_start(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
+    return [angle(one, first) if n else angle(first, second) for n, one in enumerate(_signals(matrices, first))]
+
+
+def _to_previous(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
+    ones = _signals(matrices, first)
+    return [angle(first, second), *(angle(*two) for two in pairwise(ones))]
+
+
+def _signals(matrices: Sequence[Tensor], vector: Tensor) -> list[Tensor]:
+    found = [vector.double()]
+    for matrix in matrices:
+        found.append(_unit(matrix.double() @ found[-1]))
+    return found
+
+
+_RESCALE = "Divide both vectors by their lengths after each matrix: an angle doesn't mind."
+_ONE_EACH = "One angle before the first matrix, then one after each."
+_ALL_SO_FAR = "After n matrices each vector has gone through the first n of them."
+ANGLES_BY_DEPTH = Task(
+    name="angles by depth",
+    signature="angles_by_depth(matrices, first, second)",
+    lesson=10,
+    make=_chain,
+    right=_angles,
+    form=forms.numbers,
+    tries=6,
+    hint="Start with the angle of the two vectors; then, matrix by matrix, multiply both, rescale, and take the angle.",
+    mistakes=[
+        Mistake("overflow", "in a long chain your numbers grow until they are inf, and the angle is lost", _RESCALE,
+                pattern=(_RIGHT, _RIGHT, _WRONG, None, None, _RIGHT)),
+        Mistake("underflow", "in a long chain your numbers shrink until they are 0, and the angle is lost", _RESCALE,
+                pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, None, _RIGHT)),
+        Mistake("no-matrices", "without any matrix the list still holds one angle, that of the two vectors", _ONE_EACH,
+                pattern=(_RIGHT, _RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT)),
+        Mistake("depth-zero-missing", "the first angle, before any matrix, is missing", _ONE_EACH,
+                lambda *a: _angles(*a)[1:]),
+        Mistake("last-missing", "the angle after the last matrix is missing", _ONE_EACH,
+                lambda m, a, b: _angles(m, a, b)[: max(len(m), 1)]),
+        Mistake("last-only", "you returned only the angle after the last matrix", _ONE_EACH,
+                lambda *a: _angles(*a)[-1:]),
+        Mistake("last-only", "you returned only the angle after the last matrix", _ONE_EACH,
+                lambda *a: _angles(*a)[-1]),
+        Mistake("wrong-order", "you multiplied by the matrices from the last to the first",
+                "matrices[0] acts first. In a product it stands on the right.", lambda m, a, b: _angles(m[::-1], a, b)),
+        Mistake("wrong-order", "you multiplied the product so far from the wrong side",
+                "A new matrix acts after the others: it stands on the left.",
+                lambda m, a, b: [angle(a, b), *(_angles(m[:n][::-1], a, b)[-1] for n in range(1, len(m) + 1))]),
+        Mistake("list-reversed", "your list is the wrong way round", "The angle without any matrix comes first.",
+                lambda *a: _angles(*a)[::-1]),
+        Mistake("transposed", "you multiplied by the transposed matrices", "matrix @ vector, not vector @ matrix.",
+                lambda m, a, b: _angles([matrix.T for matrix in m], a, b)),
+        Mistake("entrywise", "you multiplied entry by entry", "matrix @ vector adds up over the columns.",
+                lambda m, a, b: _angles(m, a, b, lambda w, v: (w * v[:, None]).sum(1))),
+        Mistake("not-cumulative", "each of your matrices acts on the vectors that came in", _ALL_SO_FAR, _apart),
+        Mistake("first-matrix-again", "you multiplied by the first matrix again and again", _ALL_SO_FAR, _first_again),
+        Mistake("second-stays", "only your first vector goes through the matrices", "Both go through the same ones.",
+                _only_one),
+        Mistake("second-stays", "only your second vector goes through the matrices", "Both go through the same ones.",
+                lambda m, a, b: _only_one(m, b, a)),
+        Mistake("with-its-past", "you compared a vector with what it was at the start", "Compare the two vectors.",
+                _to_start),
+        Mistake("with-its-past", "you compared a vector with what it was before the matrix", "Compare the two vectors.",
+                _to_previous),
+        Mistake("clamped", "you dropped negative numbers on the way", "The matrices come as they are to be used.",
+                lambda m, a, b: _angles(m, a, b, lambda w, v: (w @ v).clamp(min=0))),
+        Mistake("clamped", "you dropped the matrices' negative numbers", "They come as they are to be used.",
+                lambda m, a, b: _angles(m, a, b, lambda w, v: w.clamp(min=0) @ v)),
+        Mistake("magnitudes", "you took magnitudes on the way", "The matrices come as they are to be used.",
+                lambda m, a, b: _angles(m, a, b, lambda w, v: (w @ v).abs())),
+        Mistake("magnitudes", "you took the magnitudes of the matrices' entries", "They come as they are to be used.",
+                lambda m, a, b: _angles(m, a, b, lambda w, v: w.abs() @ v)),
+        Mistake("first-photo-only", "only the first angle, before any matrix, is right",
+                "Look at what happens to the two vectors from then on, and in which unit."),
+        Mistake("radians", "your angles are in radians", "Degrees: times 180 / π.",
+                lambda *a: [math.radians(found) for found in _angles(*a)]),
+        Mistake("cosine", "you returned cosines, not angles", "Degrees, as in angle().",
+                lambda m, a, b: _angles(m, a, b, then=lambda one, other: float(_cosine(one, other)))),
+    ],
+)  # fmt: skip
+
+
+def check_angles_by_depth(function: Callable[[list[Tensor], Tensor, Tensor], Any], timeout: float = TIMEOUT) -> Result:
+    """Check ``angles_by_depth(matrices, first, second)`` -> the angles of two vectors after 0, 1, 2, ... matrices.
+
+    matrices: L matrices (n, n), of any scale; matrices[0] acts first. first, second: vectors (n,). Returned are L + 1
+    angles in degrees: that of first and second, then that of matrices[0] @ first and matrices[0] @ second, and so on.
+    They are right for long chains, too, whose numbers would outgrow float32. A list of floats, a tensor or an array.
+
+        def angles_by_depth(matrices, first, second):
+            ...
+
+        check_angles_by_depth(angles_by_depth)
+    """
+    return check(ANGLES_BY_DEPTH, function, timeout)

@@ -1,0 +1,281 @@
+"""Black boxes: saliency methods that don't say what they are, and a check of a detective who finds out.
+
+    box = black_box(20417)               # the number chooses; the same number always gives the same box
+    maps = box(net, x, target)           # raw maps (N, H, W), one class a photo in target (N,)
+
+Which boxes handle gradients positively? Those that *add up* or *pass back* nothing below zero: they keep the positive
+part of gradients (or of weights, LRP) or take magnitudes. All others don't: methods with signed gradients, also when
+somebody clips their *finished* map or takes its magnitude, and maps for which no gradient is looked at: noise, the
+photo's edges, |x|, a mean of activations.
+
+Only boxes that can be told apart by two measurements are here. They are rank correlations of maps: of the most and the
+least likely class, and of the trained network and copies whose classifier is random, asked about the same class (a mean
+of seeds 0, 1, 2). Measured on EfficientNet-Lite0 with ``photos()``, any three of the five, the smaller of the two:
+
+    positive            .82 to 1.00
+    signed             -.97 to  .11
+    signed, clipped    -.38 to  .13   where the map for the least likely class isn't zero everywhere
+    signed, magnitude  -.10 to  .53
+    noise               .00
+    edges, |x|, activations: exactly 1, for all maps of a photo are equal, value by value
+
+Left out, since these two measurements can't tell: RectGrad with positive or absolute handling (about .3 to .75), and
+the magnitude of its signed map; LRP as published (epsilon in the classifier, z+ in the convolutions: about .5 with a
+random classifier); DeconvNet with signed handling, whose map is the same for all classes up to its sign; and LayerCAM,
+which is GradCAM at the last layer of this network. The network is EfficientNet-Lite0 since the one for scenes doesn't
+separate them: there positive GradCAM has .59 (-.14 to .94) with a random classifier, the magnitude of its signed map
+.42 (-.18 to .75).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from posgrad_edu.checks.core import Args, Mistake, Result, Task, check
+from posgrad_edu.checks.forms import Unfit
+
+if TYPE_CHECKING:
+    from posgrad_edu.methods import Method
+
+Box = Callable[[nn.Module, Tensor, Tensor], Tensor]
+PHOTOS = ("cat", "coffee", "astronaut", "motorcycle", "china")
+SIZE = 128  # pixels: a third of the time of 224
+TIMEOUT = 30.0  # seconds for one box; a detective needs several maps
+
+# --- What can be in a box ---
+
+
+class Kind(NamedTuple):
+    """What a box computes: a method or control, its handling, and what is done to the finished map."""
+
+    group: str  # boxes that are told apart in the same way
+    method: str
+    handling: str | None = None
+    finish: str = ""  # "clipped" or "magnitude"
+
+    @property
+    def positive(self) -> bool:
+        """Whether what it adds up or passes back is never below zero."""
+        return self.group in POSITIVE
+
+    def __str__(self) -> str:
+        words = [self.method, self.handling or "", f"finished map {self.finish}" if self.finish else ""]
+        return ", ".join(filter(None, words))
+
+
+POSITIVE = ("aggregates", "propagates")
+AGGREGATES = [("gradcam", "positive"), ("gradcam", "absolute"), ("gradcam++", "positive")]
+AGGREGATES += [("fullgrad", "positive"), ("fullgrad", "absolute")]
+PROPAGATES = [("guided-backprop", "positive"), ("guided-backprop", "absolute"), ("deconvnet", "positive")]
+PROPAGATES += [("lrp", "positive"), ("lrp", "absolute")]
+SIGNED = ["gradient", "input-x-gradient", "gradcam", "gradcam++", "fullgrad", "rectgrad", "lrp"]
+KINDS = [
+    *(Kind("aggregates", *which) for which in AGGREGATES),
+    *(Kind("propagates", *which) for which in PROPAGATES),
+    *(Kind("signed", method, "signed") for method in SIGNED),
+    *(Kind("clipped", method, "signed", "clipped") for method in ("gradient", "gradcam", "fullgrad", "lrp")),
+    Kind("magnitude of a CAM", "gradcam", "signed", "magnitude"),
+    *(Kind("magnitude", m, "signed", "magnitude") for m in ("gradient", "input-x-gradient", "fullgrad", "lrp")),
+    Kind("noise", "noise"),
+    Kind("photo", "edges"),
+    Kind("photo", "input-magnitude"),
+    Kind("activations", "activations"),
+]
+FINISH: dict[str, Callable[[Tensor], Tensor]] = {"clipped": lambda maps: maps.clamp(min=0), "magnitude": torch.abs}
+_INSIDE: WeakKeyDictionary[Box, Kind] = WeakKeyDictionary()
+
+
+def boxed(kind: Kind, name: str = "black_box") -> Box:
+    """Return a function (net, x, target) -> maps (N, H, W) that doesn't show what it computes."""
+
+    def box(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        maps = _method(kind)(net, x, target)
+        return FINISH[kind.finish](maps) if kind.finish else maps
+
+    box.__name__ = box.__qualname__ = name
+    _INSIDE[box] = kind
+    return box
+
+
+def _method(kind: Kind) -> Method | Box:
+    from posgrad_edu.methods import configure
+
+    return _activations if kind.method == "activations" else configure(kind.method, kind.handling)
+
+
+def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """Return the mean over the channels of the layer for CAMs: it needs the network, and neither class nor gradient."""
+    from posgrad_edu.methods.layers import find_layer
+
+    kept: list[Tensor] = []
+    handle = find_layer(net, None, x).register_forward_hook(lambda module, inputs, output: kept.append(output.clone()))
+    try:
+        with torch.no_grad():
+            net(x)
+    finally:
+        handle.remove()
+    small = kept[0].mean(1, keepdim=True)
+    return F.interpolate(small, size=x.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+
+
+# --- The boxes of learners ---
+
+
+def black_box(number: int) -> Box:
+    """Return the black box of a number, such as the digits of a student's number; the same one each time.
+
+    About half of them handle gradients positively. Raises ``ValueError`` for what isn't a whole number from 0.
+    """
+    return boxed(what_is(number), f"black_box_{number}")
+
+
+def what_is(number: int) -> Kind:
+    """Return what is in the black box of a number: for teachers, and for learners who have handed in."""
+    if isinstance(number, bool) or not isinstance(number, (int, np.integer)) or number < 0:
+        raise ValueError(f"A black box has a whole number from 0, such as 20417, not {number!r}.")
+    digits = int.from_bytes(hashlib.sha256(f"black box {int(number)}".encode()).digest(), "big")
+    digits, positive = divmod(digits, 2)
+    groups = sorted({kind.group for kind in KINDS if kind.positive == bool(positive)})
+    digits, which = divmod(digits, len(groups))
+    kinds = [kind for kind in KINDS if kind.group == groups[which]]
+    return kinds[digits % len(kinds)]
+
+
+def photos(names: Sequence[str] = PHOTOS, size: int = SIZE) -> Tensor:
+    """Return sample photos (N, 3, size, size) as EfficientNet-Lite0 wants them, smaller than usual and so faster."""
+    from posgrad_edu.photos import load_photo
+
+    clf = _classifier()
+    x = torch.cat([clf.batch(load_photo(name)) for name in names])
+    return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+@functools.cache
+def _classifier() -> Any:
+    from posgrad_edu.loading import load_classifier
+
+    return load_classifier("efficientnet-lite0")
+
+
+# --- The check of a detective ---
+
+# The check takes one box of each line, in this order. A line is a group of kinds; those with a CAM are cheap.
+LINE_UP = {kind.group: [other for other in KINDS if other.group == kind.group] for kind in KINDS}
+LINE_UP["signed CAM"] = [kind for kind in LINE_UP["signed"] if "cam" in kind.method]
+
+
+def _one_of(items: Sequence[Any]) -> Any:
+    return items[int(torch.randint(len(items), ()))]
+
+
+def _case(n: int) -> Args:
+    """A fresh black box, EfficientNet-Lite0, and three photos."""
+    chosen = [PHOTOS[i] for i in torch.randperm(len(PHOTOS))[:3]]
+    return boxed(_one_of(list(LINE_UP.values())[n])), _classifier().net, photos(chosen)
+
+
+def verdict(answer: Any) -> list[bool]:
+    """True or False, also as NumPy or PyTorch write it."""
+    if answer is None:
+        raise Unfit(
+            "returns-none",
+            "your function returned None instead of True or False",
+            "Does each way through it end in a return?",
+        )
+    if isinstance(answer, (Tensor, np.ndarray)) and len(answer.reshape(-1)) == 1:
+        answer = answer.item()
+    if not isinstance(answer, (bool, np.bool_)):
+        raise Unfit(
+            "not-a-verdict",
+            f"your function returned a {type(answer).__name__} instead of True or False",
+            "A verdict, not a number: compare what you measured with a line.",
+        )
+    return [bool(answer)]
+
+
+def _judge(tries: list[Args], answers: list[list[bool]]) -> str | None:
+    """Return what fooled the detective, the most telling first."""
+    said = dict(zip(LINE_UP, (answer[0] for answer in answers), strict=True))
+    truth = {line: _INSIDE[box].positive for line, (box, *_) in zip(LINE_UP, tries, strict=True)}
+    wrong = [line for line in LINE_UP if said[line] != truth[line]]
+    if not wrong:
+        return None
+    if len(set(said.values())) == 1:
+        return "always-true" if said["noise"] else "always-false"
+    if len(wrong) == len(LINE_UP):
+        return "reversed"
+    return next(key for key, lines in FOOLED.items() if any(line in wrong for line in lines))
+
+
+FOOLED = {
+    "fooled-by-noise": ("noise",),
+    "fooled-by-the-photo": ("photo",),
+    "fooled-by-activations": ("activations",),
+    "accuses-signed": ("signed CAM", "signed"),
+    "fooled-by-clipping": ("clipped",),
+    "fooled-by-a-reversed-map": ("magnitude of a CAM",),
+    "fooled-by-magnitude": ("magnitude",),
+    "misses-propagation": ("propagates",),
+    "misses-aggregation": ("aggregates",),
+}
+DETECTIVE = Task(
+    name="detective",
+    signature="handles_positively(box, net, x)",
+    lesson=11,
+    make=_case,
+    form=verdict,
+    inspect=_judge,
+    tries=len(LINE_UP),
+    mistakes=[
+        Mistake("always-true", "you call every box positive", "Which number has to be low for a signed method?"),
+        Mistake("always-false", "you call no box positive",
+                "Is your line too high, or a number nan, with which every comparison is false?"),
+        Mistake("reversed", "you are wrong about every box", "Positive handling makes maps alike that should differ."),
+        Mistake("fooled-by-noise", "you call noise positive",
+                "Noise changes with everything. What is it that a positive map fails to do?"),
+        Mistake("fooled-by-the-photo", "you call a map positive that never looks at the network, such as the edges",
+                "Such a map doesn't change in a single value when the class does. A positive map does, a little."),
+        Mistake("fooled-by-activations",
+                "you call a map positive that looks at the network, but at no class and no gradient",
+                "Compare its values for two classes: are they alike, or exactly equal?"),
+        Mistake("accuses-signed", "you call a signed method positive",
+                "Keep the sign of correlations, ask about the least likely class, and keep the class when the network "
+                "forgets."),
+        Mistake("fooled-by-clipping", "you call a signed method positive because its finished map was clipped",
+                "Maps without negative values prove nothing: see whether they change with the question."),
+        Mistake("fooled-by-a-reversed-map",
+                "you call a signed method positive because the magnitudes of two opposite maps are alike",
+                "What becomes of such a map when the classifier forgets? One comparison isn't enough."),
+        Mistake("fooled-by-magnitude", "you call a signed method positive because its finished map is a magnitude",
+                "Magnitudes are always somewhat alike: raise your line, and look at more than one comparison."),
+        Mistake("misses-propagation", "you miss a method that passes back positive gradients or shares",
+                "Its maps may hold negative values: a first layer has weights of both signs. Look for maps that stay."),
+        Mistake("misses-aggregation", "you miss a method that adds up positive gradients",
+                "Let only the classifier forget: lower down, such a map does change. And is your line too high?"),
+    ],
+)  # fmt: skip
+
+
+def check_detective(function: Callable[[Box, nn.Module, Tensor], Any], timeout: float = TIMEOUT) -> Result:
+    """Check ``handles_positively(box, net, x)`` -> True or False, on fresh black boxes of all kinds.
+
+    box: a method, ``box(net, x, target)`` -> maps (N, H, W), with one class a photo in target (N,). net: EfficientNet-
+    Lite0, or any network that you make of it. x: three photos (3, 3, 128, 128). The answer is True if the box adds up
+    or passes back nothing below zero, and False for signed methods, whatever is done to their finished map, and for
+    maps without gradients. It takes as long as your function takes for ten boxes.
+
+        def handles_positively(box, net, x):
+            ...
+
+        check_detective(handles_positively)
+    """
+    return check(DETECTIVE, function, timeout)
