@@ -1,7 +1,8 @@
-"""The command line: ``posgrad-edu doctor``, ``posgrad-edu lab``, ``posgrad-edu explain`` and ``posgrad-edu study``.
+"""The command line: ``posgrad-edu doctor``, ``lab``, ``exercise``, ``explain`` and ``study``.
 
     posgrad-edu doctor                                     # is everything here that the course needs?
-    posgrad-edu lab                                        # open the course in JupyterLab
+    posgrad-edu lab                                        # open the course in JupyterLab; cli_lab.py
+    posgrad-edu exercise 02                                # open your copy of an exercise; cli_lab.py
     posgrad-edu explain coffee --class espresso --method gradcam --handling positive --out map.png
     posgrad-edu study --jobs 2 --out results               # measure all of it; cli_study.py
 
@@ -11,15 +12,10 @@ What a command needs is imported when it runs.
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import os
 import re
-import signal
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,6 +23,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posgrad_edu import __version__
+from posgrad_edu.cli_errors import one_line_errors
+from posgrad_edu.cli_lab import exercise, lab
 from posgrad_edu.cli_study import study
 
 if TYPE_CHECKING:
@@ -60,20 +58,8 @@ def main(
     """Build gradient-based saliency methods, flip one switch, measure what positive gradients take away."""
 
 
-app.command()(study)
-
-
-@contextlib.contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Turn the package's own errors, which say what to do, into one line on stderr and exit code 2."""
-    from posgrad_edu.errors import UnsupportedOperation
-    from posgrad_edu.loading import WeightsError
-
-    try:
-        yield
-    except (ValueError, OSError, WeightsError, UnsupportedOperation) as error:
-        typer.echo(f"posgrad-edu: {' '.join(str(error).split())}", err=True)
-        raise typer.Exit(2) from error
+for command in (lab, exercise, study):
+    app.command()(command)
 
 
 # --- doctor ---
@@ -164,83 +150,6 @@ def _check_map() -> str:
     if not found.max() > 0:
         raise Problem("nothing speaks for the espresso. pip install --force-reinstall torch torchvision timm")
     return f"GradCAM of the coffee in {1000 * (time.perf_counter() - start):.0f} ms"
-
-
-# --- lab ---
-
-START = Path("notebooks", "00_start_here.ipynb")
-# The course runs offline: no news, no look for updates, no list of extensions.
-QUIET = (
-    "--LabApp.news_url=None",
-    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    "--LabApp.extension_manager=readonly",
-)
-# JupyterLab asks whether news are wanted all the same, unless it finds this in a file.
-NO_QUESTION = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
-
-
-@app.command()
-def lab(
-    notebook: Annotated[str | None, typer.Argument(help="A lesson's path, or how its name begins: 05.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Use this port and no other.")] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
-) -> None:
-    """Open the course in JupyterLab, at its start or at a lesson. Ctrl-C ends it."""
-    with one_line_errors():
-        if importlib.util.find_spec("jupyterlab") is None:
-            raise OSError("JupyterLab isn't installed. In the course's folder: pip install -e '.[notebooks]'")
-        root = course_folder()
-        page = find_notebook(root, notebook).relative_to(root).as_posix()
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *QUIET]
-    command += [f"--LabApp.default_url=/lab/tree/{page}"]
-    command += [] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
-    command += ["--no-browser"] if no_browser else []
-    command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory() as config:
-        Path(config, "labconfig").mkdir()
-        Path(config, "labconfig", "page_config.json").write_text(NO_QUESTION, encoding="utf-8")
-        paths = [config, *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-        # Threads that wait for work sleep: on a busy computer, spinning ones make each map many times slower.
-        patient = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-        raise typer.Exit(_run(command, {**patient, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}))
-
-
-def course_folder() -> Path:
-    """Return the folder that holds ``notebooks/``: this one, one above it, or where the package lies."""
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[1]):
-        if (folder / START).is_file():
-            return folder
-    raise FileNotFoundError(f"There is no {START.as_posix()} here. Change to the course's folder and try again.")
-
-
-def find_notebook(root: Path, word: str | None) -> Path:
-    """Return the notebook that a path, or the beginning of a lesson's name, stands for; None: the start."""
-    from posgrad_edu.errors import unknown_name
-
-    path = root / START if word is None else Path(word).resolve()
-    if path.is_file():
-        if path.suffix == ".ipynb" and path.is_relative_to(root):
-            return path
-        raise ValueError(f"'{word}' isn't a notebook in the course's folder, '{root}'. Copy it into notebooks there.")
-    lessons = sorted((root / "notebooks").glob("*.ipynb"))
-    found = [lesson for lesson in lessons if lesson.name.startswith(str(word).zfill(2))]
-    if len(found) != 1:
-        raise unknown_name("notebook", word, [lesson.stem for lesson in lessons])
-    return found[0]
-
-
-def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
-    """Run a program to its end and return its exit code. Ctrl-C is left to it: JupyterLab asks back."""
-    process = subprocess.Popen(command, env=env)
-    handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        code = process.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return code if code >= 0 else 128 - code  # ended by a signal: as a shell says it
 
 
 # --- explain ---

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from posgrad_edu.cli_errors import one_line_errors
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -64,7 +66,6 @@ def study(
 
     Options in the plural can be given several times. Noise, edges and |x| are always measured along as controls.
     """
-    from posgrad_edu.cli import one_line_errors
     from posgrad_edu.loading import WeightsError
     from posgrad_edu.running import Interrupted, StudyStopped, run
     from posgrad_edu.study import Study, plan

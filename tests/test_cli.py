@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import posgrad_edu as pg
-from posgrad_edu import cli, loading
+from posgrad_edu import cli, cli_lab, loading
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
@@ -258,7 +258,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         commands.append(command)
         return SimpleNamespace(wait=lambda: 3)
 
-    monkeypatch.setattr(cli.subprocess, "Popen", start)
+    monkeypatch.setattr(cli_lab.subprocess, "Popen", start)
     return commands
 
 
@@ -269,6 +269,10 @@ def course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (root / "notebooks").mkdir(parents=True)
     for name in ("00_start_here", "02_gradcam", "05_more"):
         (root / "notebooks" / f"{name}.ipynb").write_text("{}")
+    for name in ("02_gradcam", "03_gradcam_plus_plus"):
+        (root / "exercises" / "release" / name).mkdir(parents=True)
+        (root / "exercises" / "release" / name / f"{name}.ipynb").write_text("{}")
+        (root / "exercises" / "release" / name / "expected.png").write_bytes(b"")
     monkeypatch.chdir(root)
     return root
 
@@ -311,7 +315,7 @@ def test_lab_elsewhere_opens_the_course_beside_the_package(
 
 def test_lab_without_a_course(started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli.py"))
+    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli_lab.py"))
     assert "Change to the course's folder" in refused("lab")
     assert started == []
 
@@ -324,13 +328,33 @@ def test_lab_with_a_notebook_that_is_not_there(course: Path, started: list[list[
 
 
 def test_lab_without_jupyterlab(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(cli_lab.importlib.util, "find_spec", lambda name: None)
     assert "pip install" in refused("lab")
 
 
 def test_exit_codes_pass_through_and_a_signal_reaches_the_child() -> None:
-    assert cli._run([sys.executable, "-c", "raise SystemExit(7)"], os.environ) == 7
+    assert cli_lab._run([sys.executable, "-c", "raise SystemExit(7)"], os.environ) == 7
     before = signal.getsignal(signal.SIGTERM)
     parent = f"import os, signal; os.kill({os.getpid()}, signal.SIGTERM); signal.pause()"
-    assert cli._run([sys.executable, "-c", parent], os.environ) == 128 + signal.SIGTERM
+    assert cli_lab._run([sys.executable, "-c", parent], os.environ) == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+# --- exercise ---
+
+
+def test_exercise_opens_a_copy_and_never_overwrites_it(course: Path, started: list[list[str]]) -> None:
+    mine = course / "exercises" / "mine" / "02_gradcam"
+    assert "Your copy: exercises/mine/02_gradcam/02_gradcam.ipynb" in run("exercise", "2", "--copy-only").output
+    assert started == []
+    assert (mine / "expected.png").exists()
+    (mine / "02_gradcam.ipynb").write_text('{"answers": 1}')
+    assert run("exercise", "02", "--no-browser").exit_code == 3  # JupyterLab's own
+    assert "--LabApp.default_url=/lab/tree/exercises/mine/02_gradcam/02_gradcam.ipynb" in started[0]
+    assert (mine / "02_gradcam.ipynb").read_text() == '{"answers": 1}'
+
+
+def test_exercise_that_is_not_there(course: Path, started: list[list[str]]) -> None:
+    assert "'03_gradcam_plus_plus'" in refused("exercise", "03_gradcam++")
+    assert "exercise" in refused("exercise", "0")
+    assert not (course / "exercises" / "mine").exists()
