@@ -54,8 +54,9 @@ def free_port() -> int:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """JupyterLab on a copy of the course, so that nothing that the browser saves reaches the checkout."""
     course = tmp_path_factory.mktemp("course")
-    for folder in ("notebooks", "docs"):  # a lesson reads the study's results from docs
-        shutil.copytree(ROOT / folder, course / folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    own = shutil.ignore_patterns(".ipynb_checkpoints", "mine")
+    for folder in ("notebooks", "docs", "exercises"):  # a lesson reads the study's results from docs
+        shutil.copytree(ROOT / folder, course / folder, ignore=own)
     settings = course / "settings"
     popups = settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     popups.parent.mkdir(parents=True)
@@ -129,8 +130,8 @@ CLOSE = """async () => {
 }"""
 
 
-def open_lesson(page: playwright.Page, name: str) -> None:
-    page.evaluate(OPEN, f"notebooks/{name}")
+def open_lesson(page: playwright.Page, name: str, folder: str = "notebooks") -> None:
+    page.evaluate(OPEN, f"{folder}/{name}")
 
 
 def close_lesson(page: playwright.Page) -> None:
@@ -440,3 +441,94 @@ def test_the_explorer_says_what_changed(lesson: playwright.Page) -> None:
     explorer.get_by_label("Class B").fill("teepot")
     explorer.get_by_label("Class B").press("Enter")
     sentence.get_by_text("Did you mean").wait_for(timeout=MINUTE)
+
+
+# --- An exercise, worked through ---
+
+EXERCISE = "02_gradcam"
+# JupyterLab draws only the cells near the one that is looked at.
+SHOW = """async id => {
+  const content = window.panel.content;
+  const at = content.widgets.findIndex(cell => cell.model.id === id);
+  await content.scrollToItem(at, "center");
+  content.activeCellIndex = at;
+}"""
+SAID = """id => {
+  const cell = window.panel.content.widgets.find(cell => cell.model.id === id);
+  return cell.model.outputs.toJSON().map(o => o.text || o.evalue || "").join("\\n");
+}"""
+
+
+@pytest.fixture(scope="module")
+def exercise(page: playwright.Page) -> Iterator[playwright.Page]:
+    page.evaluate("() => { window.before = window.panel; }")  # a lesson may still be open
+    open_lesson(page, f"{EXERCISE}.ipynb", f"exercises/release/{EXERCISE}")
+    yield page
+    close_lesson(page)
+    page.evaluate("() => { window.panel = window.before; }")
+
+
+def solutions() -> dict[str, str]:
+    """Return the source's answers by cell."""
+    notebook = json.loads((ROOT / "exercises" / "source" / EXERCISE / f"{EXERCISE}.ipynb").read_text("utf-8"))
+    mark = re.compile(r"^ *### (BEGIN|END) SOLUTION\n?", re.MULTILINE)
+    return {cell["id"]: mark.sub("", "".join(cell["source"])) for cell in notebook["cells"]}
+
+
+def editor(page: playwright.Page, cell: str) -> playwright.Locator:
+    page.evaluate(SHOW, cell)
+    panel = page.evaluate("() => window.panel.id")
+    return page.locator(f"[id='{panel}'] .jp-Notebook-cell.jp-mod-active .cm-content")
+
+
+def run_cell(page: playwright.Page, cell: str) -> str:
+    """Run a cell by the keyboard, and return what it says."""
+    page.evaluate(SHOW, cell)
+    page.evaluate("() => window.panel.content.node.focus()")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_function("() => window.panel.sessionContext.session.kernel.status === 'idle'", timeout=MINUTE)
+    page.wait_for_function(
+        "id => window.panel.content.widgets.find(c => c.model.id === id).model.executionState === 'idle'",
+        arg=cell,
+        timeout=MINUTE,
+    )
+    return page.evaluate(SAID, cell)
+
+
+def write(page: playwright.Page, cell: str, code: str) -> None:
+    """Put code into a cell as a learner would: click, select all, type."""
+    editor(page, cell).click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(code)
+
+
+def test_a_stub_says_that_nothing_is_written(exercise: playwright.Page) -> None:
+    run_cell(exercise, "setup")
+    run_cell(exercise, "solution-2")
+    assert "isn't written yet" in run_cell(exercise, "test-2")
+
+
+def test_a_wrong_answer_is_named(exercise: playwright.Page) -> None:
+    wrong = "def gradcam(activations, gradients, handling):\n"
+    wrong += "    return (handling(gradients).mean(1, keepdim=True) * activations).sum(1)"
+    write(exercise, "solution-2", wrong)
+    run_cell(exercise, "solution-2")
+    assert "you averaged over the channels instead of the positions" in run_cell(exercise, "test-2")
+
+
+@pytest.mark.parametrize("task", [1, 2])
+def test_the_solution_typed_in_passes(exercise: playwright.Page, task: int) -> None:
+    write(exercise, f"solution-{task}", solutions()[f"solution-{task}"])
+    run_cell(exercise, f"solution-{task}")
+    assert "✓" in run_cell(exercise, f"test-{task}")
+
+
+def test_a_test_cell_cannot_be_changed(exercise: playwright.Page) -> None:
+    before = editor(exercise, "test-2").inner_text()
+    editor(exercise, "test-2").click()
+    exercise.keyboard.insert_text("pass")
+    assert editor(exercise, "test-2").inner_text() == before
+
+
+def test_nothing_in_an_exercise_keeps_readers_out(exercise: playwright.Page) -> None:
+    assert violations(exercise) == []

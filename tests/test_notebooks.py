@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PICTURES = ("image/png", "image/jpeg", "image/svg+xml")
-LONGEST_CELL = 20
+LONGEST_CELL = 15  # lines of code: blank ones and comments don't count
+SHORTEST_LESSON, LONGEST_LESSON = 15, 30  # cells
 
 Cell = dict[str, Any]
 
@@ -122,10 +123,20 @@ def test_a_static_figure_stands_beside_each_widget(path: Path) -> None:
 # --- Form ---
 
 
+def lines_of_code(source: str) -> int:
+    """Count the lines that are neither blank nor only a comment."""
+    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in source.splitlines())
+
+
 @every_lesson
 def test_code_cells_are_short(path: Path) -> None:
-    long = [cell["source"] for cell in cells(path, "code") if len(cell["source"].splitlines()) > LONGEST_CELL]
+    long = [cell["source"] for cell in cells(path, "code") if lines_of_code(cell["source"]) > LONGEST_CELL]
     assert long == []
+
+
+@every_lesson
+def test_a_lesson_is_neither_too_short_nor_too_long(path: Path) -> None:
+    assert SHORTEST_LESSON <= len(read(path)["cells"]) <= LONGEST_LESSON
 
 
 @every_lesson
@@ -154,7 +165,6 @@ def test_a_lesson_lets_predict_and_says_what_to_remember(path: Path) -> None:
 def test_a_lesson_has_more_text_than_code(path: Path) -> None:
     words = len(prose(path).split())
     assert words > sum(len(cell["source"].split()) for cell in cells(path, "code"))
-    assert 12 <= len(read(path)["cells"]) <= 45
 
 
 # --- Lessons among each other ---
@@ -169,6 +179,19 @@ def links(path: Path) -> list[tuple[str, str]]:
 @every_lesson
 def test_links_lead_to_files(path: Path) -> None:
     assert [target for _, target in links(path) if not (path.parent / target).exists()] == []
+
+
+@every_lesson
+def test_a_lesson_says_where_to_practise(path: Path) -> None:
+    """Exercises are called like their lessons; the last two lessons share a capstone, the first names another's."""
+    line = re.search(
+        r"^\*\*Where to practise:\*\*.*?`posgrad-edu exercise (\d\d)`.*?\]\((\S+?)\)", prose(path), re.M | re.S
+    )
+    assert line, "no line on where to practise that names an exercise and links to it"
+    number, target = line.groups()
+    own = {"00": r"\d\d_\w+", "11": "11_capstone", "12": "11_capstone"}.get(path.name[:2], path.stem)
+    assert re.fullmatch(rf"\.\./exercises/release/({own})/\1\.ipynb", target)
+    assert f"/{number}_" in target
 
 
 @every_lesson
