@@ -7,11 +7,11 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help lab test verdicts lint clean
+.PHONY: help lab test unit verdicts release grade-demo lint clean
 .NOTPARALLEL:  # both commands install into the same .venv
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile
 
 lab: $(VENV)/.stamp-notebooks ## Open the course in JupyterLab
 	$(BIN)/posgrad-edu lab
@@ -22,13 +22,22 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 # Progress bars come and go by the clock, so the notebooks' outputs are compared without them.
 test: lint ## Check the code, run the tests, then run the notebooks and compare their outputs
 	$(PYTEST) tests
-	TQDM_DISABLE=1 $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+	TQDM_DISABLE=1 $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks exercises/source
+
+unit: $(VENV)/.stamp-tests ## Run the quick tests only: no browser, no notebooks
+	$(PYTEST) -m "not browser and not slow" tests
 
 verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two processes
 	$(BIN)/posgrad-edu study --jobs 2 --out study
 	cp study/report.md docs/verdicts.md
 	cp study/summary.csv docs/verdicts.csv
 	rm -rf docs/figures && cp -r study/figures docs/figures
+
+release: $(VENV)/.stamp-instructor ## Make exercises/release anew from exercises/source
+	$(BIN)/python exercises/course.py release
+
+grade-demo: $(VENV)/.stamp-instructor ## Grade synthetic submissions of an exercise, and print their points
+	OMP_NUM_THREADS=1 $(BIN)/python exercises/course.py grade-demo $(ASSIGNMENT)
 
 lint: $(VENV)/.stamp-tests ## Check style and types only
 	$(BIN)/ruff check .
@@ -42,7 +51,11 @@ clean: ## Remove .venv and all caches; your own files stay
 # A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.
 $(VENV)/.stamp-tests: pyproject.toml
 	$(call install,tests)
-	@touch $(VENV)/.stamp-notebooks $@  # the tests need the notebooks' packages too
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $@  # the tests need the packages of both, too
+
+$(VENV)/.stamp-instructor: pyproject.toml
+	$(call install,instructor)
+	@touch $(VENV)/.stamp-notebooks $@
 
 $(VENV)/.stamp-notebooks: pyproject.toml
 	$(call install,notebooks)

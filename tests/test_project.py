@@ -32,7 +32,8 @@ else:
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "posgrad_edu"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "exercises/README.md")
+TEXTS = [*DOCUMENTS, "docs/learners.md", "docs/instructors.md"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
@@ -241,16 +242,16 @@ def test_the_first_look_is_five_lines() -> None:
     assert len([line for line in block.splitlines() if line]) == 5
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", TEXTS)
 def test_make_targets_in_documents_exist(name: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
-    named = set(re.findall(r"(?:^    |`)make ([a-z]+)", read(name), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"(?:^    |`)make ([a-z-]+)", read(name), re.MULTILINE))
     assert {"lab", "test"} <= targets
     assert named
     assert named <= targets
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", TEXTS)
 def test_commands_in_documents_exist(name: str) -> None:
     commands = set(get_command(cli.app).commands)  # type: ignore[attr-defined]
     assert set(re.findall(r"posgrad-edu ([a-z]+)", read(name))) <= commands
@@ -269,7 +270,7 @@ def test_the_readmes_explain_command_runs(tmp_path: Path, monkeypatch: pytest.Mo
         assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "exercises/README.md", *(relative(p) for p in ROOT.glob("docs/*.md"))])
+@pytest.mark.parametrize("name", [*DOCUMENTS, *(relative(p) for p in ROOT.glob("docs/*.md"))])
 def test_links_to_files_lead_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", read(name))
     files = [link for link in links if "://" not in link]
@@ -283,11 +284,11 @@ def test_files_named_in_the_readme_exist() -> None:
 
 
 def test_the_map_of_the_course_is_honest() -> None:
-    rows = re.findall(r"^\| (\d\d) \| (.+?) \| (here|coming) \|$", read("README.md"), re.MULTILINE)
-    assert [number for number, _, _ in rows] == [f"{n:02d}" for n in range(13)]
-    here = {number for number, _, state in rows if state == "here"}
-    assert here == {path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert all(("](notebooks/" in title) == (state == "here") for _, title, state in rows)
+    rows = re.findall(r"^\| (\d\d) \| \[.+?\]\((.+?)\) \| (?:\[.+?\]\((.+?)\))? ?\|$", read("README.md"), re.MULTILINE)
+    assert [number for number, *_ in rows] == [f"{n:02d}" for n in range(13)]
+    assert {lesson for _, lesson, _ in rows} == {relative(path) for path in (ROOT / "notebooks").glob("*.ipynb")}
+    exercises = {relative(path) for path in (ROOT / "exercises" / "release").glob("*/*.ipynb")}
+    assert {exercise for *_, exercise in rows if exercise} == exercises
 
 
 def test_the_readme_names_every_method_and_photo() -> None:
