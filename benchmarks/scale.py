@@ -27,7 +27,7 @@ from posgrad_edu.similarity import looks
 from posgrad_edu.study import PUBLISHED, Study, Unit, measure, plan
 
 NETWORK = "efficientnet-lite0"
-PHOTOS = ("cat", "coffee", "rocket")
+PHOTOS = ("cat", "coffee", "rocket", "china")  # as many for each of two processes
 MANY = 50_000  # as many as ImageNet's validation set has
 
 

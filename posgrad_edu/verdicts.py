@@ -307,8 +307,9 @@ Each number compares two maps of one photo: for two classes, or before and after
 Spearman's rank correlation is 1 where both maps order the pixels alike, 0 where they are unrelated, −1 where one is the
 other turned round; of magnitudes, it can't see such a turn. A map that explains the network has to change, so that high
 numbers speak against it. In brackets stands the middle 95 % of the mean's bootstrap resamples over photos, after each
-photo's seeds, depths and objects have been averaged. Differences are taken within a photo. With fewer than about ten
-photos the brackets are too narrow. Degenerate maps, constant or not finite, are counted and left out of the means.
+photo's seeds, depths and objects have been averaged. All photos share the same random networks: how much hangs on these
+draws isn't in the brackets. Differences are taken within a photo. With fewer than about ten photos the brackets are too
+narrow. Degenerate maps, constant or not finite, are counted and left out of the means.
 
 Controls explain nothing and show what a number is worth. Noise is unrelated to everything, gets 0, and so passes each
 comparison: a low number alone doesn't make an explanation. The photo's edges and the input's magnitude don't ask the
@@ -317,10 +318,13 @@ place of the evidence that tells noise from an explanation: by chance, a box get
 
 # What one has to know about a network to read its numbers.
 NOTES = {
+    "efficientnet-lite0": """\
+Signed FullGrad, rescaled as published, points at the wrong half (lesson 04). Signed DeconvNet has no gates: each pair
+of its maps has +1 or −1 (lesson 08). `lrp`, published, is the composite of rules of lesson 07.""",
     "scenes": """\
 Most of a scene is black paper. There a positive LRP map is exactly zero, whatever the class, and so many ties make two
 maps rank alike: over the ink alone the correlation is lower, see `docs/scenes.md`. With few objects on dark paper, the
-place of the evidence says more than the order of pixels: read these correlations beside the last table."""
+place of the evidence says more than the order of pixels: read these correlations beside the last table.""",
 }
 
 _TITLES = {

@@ -274,7 +274,7 @@ def _add_colour_bar(figure: Any, axes: list[list[Any]], limit: float, rows: Rows
         extend="both" if beyond else "neither",
         extendfrac=tip,
     )
-    bar.set_ticks([-limit, 0, limit], labels=[f"−{limit:.2g}", "0", f"+{limit:.2g}"])
+    bar.set_ticks([-limit, 0, limit], labels=[f"−{two_digits(limit)}", "0", f"+{two_digits(limit)}"])
     return bar.ax, tip
 
 
@@ -312,6 +312,11 @@ def figure_class() -> type[Any]:
 # --- Words ---
 
 
+def two_digits(magnitude: float) -> str:
+    """Write a magnitude with two digits, and hundreds without an exponent: 0.15, 24, 480."""
+    return f"{float(f'{magnitude:.2g}'):g}"
+
+
 def map_title(label: str, probability: float, logit: float | None = None) -> str:
     """Return a panel's title such as "espresso 95 %", and the logit in a second line where it is given."""
     if not 0 <= probability <= 1 + 1e-6:
@@ -323,7 +328,7 @@ def map_title(label: str, probability: float, logit: float | None = None) -> str
 def describe_map(map: Map, limit: float | None = None) -> str:
     """Return a sentence that says where a map's evidence lies, in ninths of the picture, and of which sign.
 
-    limit: the scale's; given, the sentence ends with the strongest value's share of it.
+    limit: the scale's; given, the sentence ends with the strongest value's share of it, or says that it lies beyond.
     """
     values = _array(map)
     positive, negative = values.clip(min=0), -values.clip(max=0)
@@ -340,7 +345,9 @@ def describe_map(map: Map, limit: float | None = None) -> str:
             f"{_percent(positive.sum() / total)} of the magnitude is positive"
         )
     if limit is not None:
-        sentence += f"; the strongest value is {_percent(min(1.0, np.abs(values).max() / limit))} of the scale"
+        share = np.abs(values).max() / limit
+        strongest = "lies beyond" if share > 1 + 1e-6 else f"is {_percent(min(1.0, share))} of"
+        sentence += f"; the strongest value {strongest} the scale"
     return f"{sentence}."
 
 

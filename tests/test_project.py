@@ -140,8 +140,8 @@ def test_there_is_one_version() -> None:
 
 
 def bounds(requirements: list[str]) -> dict[str, str]:
-    """Return the lower bound of each requirement such as "torch>=2.4"."""
-    found = (re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement) for requirement in requirements)
+    """Return the bounds of each requirement such as "torch>=2.4" or "torch>=2.4,<2.15"."""
+    found = (re.fullmatch(r"([\w-]+)>=([\d.]+(?:,<[\d.]+)?)", requirement) for requirement in requirements)
     return {match[1]: match[2] for match in found if match}
 
 

@@ -30,6 +30,7 @@ from posgrad_edu.viz import (
     symmetric_limit,
     to_html_img,
     to_png,
+    two_digits,
 )
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -415,6 +416,13 @@ def test_figures_can_be_drawn_in_threads(photo: Image.Image) -> None:
 def test_map_title(probability: float, text: str) -> None:
     assert map_title("espresso", probability).replace(NBSP, " ") == f"espresso {text}"
     assert NBSP in map_title("espresso", probability)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(478.3, "480"), (24.2, "24"), (0.1549, "0.15"), (1.0, "1"), (12_345, "12000")]
+)
+def test_two_digits(value: float, text: str) -> None:
+    assert two_digits(value) == text
 
 
 def test_map_title_with_logit_and_refusal() -> None:

@@ -40,7 +40,7 @@ def _epsilon(a: Tensor, w: Tensor, b: Tensor, r: Tensor, eps: float) -> Tensor:
     return a * ((r / _steady(_outputs(a, w, b), eps)) @ w)
 
 
-_SHARE = "An input's share is a_i w_ij / (z_j + epsilon * sign(z_j)), with z_j the output, its bias included."
+_SHARE = "An input's share is a_i w_ji / (z_j + epsilon * sign(z_j)), with z_j the output, its bias included."
 LRP_EPSILON = Task(
     name="lrp epsilon",
     signature="lrp_epsilon(a, w, b, relevance, epsilon)",
@@ -142,7 +142,7 @@ def _kept(a: Tensor, w: Tensor, b: Tensor, r: Tensor, above: Tensor, below: Tens
     return a * (torch.where(below == 0, 0.0, r / torch.where(below == 0, 1.0, below)) @ above)
 
 
-_PLUS = "An input's share is a_i max(w_ij, 0) / (sum of these over all inputs + max(b_j, 0))."
+_PLUS = "An input's share is a_i max(w_ji, 0) / (sum of these over all inputs + max(b_j, 0))."
 LRP_ZPLUS = Task(
     name="lrp z+",
     signature="lrp_zplus(a, w, b, relevance)",

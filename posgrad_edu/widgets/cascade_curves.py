@@ -283,6 +283,7 @@ class CascadeCurves(PhotoPanel):
             ax.imshow(np.asarray(self._picture(values, unit)))
             ax.set_title(textwrap.fill(title, 32), fontsize=10)
             ax.set(xticks=[], yticks=[])
+            ax.set_xlabel(f"own unit: full colour at ±{viz.two_digits(unit)}", fontsize=8)
         figure.alt = f"Curves of all versions, one marked. {self.summary} Beside it the two maps."
         return figure
 

@@ -124,7 +124,7 @@ class ClassSlider(TwoClassPanel):
         key = "Red: a brighter pixel raises the logit. Blue: it lowers it."
         if self.method.value == "input-x-gradient":
             key = "Red: the pixel's product is positive. Blue: negative."
-        scale = f"Full colour at ±{self.limit:.2g} at each place of the slider."
+        scale = f"Full colour at ±{viz.two_digits(self.limit)} at each place of the slider."
         return gallery(self._panels(f"{self.method.value}, {self.handling.value}"), f"{key} {scale}")
 
     def _titles(self) -> list[str]:

@@ -155,7 +155,7 @@ class MapComparison(TwoClassPanel):
         return shown
 
     def _html(self) -> str:
-        colours = f"{EVIDENCE} Full colour at ±{self.limit:.2g} in both maps."
+        colours = f"{EVIDENCE} Full colour at ±{viz.two_digits(self.limit)} in both maps."
         return gallery(self._pictures(), f"{colours} Ranks: {AXES}; the darker, the more pixels.")
 
     def figure(self) -> Figure:

@@ -152,7 +152,7 @@ class Explorer(TwoClassPanel):
         for letter, title, values in zip("AB", self._titles(), self.maps, strict=True):
             alt = viz.alt_text(f"{what} for class {letter}, {title}", values, limit)
             panels.append((self._picture(values, limit), alt, f"{letter}: {title}"))
-        return gallery(panels, f"{EVIDENCE} Full colour at ±{limit:.2g} in both maps.")
+        return gallery(panels, f"{EVIDENCE} Full colour at ±{viz.two_digits(limit)} in both maps.")
 
     def _picture(self, values: Tensor, limit: float) -> Image:
         if self._style == "heatmap":

@@ -19,12 +19,12 @@ from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
 from posgrad_edu.models import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel, compare_pair
 from posgrad_edu.widgets.parts import (
-    EVIDENCE,
     class_box,
     find_classes,
     gallery,
     handling_toggles,
     number,
+    setting_scale,
     side_by_side,
     slider,
     toggles,
@@ -150,15 +150,14 @@ class FullGradLayers(TwoClassPanel):
     def _titles(self) -> list[str]:
         """Return a title for each map; letters keep two maps of one class apart."""
         lines = zip("AB", self.labels, self.totals, self.logits, strict=True)
-        return [f"{letter}: {label}\n{amount(t)} of logit {amount(f)}" for letter, label, t, f in lines]
+        return [f"{letter}: {label}\nterms {amount(t)}, logit {amount(f)}" for letter, label, t, f in lines]
 
     @property
     def _heading(self) -> str:
         return f"FullGrad: {self.setting}"
 
     def _html(self) -> str:
-        note = f"{EVIDENCE} One scale for both maps, another for each setting: here full colour at ±{self.limit:.2g}."
-        return gallery(self._panels(f"FullGrad of {self.setting}"), note)
+        return gallery(self._panels(f"FullGrad of {self.setting}"), setting_scale(self.limit))
 
 
 def spread(terms: int, steps: int) -> list[int]:

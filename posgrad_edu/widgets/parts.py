@@ -150,7 +150,14 @@ def layer_scale(maps: Tensor, limit: float) -> str:
     """Return a note on the colours of maps that share a scale with all others of their layer."""
     times = float(maps.abs().max()) / limit
     beyond = f" The strongest value here is {times:.3g} times that." if times > 1 else ""
-    return f"{EVIDENCE} Full colour at ±{limit:.2g} in all maps of this layer.{beyond}"
+    return f"{EVIDENCE} Full colour at ±{viz.two_digits(limit)} in all maps of this layer.{beyond}"
+
+
+def setting_scale(limit: float) -> str:
+    """Return a note on the colours of two maps whose scale changes with the setting."""
+    return (
+        f"{EVIDENCE} One scale for both maps, another for each setting: here full colour at ±{viz.two_digits(limit)}."
+    )
 
 
 def describe(similarity: Similarity, a: str, b: str, same_class: bool = False) -> str:

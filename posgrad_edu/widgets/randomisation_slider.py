@@ -142,7 +142,7 @@ class RandomisationSlider(PhotoPanel):
         panels = [(self.view, f"The photo: {self.photo_name}", self.photo_name)]
         for title, values, unit in zip(self._titles(), self.maps, self._units(), strict=True):
             alt = viz.alt_text(f"{self.method.value} with {self.handling.value} gradients, {title}", values)
-            panels.append((self._picture(values, unit), alt, f"{title} (full colour at ±{unit:.2g})"))
+            panels.append((self._picture(values, unit), alt, f"{title} (full colour at ±{viz.two_digits(unit)})"))
         return gallery(panels, f"{EVIDENCE} Each map in its own unit: compare places, not strengths.")
 
     def figure(self) -> Figure:

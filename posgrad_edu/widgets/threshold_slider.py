@@ -20,12 +20,12 @@ from posgrad_edu.methods import explain
 from posgrad_edu.models import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel, compare_pair
 from posgrad_edu.widgets.parts import (
-    EVIDENCE,
     class_box,
     find_classes,
     gallery,
     in_percent,
     number,
+    setting_scale,
     side_by_side,
     slider,
     toggles,
@@ -130,8 +130,7 @@ class ThresholdSlider(TwoClassPanel):
         return [f"{letter}: {label}\n{share:.0%} of pixels left" for letter, label, share in lines]
 
     def _html(self) -> str:
-        note = f"{EVIDENCE} One scale for both maps, another for each setting: here full colour at ±{self.limit:.2g}."
-        return gallery(self._panels(self.setting), note)
+        return gallery(self._panels(self.setting), setting_scale(self.limit))
 
 
 def blocks(maps: Tensor) -> Tensor:
