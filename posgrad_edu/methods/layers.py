@@ -67,7 +67,7 @@ def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
             spatial.append(module)
 
     with watch(names, seen), torch.no_grad():
-        net(x[:1])
+        net(x[:1].clone())  # a first layer that works in place overwrites this copy
     if not spatial:
         raise ValueError(
             "No layer of this network has an output with positions (N, C, h, w), so a class activation map has "
