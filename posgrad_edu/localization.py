@@ -43,14 +43,13 @@ from posgrad_edu.handling import Handling
 from posgrad_edu.methods import configure, explain_all
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.inputs import check_photos
+from posgrad_edu.sensitivity import AT_ONCE
 from posgrad_edu.similarity import is_degenerate
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 Box = Sequence[int]  # left, top, right, bottom
-
-AT_ONCE = 16  # photos in one forward pass
 
 
 # --- One map and one box ---

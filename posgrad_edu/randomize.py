@@ -65,7 +65,7 @@ def randomizable_layers(net: nn.Module, x: Tensor, *, batchnorm: str = "keep") -
         seen[names[module]] = None
 
     with watch(names, note), torch.no_grad():
-        net(x[:1])
+        net(x[:1].clone())  # a first layer that works in place overwrites this copy
     return list(reversed(seen))
 
 
@@ -81,17 +81,21 @@ def steps(layers: Sequence[str], mode: str = "cascading", depths: int | Iterable
     """Return the steps of a randomisation test over layers that are named from the output down.
 
     mode: one of ``MODES``. depths: which steps; an int for that many, evenly spread, the first and the last among
-    them; ``None`` for all. Raises ``ValueError`` for a mode or depth that doesn't exist.
+    them; ``None`` for all. Raises ``ValueError`` for a mode or depth that doesn't exist, and where there is no step.
     """
     if mode not in MODES:
         raise unknown_name("mode of randomisation", mode, MODES)
     order = list(reversed(layers)) if mode == "cascading-from-input" else list(layers)
+    if not order:
+        raise ValueError("There is nothing to randomise: the network runs no convolution or linear layer of torch.nn.")
     if isinstance(depths, int):
         depths = spread(len(order), depths)
     chosen = range(1, len(order) + 1) if depths is None else sorted(set(depths))
     wrong = [depth for depth in chosen if not 1 <= depth <= len(order)]
     if wrong:
         raise ValueError(f"depths are numbers of layers from 1 to {len(order)}, not {wrong[0]}.")
+    if not chosen:
+        raise ValueError("depths holds no number. Give one from 1 on, or None for all.")
     alone = mode == "independent"
     return [Step(d, order[d - 1], (order[d - 1],) if alone else tuple(order[:d])) for d in chosen]
 

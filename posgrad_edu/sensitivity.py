@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods import configure, explain_all
-from posgrad_edu.methods.base import Method
+from posgrad_edu.methods.base import Method, answer
 from posgrad_edu.methods.inputs import Target, as_target, check_network, check_photos
 from posgrad_edu.progress import bar
 from posgrad_edu.randomize import Step, forgetting, randomizable_layers, steps
@@ -80,7 +80,7 @@ def class_sensitivity_all(
     check_network(net)
     check_photos(x)
     logits = _logits(net, x)
-    first = _classes(logits, target)
+    first = logits.argmax(1) if target is None else _one_each(target, len(x), x.device)
     second = other_classes(logits, other)
     if (first == second).any():
         photo = int((first == second).nonzero()[0])
@@ -99,9 +99,11 @@ def class_sensitivity_all(
 def other_classes(logits: Tensor, other: str | Target) -> Tensor:
     """Return the class (N,) that each photo's map is compared with."""
     if not isinstance(other, str):
-        return as_target(other, len(logits), logits.device)[:, 0]
+        return _one_each(other, len(logits), logits.device)
     if other not in OTHERS:
         raise unknown_name("class to compare with", other, OTHERS)
+    if logits.shape[1] < 2:
+        raise ValueError("The network has a single class, so there is no other to compare with.")
     return logits.argmin(1) if other == "least" else logits.topk(2, dim=1).indices[:, 1]
 
 
@@ -162,7 +164,7 @@ def parameter_sensitivity_all(
     trained = _looks(net, x, of_trained, methods)
     rows = []
     for seed, step, forgetful in _bar(_forgetful(net, order, draws), "parameters", len(order) * len(draws), progress):
-        asked = _explained_class(forgetful, x, OWN) if target == OWN else of_trained
+        asked = _explained_class(forgetful, x, OWN) if isinstance(target, str) else of_trained
         place = {"mode": mode, "depth": step.depth, "layers": len(layers), "layer": step.layer, "seed": seed}
         rows += _compared(trained, _looks(forgetful, x, asked, methods), asked, place)
     return _table(rows, methods)
@@ -205,7 +207,7 @@ def data_sensitivity_all(
     check_photos(x)
     asked = _explained_class(net, x, target)
     true = _looks(net, x, asked, methods)
-    if target == OWN:
+    if isinstance(target, str):  # OWN: any other word has been refused
         asked = _explained_class(other_net, x, OWN)
     return _table(_compared(true, _looks(other_net, x, asked, methods), asked, {}), methods)
 
@@ -215,12 +217,17 @@ def data_sensitivity_all(
 
 def _logits(net: nn.Module, x: Tensor) -> Tensor:
     with torch.no_grad():
-        return torch.cat([net(x[photos]) for photos in _batches(len(x))])
+        return torch.cat([answer(net, x[photos]) for photos in _batches(len(x))])
 
 
-def _classes(logits: Tensor, target: Target | None) -> Tensor:
-    """Return the class (N,) that is asked about; the most likely ones for ``None``."""
-    return logits.argmax(1) if target is None else as_target(target, len(logits), logits.device)[:, 0]
+def _one_each(target: Target, photos: int, device: torch.device) -> Tensor:
+    """Return one class a photo (N,); ``ValueError`` for several."""
+    classes = as_target(target, photos, device)
+    if classes.shape[1] > 1:
+        raise ValueError(
+            f"Here each photo has one class, not {classes.shape[1]}: give a number, or ({photos},) of them."
+        )
+    return classes[:, 0]
 
 
 def _explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> Tensor:
@@ -229,7 +236,7 @@ def _explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> 
         if target != OWN:
             raise unknown_name("target", target, [OWN])
         target = None
-    return _classes(_logits(net, x), None) if target is None else as_target(target, len(x), x.device)[:, 0]
+    return _logits(net, x).argmax(1) if target is None else _one_each(target, len(x), x.device)
 
 
 def _looks(net: nn.Module, x: Tensor, target: Tensor, methods: Mapping[str, Method]) -> dict[str, list[Look | None]]:

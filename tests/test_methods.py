@@ -493,6 +493,54 @@ def test_the_map_is_the_photo_s(method: str, dtype: torch.dtype) -> None:
             assert largest(maps.double(), exact) < 1e-3
 
 
+class Normalised(nn.Module):
+    """A network's own normalisation, which overwrites its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sub_(0.5).div_(0.25)
+
+
+def behind(first: nn.Module) -> nn.Module:
+    """Return a network that begins with ``first``; the rest of it is always the same."""
+    torch.manual_seed(0)
+    rest = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    return nn.Sequential(first, *rest, nn.Linear(4, 6)).double().eval()
+
+
+@pytest.mark.parametrize("method", [name for name in pg.METHODS if name != "lrp"])
+def test_a_first_layer_may_overwrite_its_input(method: str) -> None:
+    net, x = behind(Normalised()), nets.photos(16)
+    before = x.clone()
+    maps = explain(net, x, nets.TARGET, method)  # the first call looks for the CAM's layer, the second knows it
+    assert torch.equal(explain(net, x, nets.TARGET, method), maps)
+    assert torch.equal(x, before)
+    beforehand = explain(behind(nn.Identity()), (x - 0.5) / 0.25, nets.TARGET, method)
+    if method in CAMS:
+        assert torch.equal(maps, beforehand)
+    elif method not in ("fullgrad", "input-x-gradient"):  # these two multiply by the photo before it is normalised
+        assert largest(maps, beforehand / 0.25) < EXACT
+
+
+@pytest.mark.parametrize("method", pg.METHODS)
+def test_a_first_relu_may_work_in_place(method: str) -> None:
+    x = nets.photos(16)
+    maps = explain(behind(nn.ReLU(inplace=True)), x, nets.TARGET, method)
+    assert torch.equal(maps, explain(behind(nn.ReLU()), x, nets.TARGET, method))
+
+
+def test_what_else_asks_a_network_keeps_the_photos_too() -> None:
+    from posgrad_edu.checks.black_boxes import Kind, boxed
+    from posgrad_edu.widgets import LayerSlider
+
+    net, x = behind(Normalised()), nets.photos(16)
+    before = x.clone()
+    boxed(Kind("activations", "activations"))(net, x, nets.TARGET)
+    assert torch.equal(x, before)
+    clf = pg.Classifier(net.float(), pg.Preprocessing(size=32, resize=32))
+    slider = LayerSlider(clf, "coffee", layers=["1", "3"])
+    assert torch.equal(slider._x, clf.batch(pg.load_photo("coffee")))
+
+
 def test_a_method_of_ones_own() -> None:
     class Brightness(pg.Method):
         name = "brightness"
@@ -502,6 +550,22 @@ def test_a_method_of_ones_own() -> None:
 
     net, x, target = nets.make("plain")
     assert torch.equal(pg.explain(net, x, target, Brightness, "positive"), x.mean(1).clamp(min=0))
+
+
+def test_a_method_with_a_record_of_its_own_beside_its_parent() -> None:
+    class Doubled(pg.METHODS["gradient"]):  # type: ignore[misc, name-defined]
+        name = "doubled"
+
+        def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+            photo, grads = super().record(net, x, target)
+            return photo, 2 * grads
+
+    net, x, target = nets.make("plain")
+    kinds = {"plain": pg.METHODS["gradient"], "doubled": Doubled}
+    for order in (kinds, dict(reversed(kinds.items()))):
+        together = pg.explain_all(net, x, target, {label: kind() for label, kind in order.items()})
+        assert torch.equal(together["plain"], pg.explain(net, x, target, "gradient"))
+        assert torch.equal(together["doubled"], 2 * together["plain"])
 
 
 def test_method_objects_are_what_explain_calls() -> None:

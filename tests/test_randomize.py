@@ -73,6 +73,12 @@ def test_a_layer_that_runs_twice_counts_where_it_runs_last(x: Tensor) -> None:
     assert randomizable_layers(Twice().eval(), x) == ["shared", "other"]
 
 
+def test_a_first_layer_that_overwrites_its_input_changes_no_photo(net: nn.Module, x: Tensor) -> None:
+    before = x.clone()
+    assert randomizable_layers(nn.Sequential(nn.ReLU(inplace=True), net), x) == [f"1.{name}" for name in ORDER]
+    assert torch.equal(x, before)
+
+
 def test_no_hook_stays_behind(net: nn.Module, x: Tensor) -> None:
     randomizable_layers(net, x)
     assert not any(module._forward_hooks for module in net.modules())
@@ -222,11 +228,19 @@ def test_depths_can_be_chosen_or_counted() -> None:
         ({"depths": [0]}, "1 to 3"),
         ({"depths": [4]}, "1 to 3"),
         ({"depths": 1}, "2 depths or more"),
+        ({"depths": []}, "depths holds no number"),
     ],
 )
 def test_steps_that_do_not_exist_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         steps(["a", "b", "c"], **options)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("depths", [None, 3, [1]])
+def test_without_layers_there_is_nothing_to_randomise(mode: str, depths: int | list[int] | None) -> None:
+    with pytest.raises(ValueError, match="nothing to randomise"):
+        steps([], mode, depths)
 
 
 def test_one_layer_alone_is_random_and_the_same_as_in_the_cascade(net: nn.Module) -> None:

@@ -382,3 +382,56 @@ def test_other_options_of_lrp(net: nn.Module, x: Tensor) -> None:
     for alpha, beta in ((1, 1), (0, -1), (2, 0)):
         with refused(ValueError, f"alpha - beta must be 1, neither negative; got {alpha} and {beta}."):
             AlphaBeta(alpha=alpha, beta=beta)
+
+
+# A first layer that overwrites its input
+
+
+def test_lrp_names_the_operation_that_overwrites_the_photo(net: nn.Module, x: Tensor) -> None:
+    class Centred(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.sub_(0.5)
+
+    with refused(UnsupportedOperation, "lrp has no rule for torch.Tensor.sub_."):
+        pg.explain(nn.Sequential(Centred(), net).eval(), x, 0, "lrp")
+
+
+# The checks of sensitivity
+
+every_check = pytest.mark.parametrize("check", [pg.class_sensitivity, pg.parameter_sensitivity])
+
+
+@every_check
+def test_a_network_that_returns_several_things_is_refused_by_the_checks_too(
+    check: Callable[..., Any], net: nn.Module, x: Tensor
+) -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.net(x), x
+
+    with refused(ValueError, "returned tuple. Wrap it in a module that returns the class scores alone."):
+        check(Pair().eval(), x, "gradient")
+
+
+@pytest.mark.parametrize("other", ["least", "runner-up"])
+def test_a_single_class_has_no_other(other: str, x: Tensor) -> None:
+    single = nn.Sequential(nn.Conv2d(3, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double().eval()
+    with refused(ValueError, "The network has a single class, so there is no other to compare with."):
+        pg.class_sensitivity(single, x, "gradient", other=other)
+
+
+def test_a_network_without_layers_to_randomise(x: Tensor) -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(2, 3, 3, 3, dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(x, self.weight).mean((2, 3))
+
+    with refused(ValueError, "the network runs no convolution or linear layer of torch.nn."):
+        pg.parameter_sensitivity(Own().eval(), x, "gradient")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,6 +116,8 @@ def test_degenerate_maps_are_counted(net: nn.Module) -> None:
         ({"target": 1, "other": 1}, "compared with itself"),
         ({"other": "leats"}, "Did you mean 'least'"),
         ({"target": 7}, "out of range"),
+        ({"target": [[0, 1]] * 4, "other": 2}, r"one class, not 2: give a number, or \(4,\) of them"),
+        ({"target": 0, "other": [[1, 2]] * 4}, "one class, not 2"),
     ],
 )
 def test_what_makes_no_sense_is_refused(net: nn.Module, options: dict, message: str) -> None:
@@ -185,6 +189,20 @@ def test_the_class_is_kept_unless_each_network_names_its_own(net: nn.Module) -> 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("form", [np.array, pd.Series, torch.tensor, lambda classes: [[c] for c in classes]])
+def test_classes_may_come_in_any_form(net: nn.Module, form: Callable[[list[int]], Any]) -> None:
+    asked, layers = [0, 1, 2, 3], {"seeds": [0], "depths": [1]}
+    pd.testing.assert_frame_equal(
+        pg.parameter_sensitivity(net, PHOTOS, "gradient", target=form(asked), **layers),
+        pg.parameter_sensitivity(net, PHOTOS, "gradient", target=asked, **layers),
+    )
+    forgetful = with_random(net, ["6"], 0)
+    pd.testing.assert_frame_equal(
+        pg.data_sensitivity(net, forgetful, PHOTOS, "gradient", target=form(asked)),
+        pg.data_sensitivity(net, forgetful, PHOTOS, "gradient", target=asked),
+    )
+
+
 def test_depths_and_batch_norm_reach_the_networks() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(
@@ -209,9 +227,11 @@ def test_the_network_is_not_changed(net: nn.Module) -> None:
     [
         ({"mode": "cascade"}, "Did you mean 'cascading'"),
         ({"depths": [9]}, "1 to 3"),
+        ({"depths": []}, "depths holds no number"),
         ({"seeds": []}, "no number"),
         ({"target": "onw"}, "Did you mean 'own'"),
         ({"target": 7}, "out of range"),
+        ({"target": [[0, 1]] * 4}, "one class, not 2"),
         ({"batchnorm": "rest"}, "Did you mean 'reset'"),
     ],
 )
@@ -244,5 +264,7 @@ def test_data_sensitivity_compares_with_the_network_of_permuted_labels() -> None
     for row in table.itertuples():
         maps = [pg.explain(n, x[[row.photo]], row.target, "guided-backprop", "signed")[0] for n in (true, permuted)]
         assert row.spearman == pytest.approx(compare(*maps).spearman, abs=1e-5)
+    with pytest.raises(ValueError, match="one class, not 2"):
+        pg.data_sensitivity(true, permuted, x, target=[[0, 1]] * 3)
     own = pg.data_sensitivity(true, permuted, x, target="own")
     assert own.target.tolist() == permuted(x).argmax(1).tolist()

@@ -120,7 +120,7 @@ def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     handle = find_layer(net, None, x).register_forward_hook(lambda module, inputs, output: kept.append(output.clone()))
     try:
         with torch.no_grad():
-            net(x)
+            net(x.clone())  # a first layer that works in place overwrites this copy
     finally:
         handle.remove()
     small = kept[0].mean(1, keepdim=True)

@@ -71,7 +71,8 @@ def explain(
     method: a name of ``METHODS`` or ``CONTROLS``, or a ``Method`` class. handling: "signed", "positive",
     "negative", "absolute", or ``None`` for the method as published. layer: for CAMs only, a module or its name,
     ``None`` for the last layer with positions. options: those of the method, such as ``q`` of rectgrad.
-    Returns (N, H, W), or (N, K, H, W), in x's resolution, dtype and device.
+    Returns (N, H, W), or (N, K, H, W), in x's resolution, dtype and device; with ``reduce=None`` the colour channels
+    stand before H.
     Raises ``ValueError`` for input that makes no sense, ``UnsupportedOperation`` for an operation of the network
     that the method has no rule for.
     """

@@ -70,7 +70,7 @@ class Method:
         net: a classifier in evaluation mode, x (N, C, H, W) -> logits (N, classes).
         target: one class for all photos, (N,) one each, or (N, K) for K classes of each photo.
         Raises ``ValueError`` for a network in training mode, an x that isn't a finite batch of photos, or
-        classes that don't exist.
+        classes that don't exist, ``UnsupportedOperation`` for an operation without a rule.
         """
         classes = check(net, x, target)
         # Not even a caller's no_grad() or inference_mode() keeps us from taking gradients.
@@ -125,20 +125,27 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     return flat.reshape(*maps.shape[:-2], *size)
 
 
-def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """Return the logits (N, classes), checked against the photos and the classes asked for."""
-    logits = net(x)
+def answer(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the network's logits (N, classes) for photos x (N, C, H, W), which keep their values.
+
+    Raises ``ValueError`` for a network that returns anything else.
+    """
+    logits = net(x.clone())  # a first layer that works in place overwrites this copy
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
         got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(
             f"The network should return logits of shape (N, classes) = ({len(x)}, ...), but returned {got}. "
             "Wrap it in a module that returns the class scores alone."
         )
-    if target.max() >= logits.shape[1]:
-        raise ValueError(
-            f"Class {int(target.max())} is out of range: the network has {logits.shape[1]} classes, "
-            f"0 to {logits.shape[1] - 1}."
-        )
+    return logits
+
+
+def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """Return the logits (N, classes), checked against the photos and the classes asked for."""
+    logits = answer(net, x)
+    last = logits.shape[1] - 1
+    if target.max() > last:
+        raise ValueError(f"Class {int(target.max())} is out of range: the network has {last + 1} classes, 0 to {last}.")
     return logits
 
 
@@ -161,9 +168,8 @@ def gradients(
     classes = target.shape[1]
     for k in range(classes):
         logit = logits.gather(1, target[:, k : k + 1]).sum()
-        grads: list[Tensor | None] = [
-            *torch.autograd.grad(logit, inputs, retain_graph=again or k < classes - 1, allow_unused=True)
-        ]
+        keep = again or k < classes - 1
+        grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=keep, allow_unused=True)]
         if grads[0] is None:  # the logits depend on the network's parameters alone
             raise unreachable
         yield grads

@@ -43,7 +43,8 @@ def sharing(methods: Mapping[str, Method]) -> Iterable[list[str]]:
     """Return the labels in groups; within a group one record serves all."""
     groups: dict[object, list[str]] = {}
     for label, method in methods.items():
-        key = method.recording()
-        own_way = type(method).maps is not Method.maps  # a subclass that doesn't go by record and read
-        groups.setdefault(label if key is None or own_way else (key,), []).append(label)
+        kind, key = type(method), method.recording()
+        own_way = kind.maps is not Method.maps  # a subclass that doesn't go by record and read
+        # A subclass that records in its own way inherits the key of its parent, but not its record.
+        groups.setdefault(label if key is None or own_way else (kind.record, key), []).append(label)
     return groups.values()
