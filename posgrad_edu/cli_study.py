@@ -124,10 +124,11 @@ def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Pa
         figures = {}
         if "least" in set(of_network.group):
             figures["class"] = class_sensitivity_bars(of_network)
-        if "cascad" in "".join(of_network["mode"]):
+        if of_network["mode"].str.startswith("cascading").any():
             measured = rows[(rows.network == network) & (rows.check == "parameters")]
             figures["parameters"] = randomisation_curves(measured)
-        unit = next(unit for unit in planned.units if unit.network == network)
+        measured_photos = set(rows.photo[rows.network == network])  # a damaged one has no rows, and no example
+        unit = next(u for u in planned.units if u.network == network and u.picture.name in measured_photos)
         view, maps = example(unit)
         figures["maps"] = show_grid(view, maps, limit=1, style="heatmap", title=f"{unit.picture.name}, {network}")
         for name, figure in figures.items():

@@ -42,7 +42,7 @@ from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.loading import DEFAULT_CLASSIFIER, SCENES, load_classifier
 from posgrad_edu.localization import localization_all
 from posgrad_edu.methods import CONTROLS, METHODS, configure, explain_all
-from posgrad_edu.methods.base import Method
+from posgrad_edu.methods.base import Method, answer
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import PHOTOS, mosaic, read_image
@@ -162,6 +162,8 @@ def plan(study: Study, download: bool = False) -> Plan:
         clf = load_classifier(network, download=download)
         labels, reasons = usable(clf, study)
         refused |= {(network, method): reason for method, reason in reasons.items()}
+        if not any(method in METHODS for method, _ in labels):  # the controls alone say nothing of a network
+            continue
         weights = _weights_digest(clf.net)
         if network == SCENES and "data" in study.checks:
             weights += _weights_digest(load_classifier(SCENES, weights=TWIN).net)
@@ -170,8 +172,17 @@ def plan(study: Study, download: bool = False) -> Plan:
                 if _fits(check, network, picture):
                     units.append(_unit(study, network, weights, check, picture, labels))
     if not units:
-        raise ValueError(f"There is nothing to measure: {', '.join(study.checks)} fits none of these networks.")
+        raise ValueError(f"There is nothing to measure: {_why_nothing(study, refused)}")
     return Plan(units, refused)
+
+
+def _why_nothing(study: Study, refused: Mapping[tuple[str, str], str]) -> str:
+    """Return why a study has no unit: checks that fit no network, methods that refuse those they fit."""
+    checks = ", ".join(study.checks)
+    if not refused:
+        return f"{checks} fits none of these networks."
+    reasons = "".join(f" {method} on {network}: {reason}" for (network, method), reason in refused.items())
+    return f"{checks} fits no network that one of the methods works on.{reasons}"
 
 
 def usable(clf: Classifier, study: Study) -> tuple[tuple[tuple[str, str], ...], dict[str, str]]:
@@ -330,7 +341,7 @@ def _show(picture: Picture, clf: Classifier) -> _Shown:
 def _asked(clf: Classifier, shown: _Shown) -> tuple[int, dict[str, int]]:
     """Return the class that is explained, and those it's compared with, by how they were chosen."""
     with torch.no_grad():
-        order = clf.net(shown.x)[0].argsort(descending=True).tolist()
+        order = answer(clf.net, shown.x)[0].argsort(descending=True).tolist()
     target = shown.classes[0] if shown.classes else order[0]
     others = {"present": shown.classes[1]} if shown.classes else {"runner-up": order[1]}
     if clf.name == SCENES or not shown.classes:  # in a mosaic only the two photos' classes are compared
@@ -379,8 +390,9 @@ _MEASURES: dict[str, Callable[..., DataFrame]] = {
 def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
     """Return what the network sees of a unit's picture, and maps by method and title.
 
-    For each handling that all methods have, the maps for the class that is explained and for the least likely one,
-    divided by one number for the two: the magnitude that 99 % of their pixels don't exceed.
+    For each handling that all methods have, or where there is none, for each that a method has: the maps for the class
+    that is explained and for the least likely one, divided by one number for the two, the magnitude that 99 % of their
+    pixels don't exceed.
     """
     from posgrad_edu.viz import symmetric_limit
 
@@ -396,7 +408,7 @@ def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
         if method in METHODS:
             rows.setdefault(method, {}).update(zip(titles, scaled, strict=True))
     everywhere = [title for title in next(iter(rows.values())) if all(title in row for row in rows.values())]
-    return clf.view(shown.image), {method: {title: row[title] for title in everywhere} for method, row in rows.items()}
+    return clf.view(shown.image), {m: {title: row[title] for title in everywhere or row} for m, row in rows.items()}
 
 
 def combined(tables: Iterable[DataFrame]) -> DataFrame:

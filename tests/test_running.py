@@ -298,6 +298,36 @@ def test_a_damaged_photo_stops_nothing(photos: Path, tmp_path: Path) -> None:
     assert {*pd.read_csv(tmp_path / "out" / "rows.csv").photo} == {"good.png", "short.png", "good.png+short.png"}
 
 
+def test_a_damaged_first_photo_leaves_the_report_whole(photos: Path, tmp_path: Path) -> None:
+    (photos / "short.png").rename(photos / "a.png")
+    options = [
+        "--methods",
+        "gradient",
+        "--handlings",
+        "signed",
+        "--networks",
+        "efficientnet-lite0",
+        "--checks",
+        "class",
+    ]
+    result = CliRunner().invoke(cli.app, ["study", *options, "--images", str(photos), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), result.exception
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "![good.png, efficientnet-lite0. gradient, signed" in report  # the example is a photo that can be read
+    assert "a.png (efficientnet-lite0, class)" in report
+
+
+def test_methods_without_a_common_handling_have_a_report(tmp_path: Path) -> None:
+    options = ["--networks", "scenes", "--scenes", "1", "--checks", "class", "--handlings", "published"]
+    methods = ["--methods", "gradcam++", "--methods", "fullgrad"]
+    result = CliRunner().invoke(cli.app, ["study", *options, *methods, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.exception
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "gradcam++, positive:" in report
+    assert "fullgrad, absolute:" in report
+
+
 def test_only_damaged_photos(photos: Path, tmp_path: Path) -> None:
     (photos / "good.png").unlink()
     command = ["study", "--methods", "gradient", "--checks", "class", "--networks", "efficientnet-lite0"]

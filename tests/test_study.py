@@ -14,11 +14,25 @@ from PIL import Image
 import posgrad_edu as pg
 from posgrad_edu.localization import energy_in_box, pointing_game
 from posgrad_edu.methods import CONTROLS, METHODS
-from posgrad_edu.photos import photo_names
+from posgrad_edu.photos import PHOTOS, photo_names
 from posgrad_edu.randomize import randomizable_layers, randomized, spread
 from posgrad_edu.scenes import make_scene
 from posgrad_edu.similarity import compare
-from posgrad_edu.study import CHECKS, TYPES, Picture, Study, Unit, combined, measure, pictures, plan, usable
+from posgrad_edu.study import (
+    CHECKS,
+    TYPES,
+    Picture,
+    Study,
+    Unit,
+    _asked,
+    _show,
+    combined,
+    example,
+    measure,
+    pictures,
+    plan,
+    usable,
+)
 
 SMALL = Study(methods=("gradcam", "guided-backprop"), networks=("scenes",), scenes=2, depths=2, seeds=2)
 
@@ -88,6 +102,45 @@ def test_a_method_that_refuses_a_network_is_left_out_with_its_reason() -> None:
     assert ("gradient", "signed") in labels
     assert "lrp" not in [method for method, _ in labels]
     assert "silu" in refused["lrp"].lower()
+
+
+class Halving(torch.nn.Module):
+    """A network that halves its input in place, which LRP refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(x.div_(2)).relu().mean((2, 3)))
+
+
+@pytest.fixture
+def halving(monkeypatch: pytest.MonkeyPatch) -> pg.Classifier:
+    """A classifier that studies find under the name "halving"."""
+    clf = pg.Classifier(Halving().eval(), pg.Preprocessing(size=8, resize=8))
+
+    def load(name: str, **options: object) -> pg.Classifier:
+        return clf if name == "halving" else pg.load_classifier(name, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("posgrad_edu.study.load_classifier", load)
+    return clf
+
+
+def test_a_network_that_all_methods_refuse_is_left_out(halving: pg.Classifier) -> None:
+    chosen = Study(methods=("lrp",), networks=("halving", "scenes"), scenes=1, checks=("class",))
+    units, refused = plan(chosen)
+    assert {unit.network for unit in units} == {"scenes"}
+    assert [*refused] == [("halving", "lrp")]
+    with pytest.raises(ValueError, match=r"nothing to measure: class .* lrp on halving: .*div_"):
+        plan(Study(methods=("lrp",), networks=("halving",), checks=("class",)))
+
+
+def test_classes_are_chosen_without_changing_the_picture(halving: pg.Classifier) -> None:
+    shown = _show(Picture("cat", "photo", (str(PHOTOS[0].path),)), halving)
+    before = shown.x.clone()
+    _asked(halving, shown)
+    assert torch.equal(shown.x, before)
 
 
 # --- Pictures ---
@@ -246,3 +299,23 @@ def test_the_number_of_threads_is_put_back_and_changes_nothing(units: dict[str, 
         pd.testing.assert_frame_equal(measure(units["class"]), table)
     finally:
         torch.set_num_threads(before)
+
+
+# --- An example for the report ---
+
+
+def test_an_example_shows_the_handlings_that_all_methods_have() -> None:
+    chosen = Study(methods=("gradcam++", "fullgrad"), networks=("scenes",), scenes=1, checks=("class",))
+    _, maps = example(plan(chosen).units[0])
+    assert [*maps] == ["gradcam++", "fullgrad"]
+    for titles in maps.values():  # two classes each; "absolute", fullgrad's own, is left out
+        assert [title.partition(":")[0] for title in titles] == ["signed", "signed", "positive", "positive"]
+
+
+def test_an_example_of_methods_without_a_common_handling_shows_each_method_s_own() -> None:
+    chosen = Study(
+        methods=("gradcam++", "fullgrad"), handlings=("published",), networks=("scenes",), scenes=1, checks=("class",)
+    )
+    _, maps = example(plan(chosen).units[0])
+    shown = {method: [title.partition(":")[0] for title in titles] for method, titles in maps.items()}
+    assert shown == {"gradcam++": ["positive", "positive"], "fullgrad": ["absolute", "absolute"]}
