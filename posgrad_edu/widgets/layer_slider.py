@@ -83,7 +83,7 @@ class LayerSlider(TwoClassPanel):
                 sizes[modules[module]] = (output.shape[2], output.shape[3])
 
         with watch(modules, seen), torch.no_grad():
-            self.clf.net(self._x)
+            self.clf.net(self._x.clone())  # a first layer that works in place overwrites this copy
         for name in layers:
             if name not in sizes:
                 raise ValueError(f"The layer {name!r} has no output with positions. Leave it out of layers.")
