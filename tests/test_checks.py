@@ -589,6 +589,25 @@ def test_keys_of_errors_and_general_mistakes_are_not_mixed_up() -> None:
     assert {known.key for known in errors.KNOWN} & set(general.GENERAL) == {"not-detached"}
 
 
+def test_no_explanation_of_an_error_stands_behind_one_that_always_comes_first() -> None:
+    for place, known in enumerate(errors.KNOWN):
+        for earlier in errors.KNOWN[:place]:
+            assert not (issubclass(known.type, earlier.type) and earlier.part in known.part), (known, earlier)
+
+
+@pytest.mark.parametrize(
+    ("graph", "says"), [(True, "the tensor that you differentiate by"), (False, "there is no graph")]
+)
+def test_a_tensor_outside_of_the_graph_is_told_from_a_lost_graph(graph: bool, says: str) -> None:
+    def learner(A: Any, G: Any, h: Any) -> Any:
+        logit = torch.ones(3, requires_grad=graph).sum()
+        return torch.autograd.grad(logit, A)
+
+    result = checks.check_gradcam(learner)
+    assert result.key == "no-graph"
+    assert says in result.says
+
+
 def test_importing_the_package_leaves_the_checks_out() -> None:
     code = "import sys, posgrad_edu; print('posgrad_edu.checks' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -32,6 +32,7 @@ _GRAD_NONE = (
     "A .grad is None before backward(), and for tensors that aren't leaves: torch.autograd.grad gives it directly."
 )
 
+# The first that fits is taken: a text that holds another one stands before it.
 KNOWN = [
     Known(
         NotImplementedError,
@@ -49,17 +50,17 @@ KNOWN = [
     ),
     Known(
         RuntimeError,
-        "does not require grad",
-        "no-graph",
-        "there is no graph to go back through",
-        "Call requires_grad_() on the leaf before the forward pass, without no_grad() and detach() on the way.",
-    ),
-    Known(
-        RuntimeError,
         "One of the differentiated Tensors does not require grad",
         "no-graph",
         "the tensor that you differentiate by isn't part of a graph",
         "Call requires_grad_() on it before the forward pass.",
+    ),
+    Known(
+        RuntimeError,
+        "does not require grad",
+        "no-graph",
+        "there is no graph to go back through",
+        "Call requires_grad_() on the leaf before the forward pass, without no_grad() and detach() on the way.",
     ),
     Known(
         RuntimeError,

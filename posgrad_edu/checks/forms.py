@@ -52,12 +52,20 @@ def number(answer: Any) -> list[Tensor]:
 def numbers(answer: Any) -> list[Tensor]:
     """Several numbers: a tensor, an array or a list of floats."""
     try:
+        if _are_single_tensors(answer):
+            answer = torch.stack([part.reshape(()) for part in answer])  # with its graph, so that this can be told
         found = answer if isinstance(answer, Tensor) else torch.from_numpy(np.asarray(answer, dtype=float).copy())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for a graph within lists of lists
         raise _wrong_type(answer, "numbers") from None
     if answer is None:
         raise _wrong_type(answer, "numbers")
     return [found if found.is_floating_point() else found.double()]
+
+
+def _are_single_tensors(answer: Any) -> bool:
+    """Whether the answer lists tensors of one value each."""
+    listed = isinstance(answer, (list, tuple)) and len(answer) > 0
+    return listed and all(isinstance(part, Tensor) and part.numel() == 1 for part in answer)
 
 
 def _wrong_type(answer: Any, wanted: str) -> Unfit:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from itertools import combinations, permutations
+from itertools import chain, combinations, permutations
 from typing import Any
 
 import torch
@@ -96,7 +96,9 @@ def _one(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | 
 
 
 def _order(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | None:
-    """Return what is wrong with which layers are random when."""
+    """Return what is wrong with which layers are random when, or with what stands in the list."""
+    if any(_built(forgetful) != _built(net) for forgetful in nets):
+        return "not-copies"
     if len(nets) > 1 and len({id(forgetful) for forgetful in nets}) == 1:
         return "same-network"
     parameters = [{id(p) for p in forgetful.parameters()} for forgetful in [net, *nets]]
@@ -120,11 +122,16 @@ def _order(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str 
     return next((key for key, pattern in patterns.items() if found == pattern), "wrong-layers")
 
 
+def _built(net: nn.Module) -> dict[str, torch.Size]:
+    """Return the shape of each tensor of a network: equal for a network and its copies, whatever they hold."""
+    return {name: values.shape for name, values in chain(net.named_parameters(), net.named_buffers())}
+
+
 def _others_changed(net: nn.Module, forgetful: nn.Module) -> bool:
     """Whether anything but the named layers differs: here, the BatchNorm."""
     old, new = net.state_dict(), forgetful.state_dict()
     others = [name for name in old if name.split(".")[0] not in LAYERS]
-    return list(old) != list(new) or any(not torch.equal(old[name], new[name]) for name in others)
+    return any(not torch.equal(old[name], new[name]) for name in others)
 
 
 def _values(net: nn.Module, forgetful: nn.Module) -> str | None:
@@ -166,6 +173,8 @@ CASCADING_RANDOMIZATION = Task(
     mistakes=[
         Mistake("parameters-changed", "you made the trained network itself random",
                 "Start from copy.deepcopy(net): it is what the others are compared with."),
+        Mistake("not-copies", "your list holds something else than copies of the whole network",
+                "Append copy.deepcopy(...) of the network, not of its layer, and leave the layers' sizes as they are."),
         Mistake("same-network", "all entries of your list are one and the same network", _COPY),
         Mistake("shared-weights", "networks of your list share weights, with one another or with the trained one",
                 _COPY),

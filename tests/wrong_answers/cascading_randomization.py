@@ -174,6 +174,29 @@ def before(net, layers, seed):
     return step_zero(net, layers, seed)[:-1]
 
 
+def the_layers(net, layers, seed):
+    found = seeded_once(net, layers, seed)
+    return [forgetful.get_submodule(name) for name, forgetful in zip(layers, found, strict=True)]
+
+
+def no_bias(net, layers, seed):
+    found = seeded_once(net, layers, seed)
+    for forgetful in found:
+        forgetful.fc.bias = None
+    return found
+
+
+def replaced(size):
+    """The last layer is a new one, of another build."""
+
+    def own(net, layers, seed):
+        current = copy.deepcopy(net)
+        current.fc = nn.Linear(size, 6)
+        return seeded_once(current, layers, seed)
+
+    return own
+
+
 RIGHT = {"seeded once": seeded_once, "generators": with_generators, "the package's": of_package,
          "yielded": as_generator, "uniform": varied(uniform),
          "a stream a layer": layer_by_layer(lambda seed, n: hash((seed, n)) % 2**63)}  # fmt: skip
@@ -203,6 +226,9 @@ WRONG = {
     "redrawn": (redrawn, "redrawn"),
     "step zero": (step_zero, "step-zero"),
     "one behind": (before, "one-behind"),
+    "layers instead of networks": (the_layers, "not-copies"),
+    "a layer of another size": (replaced(size=36), "not-copies"),
+    "a layer that lost its bias": (no_bias, "not-copies"),
     "the last only": (lambda *a: seeded_once(*a)[-1], "wrong-type"),
     "no seed": (no_seed, "seed-unused"),
     "fixed seed": (lambda net, layers, seed: seeded_once(net, layers, 0), "seed-constant"),

@@ -27,6 +27,13 @@ def most(z):
     return z.argmax(1)
 
 
+def with_a_graph(net, x, explain):
+    """The right numbers, in tensors that still belong to the network's graph."""
+    z = net(x)
+    maps = explain(net, x, most(z)), explain(net, x, least(z))
+    return [correlate(a, b) + 0 * logits.sum() for a, b, logits in zip(*maps, z, strict=True)]
+
+
 def least(z):
     return z.argmin(1)
 
@@ -75,5 +82,8 @@ WRONG = {
     "distance": (measure(most, least, lambda a, b: 1 - correlate(a, b)), "distance"),
     "cosine": (measure(most, least, lambda a, b: float(torch.nn.functional.cosine_similarity(
         a.flatten()[None], b.flatten()[None]))), "cosine"),
+    "with a graph": (with_a_graph, "not-detached"),
+    "with a graph, wrong": (lambda net, x, explain: [z.max() - z.min() for z in net(x)], "unknown"),
+    "lists with a graph": (lambda *a: [[value] for value in with_a_graph(*a)], "wrong-type"),
     "one class for a batch": (one_class, "error"),
 }  # fmt: skip
