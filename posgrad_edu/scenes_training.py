@@ -169,7 +169,7 @@ def train_command(
     """Train the network, write it to a file, and print how well it does and the file's SHA-256."""
     from safetensors.torch import save
 
-    from posgrad_edu.loading import SCENES_WEIGHTS, _sha256
+    from posgrad_edu.loading import SCENES_WEIGHTS, sha256
 
     file = out or Path(SCENES_WEIGHTS["permuted-labels" if permuted_labels else "pretrained"][0])
     if not file.resolve().parent.is_dir():  # found now, not after minutes of training
@@ -189,4 +189,4 @@ def train_command(
     if scenes != TRAINING_SCENES:
         options += f" --scenes {scenes}"
     file.write_bytes(save(net.state_dict(), {"command": f"python -m posgrad_edu.scenes train{options}"}))
-    typer.echo(f"sha256 {_sha256(file)}  {file}")
+    typer.echo(f"sha256 {sha256(file)}  {file}")

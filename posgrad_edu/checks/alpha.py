@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.cam import SPACE, _alpha, _layer_with_poles
+from posgrad_edu.checks.cam import SPACE, alpha, layer_with_poles
 from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
 
 SMALL = 0.01  # gradients of a real network are small, too, so that an epsilon in the denominator shows
@@ -15,7 +15,7 @@ SMALL = 0.01  # gradients of a real network are small, too, so that an epsilon i
 
 def _make(n: int) -> Args:
     """Activations and gradients (N, 5, 4, 6): some gradients are 0, S · g lies on both sides of the pole at -2."""
-    a, g, _ = _layer_with_poles(n)
+    a, g, _ = layer_with_poles(n)
     g = torch.where(g.abs() < 0.05, 0.0, g)
     return a / SMALL, g * SMALL
 
@@ -46,7 +46,7 @@ ALPHA = Task(
     signature="alpha(activations, gradients)",
     lesson=3,
     make=_make,
-    right=_alpha,
+    right=alpha,
     hint="Compare with the equation: which sum is S, and which power belongs to which term?",
     mistakes=[
         Mistake(
@@ -64,55 +64,55 @@ ALPHA = Task(
             "one-at-zero",
             "alpha is one where the gradient is zero",
             "Put 0 there: a position without a gradient has no weight.",
-            lambda a, g: torch.where(g == 0, 1.0, _alpha(a, g)),
+            lambda a, g: torch.where(g == 0, 1.0, alpha(a, g)),
         ),
         Mistake(
             "sum-of-gradients",
             "you added up the gradients instead of the activations",
             _EQUATION,
-            lambda a, g: _alpha(g, g),
+            lambda a, g: alpha(g, g),
         ),
         Mistake(
             "arguments-swapped",
             "activations and gradients have changed places",
             "The first argument is the activations: S is their sum, and g is the second one.",
-            lambda a, g: _alpha(g, a),
+            lambda a, g: alpha(g, a),
         ),
         Mistake(
             "wrong-axis",
             "you added up the activations over channels instead of positions",
             _EQUATION,
-            lambda a, g: _alpha(a, g, (1,)),
+            lambda a, g: alpha(a, g, (1,)),
         ),
         Mistake(
             "wrong-axis",
             "you added up the activations over channels and positions",
             _EQUATION,
-            lambda a, g: _alpha(a, g, (1, 2, 3)),
+            lambda a, g: alpha(a, g, (1, 2, 3)),
         ),
         Mistake(
             "wrong-axis",
             "you added up the activations over one of the two axes of positions only",
             "sum((2, 3)) leaves one number a channel.",
-            lambda a, g: _alpha(a, g, (2,)),
+            lambda a, g: alpha(a, g, (2,)),
         ),
         Mistake(
             "wrong-axis",
             "you added up the activations over one of the two axes of positions only",
             "sum((2, 3)) leaves one number a channel.",
-            lambda a, g: _alpha(a, g, (3,)),
+            lambda a, g: alpha(a, g, (3,)),
         ),
         Mistake(
             "batch-mixed",
             "you added up the activations of all photos of the batch",
             "The first axis counts photos: S belongs to one channel of one photo.",
-            lambda a, g: _alpha(a, g, (0, 2, 3)),
+            lambda a, g: alpha(a, g, (0, 2, 3)),
         ),
         Mistake(
             "batch-mixed",
             "you added up everything there is, the photos of the batch too",
             "sum() without axes leaves a single number: S is one number for each photo and channel.",
-            lambda a, g: _alpha(a, g, (0, 1, 2, 3)),
+            lambda a, g: alpha(a, g, (0, 1, 2, 3)),
         ),
         Mistake(
             "sum-missing",
@@ -148,25 +148,25 @@ ALPHA = Task(
             "handled-sum",
             "you dropped the negative activations before you added them up",
             "S is the plain sum: activations of either sign count as they are.",
-            lambda a, g: _alpha(a.clamp(min=0), g),
+            lambda a, g: alpha(a.clamp(min=0), g),
         ),
         Mistake(
             "handled-sum",
             "you added up the magnitudes of the activations",
             "S is the plain sum: activations of either sign count as they are.",
-            lambda a, g: _alpha(a.abs(), g),
+            lambda a, g: alpha(a.abs(), g),
         ),
         Mistake(
             "handled-before-alpha",
             "you dropped the negative gradients first",
             _NOT_HANDLED,
-            lambda a, g: _alpha(a, g.clamp(min=0)),
+            lambda a, g: alpha(a, g.clamp(min=0)),
         ),
         Mistake(
             "handled-before-alpha",
             "you took the magnitudes of the gradients",
             _NOT_HANDLED,
-            lambda a, g: _alpha(a, g.abs()),
+            lambda a, g: alpha(a, g.abs()),
         ),
         Mistake(
             "two-missing",
@@ -222,31 +222,31 @@ ALPHA = Task(
             "pole-hidden",
             "you dropped the negative values of alpha",
             "Beyond the pole, at S g < -2, alpha is negative: leave it so.",
-            lambda a, g: _alpha(a, g).clamp(min=0),
+            lambda a, g: alpha(a, g).clamp(min=0),
         ),
         Mistake(
             "pole-hidden",
             "you took the magnitude of the denominator",
             "Beyond the pole, at S g < -2, alpha is negative: leave it so.",
-            lambda a, g: _alpha(a, g).abs(),
+            lambda a, g: alpha(a, g).abs(),
         ),
         Mistake(
             "normalised-alpha",
             "you made the alphas of each channel add up to 1",
             "Keep them as the equation gives them.",
-            lambda a, g: _alpha(a, g) / _alpha(a, g).sum(SPACE, keepdim=True),
+            lambda a, g: alpha(a, g) / alpha(a, g).sum(SPACE, keepdim=True),
         ),
         Mistake(
             "weights-instead",
             "you multiplied alpha by the gradient already",
             "That comes in the next step: return alpha itself.",
-            lambda a, g: _alpha(a, g) * g,
+            lambda a, g: alpha(a, g) * g,
         ),
         Mistake(
             "not-by-position",
             "you added alpha up over the positions",
             "alpha has a value for each position: the result is (N, C, h, w), as the gradients are.",
-            lambda a, g: _alpha(a, g).sum(SPACE),
+            lambda a, g: alpha(a, g).sum(SPACE),
         ),
         *[
             Mistake("epsilon", *_EPSILON, lambda a, g, e=e: _over(g**2, _below(a, g) + e))

@@ -14,7 +14,7 @@ from posgrad_edu.handling import HANDLINGS, POSITIVE, SIGNED
 Switch = Callable[[Tensor], Tensor]
 ORDER = [HANDLINGS[name] for name in ("positive", "signed", "absolute", "negative")]  # of the four tries
 SPACE = (2, 3)
-_HANDLING = "Call handling(...) on the gradients, and use what it returns."
+USE_HANDLING = "Call handling(...) on the gradients, and use what it returns."
 
 
 def _layer(n: int) -> Args:
@@ -23,16 +23,16 @@ def _layer(n: int) -> Args:
     return torch.randn(shape), torch.randn(shape), ORDER[n]
 
 
-def _sum(weights: Tensor, activations: Tensor) -> Tensor:
+def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
     return (weights * activations).sum(1)
 
 
-def _mean(values: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
+def mean(values: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
     return values.mean(axes, keepdim=True)
 
 
-def _gradcam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
-    return _sum(_mean(h(g)), a)
+def gradcam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+    return weighted_sum(mean(h(g)), a)
 
 
 FORGOTTEN = ("handling-forgotten", "you didn't use the handling")
@@ -59,80 +59,80 @@ GRADCAM = Task(
     signature="gradcam(activations, gradients, handling)",
     lesson=2,
     make=_layer,
-    right=_gradcam,
+    right=gradcam,
     mistakes=[
         Mistake(
             "wrong-axis",
             "you averaged over the channels instead of the positions",
             "A weight belongs to a channel: mean over the last two axes, (2, 3).",
-            lambda a, g, h: _sum(_mean(h(g), (1,)), a),
+            lambda a, g, h: weighted_sum(mean(h(g), (1,)), a),
         ),
         Mistake(
             "wrong-axis",
             "you averaged over the channels as well as the positions",
             "Each channel has a weight of its own: mean over the last two axes only.",
-            lambda a, g, h: _sum(_mean(h(g), (1, 2, 3)), a),
+            lambda a, g, h: weighted_sum(mean(h(g), (1, 2, 3)), a),
         ),
-        Mistake(*_ONE_AXIS, lambda a, g, h: _sum(_mean(h(g), (2,)), a)),
-        Mistake(*_ONE_AXIS, lambda a, g, h: _sum(_mean(h(g), (3,)), a)),
+        Mistake(*_ONE_AXIS, lambda a, g, h: weighted_sum(mean(h(g), (2,)), a)),
+        Mistake(*_ONE_AXIS, lambda a, g, h: weighted_sum(mean(h(g), (3,)), a)),
         Mistake(
             "handled-too-late",
             "you handled the averaged gradients instead of the gradients",
             "First handling(gradients), then the mean: in a mean, evidence for and against has already met.",
-            lambda a, g, h: _sum(h(_mean(g)), a),
+            lambda a, g, h: weighted_sum(h(mean(g)), a),
         ),
         Mistake(
             "handled-activations",
             "you handled the activations instead of the gradients",
             "What the switch acts on is the gradient; the activations stay as they are.",
-            lambda a, g, h: _sum(_mean(g), h(a)),
+            lambda a, g, h: weighted_sum(mean(g), h(a)),
         ),
         Mistake(
             "handled-activations",
             "you handled the activations as well as the gradients",
             "What the switch acts on is the gradient; the activations stay as they are.",
-            lambda a, g, h: _sum(_mean(h(g)), h(a)),
+            lambda a, g, h: weighted_sum(mean(h(g)), h(a)),
         ),
         Mistake(
             "handled-result",
             "you handled the finished map instead of the gradients",
             "First handling(gradients), then the mean, then the sum over channels.",
-            lambda a, g, h: h(_gradcam(a, g, SIGNED)),
+            lambda a, g, h: h(gradcam(a, g, SIGNED)),
         ),
         Mistake(
             "handled-result",
             "you handled the channels' products instead of the gradients",
             "First handling(gradients), then the mean, then the sum over channels.",
-            lambda a, g, h: h(_mean(g) * a).sum(1),
+            lambda a, g, h: h(mean(g) * a).sum(1),
         ),
-        Mistake(*FORGOTTEN, _HANDLING, lambda a, g, h: _gradcam(a, g, SIGNED)),
-        Mistake(*ALWAYS_POSITIVE, _HANDLING, lambda a, g, h: _gradcam(a, g, POSITIVE)),
+        Mistake(*FORGOTTEN, USE_HANDLING, lambda a, g, h: gradcam(a, g, SIGNED)),
+        Mistake(*ALWAYS_POSITIVE, USE_HANDLING, lambda a, g, h: gradcam(a, g, POSITIVE)),
         Mistake(
             "batch-mixed",
             "you averaged the gradients over the photos of the batch, too",
             "The first axis counts photos: average over the last two only.",
-            lambda a, g, h: _sum(_mean(h(g), (0, 2, 3)), a),
+            lambda a, g, h: weighted_sum(mean(h(g), (0, 2, 3)), a),
         ),
         Mistake(
             "no-average",
             "you multiplied position by position, without averaging the gradients",
             "That is LayerCAM; GradCAM first makes one weight a channel.",
-            lambda a, g, h: _sum(h(g), a),
+            lambda a, g, h: weighted_sum(h(g), a),
         ),
         Mistake(
             "sum-for-mean",
             "you added the gradients up instead of averaging them",
             "Use mean: then the map doesn't grow with the number of positions.",
-            lambda a, g, h: _sum(h(g).sum(SPACE, keepdim=True), a),
+            lambda a, g, h: weighted_sum(h(g).sum(SPACE, keepdim=True), a),
         ),
         Mistake(
             "mean-for-sum",
             "you averaged over the channels at the end instead of adding them up",
             "Use sum over axis 1: each channel adds its evidence.",
-            lambda a, g, h: (_mean(h(g)) * a).mean(1),
+            lambda a, g, h: (mean(h(g)) * a).mean(1),
         ),
-        Mistake(*_SWAPPED, lambda a, g, h: _sum(_mean(h(a)), g)),
-        Mistake(*_SWAPPED, lambda a, g, h: _sum(_mean(a), h(g))),
+        Mistake(*_SWAPPED, lambda a, g, h: weighted_sum(mean(h(a)), g)),
+        Mistake(*_SWAPPED, lambda a, g, h: weighted_sum(mean(a), h(g))),
         Mistake(
             "activations-missing",
             "you added up the gradients, without the activations",
@@ -145,19 +145,19 @@ GRADCAM = Task(
             "Multiply each channel's activations by its weight.",
             lambda a, g, h: a.sum(1),
         ),
-        Mistake(*_NORMALISED, lambda a, g, h: _sum(_mean(h(g)).softmax(1), a)),
-        Mistake(*_NORMALISED, lambda a, g, h: _sum(_mean(h(g)) / _mean(h(g)).abs().sum(1, keepdim=True), a)),
+        Mistake(*_NORMALISED, lambda a, g, h: weighted_sum(mean(h(g)).softmax(1), a)),
+        Mistake(*_NORMALISED, lambda a, g, h: weighted_sum(mean(h(g)) / mean(h(g)).abs().sum(1, keepdim=True), a)),
         Mistake(
             "normalised-gradients",
             "you normalised the gradients",
             "Keep them as they are: their size belongs to the evidence.",
-            lambda a, g, h: _sum(_mean(h(g / g.pow(2).mean((1, 2, 3), keepdim=True).sqrt())), a),
+            lambda a, g, h: weighted_sum(mean(h(g / g.pow(2).mean((1, 2, 3), keepdim=True).sqrt())), a),
         ),
         Mistake(
             "not-summed",
             "you kept the channels apart",
             "Add them up over axis 1: the result is (N, h, w).",
-            lambda a, g, h: _mean(h(g)) * a,
+            lambda a, g, h: mean(h(g)) * a,
         ),
     ],
 )
@@ -177,7 +177,7 @@ def check_gradcam(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout:
     return check(GRADCAM, function, timeout)
 
 
-def _layer_with_poles(n: int) -> Args:
+def layer_with_poles(n: int) -> Args:
     """As ``_layer``, with some gradients at 0 and S · g on both sides of the pole at -2, but not close to it.
 
     Nor is it close to the poles of typical mistakes, where rounding would tell apart what is equal.
@@ -190,19 +190,19 @@ def _layer_with_poles(n: int) -> Args:
         near |= (2 + wrong * g).abs() < 0.05
     g = torch.where(near | (torch.rand_like(g) < 0.1), 0.0, g)
     too_near = (2 + g.sum(SPACE, keepdim=True) * g).abs() < 0.005
-    return _layer_with_poles(n) if too_near.any() else (a, g, h)
+    return layer_with_poles(n) if too_near.any() else (a, g, h)
 
 
-def _alpha(a: Tensor, g: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
+def alpha(a: Tensor, g: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
     return torch.where(g == 0, 0.0, 1 / (2 + a.sum(axes, keepdim=True) * g))
 
 
 def _weighted(a: Tensor, weights: Tensor) -> Tensor:
-    return _sum(weights.sum(SPACE, keepdim=True), a)
+    return weighted_sum(weights.sum(SPACE, keepdim=True), a)
 
 
-def _plus_plus(a: Tensor, g: Tensor, h: Switch) -> Tensor:
-    return _weighted(a, _alpha(a, g) * h(g))
+def plus_plus(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+    return _weighted(a, alpha(a, g) * h(g))
 
 
 _WRONG_ALPHA = "alpha = g² / (2 g² + S g³), with S the sum of the channel's activations over its positions."
@@ -211,8 +211,8 @@ GRADCAM_PLUS_PLUS = Task(
     name="gradcam++",
     signature="gradcam_plus_plus(activations, gradients, handling)",
     lesson=3,
-    make=_layer_with_poles,
-    right=_plus_plus,
+    make=layer_with_poles,
+    right=plus_plus,
     mistakes=[
         Mistake(
             "not-finite",
@@ -223,25 +223,25 @@ GRADCAM_PLUS_PLUS = Task(
             "sum-of-gradients",
             "you added up the gradients in alpha instead of the activations",
             _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, _alpha(g, g) * h(g)),
+            lambda a, g, h: _weighted(a, alpha(g, g) * h(g)),
         ),
         Mistake(
             "wrong-axis",
             "you added up the activations over channels in alpha instead of positions",
             _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, _alpha(a, g, (1,)) * h(g)),
+            lambda a, g, h: _weighted(a, alpha(a, g, (1,)) * h(g)),
         ),
         Mistake(
             "wrong-axis",
             "you added up the activations over channels and positions in alpha",
             _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, _alpha(a, g, (1, 2, 3)) * h(g)),
+            lambda a, g, h: _weighted(a, alpha(a, g, (1, 2, 3)) * h(g)),
         ),
         Mistake(
             "batch-mixed",
             "you added up the activations of all photos of the batch in alpha",
             _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, _alpha(a, g, (0, 2, 3)) * h(g)),
+            lambda a, g, h: _weighted(a, alpha(a, g, (0, 2, 3)) * h(g)),
         ),
         Mistake(
             "sum-missing",
@@ -253,7 +253,7 @@ GRADCAM_PLUS_PLUS = Task(
             "mean-for-sum",
             "in alpha you averaged the activations instead of adding them up",
             _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + _mean(a) * g)) * h(g)),
+            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + mean(a) * g)) * h(g)),
         ),
         Mistake(
             "two-missing",
@@ -277,28 +277,28 @@ GRADCAM_PLUS_PLUS = Task(
             "handled-before-alpha",
             "you computed alpha from the handled gradients",
             "alpha takes the gradients as they are; only the gradients that it multiplies are handled.",
-            lambda a, g, h: _weighted(a, _alpha(a, h(g)) * h(g)),
+            lambda a, g, h: _weighted(a, alpha(a, h(g)) * h(g)),
         ),
         Mistake(
             "handled-too-late",
             "you handled alpha times gradient instead of the gradient",
             "alpha can be negative, so the order matters: alpha * handling(gradients).",
-            lambda a, g, h: _weighted(a, h(_alpha(a, g) * g)),
+            lambda a, g, h: _weighted(a, h(alpha(a, g) * g)),
         ),
         Mistake(
             "handled-too-late",
             "you handled the finished weights instead of the gradients",
             "alpha * handling(gradients), then the sum.",
-            lambda a, g, h: _sum(h((_alpha(a, g) * g).sum(SPACE, keepdim=True)), a),
+            lambda a, g, h: weighted_sum(h((alpha(a, g) * g).sum(SPACE, keepdim=True)), a),
         ),
         Mistake(
             "handled-result",
             "you handled the finished map instead of the gradients",
             "alpha * handling(gradients), then the sums.",
-            lambda a, g, h: h(_plus_plus(a, g, SIGNED)),
+            lambda a, g, h: h(plus_plus(a, g, SIGNED)),
         ),
-        Mistake(*FORGOTTEN, _HANDLING, lambda a, g, h: _plus_plus(a, g, SIGNED)),
-        Mistake(*ALWAYS_POSITIVE, _HANDLING, lambda a, g, h: _plus_plus(a, g, POSITIVE)),
+        Mistake(*FORGOTTEN, USE_HANDLING, lambda a, g, h: plus_plus(a, g, SIGNED)),
+        Mistake(*ALWAYS_POSITIVE, USE_HANDLING, lambda a, g, h: plus_plus(a, g, POSITIVE)),
         Mistake(
             "alpha-missing",
             "you left alpha out",
@@ -309,31 +309,31 @@ GRADCAM_PLUS_PLUS = Task(
             "alpha-missing",
             "you averaged the gradients as GradCAM does, without alpha",
             "Multiply the handled gradients by alpha before you add them up.",
-            _gradcam,
+            gradcam,
         ),
         Mistake(
             "gradient-missing",
             "you took alpha itself as the weight",
             "alpha multiplies the handled gradients.",
-            lambda a, g, h: _weighted(a, _alpha(a, g)),
+            lambda a, g, h: _weighted(a, alpha(a, g)),
         ),
         Mistake(
             "weights-averaged",
             "you averaged over the positions instead of adding up",
             "alpha already does the averaging: add up alpha times gradient.",
-            lambda a, g, h: _gradcam(a, _alpha(a, g) * h(g), SIGNED),
+            lambda a, g, h: gradcam(a, alpha(a, g) * h(g), SIGNED),
         ),
         Mistake(
             "no-average",
             "you multiplied position by position, without adding up the weights first",
             "Each channel has one weight: the sum over its positions.",
-            lambda a, g, h: _sum(_alpha(a, g) * h(g), a),
+            lambda a, g, h: weighted_sum(alpha(a, g) * h(g), a),
         ),
         Mistake(
             "normalised-alpha",
             "you made the alphas of each channel add up to 1",
             "Keep them as the equation gives them.",
-            lambda a, g, h: _weighted(a, _alpha(a, g) / _alpha(a, g).sum(SPACE, keepdim=True) * h(g)),
+            lambda a, g, h: _weighted(a, alpha(a, g) / alpha(a, g).sum(SPACE, keepdim=True) * h(g)),
         ),
     ],
 )

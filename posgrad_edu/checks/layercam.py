@@ -7,24 +7,24 @@ from collections.abc import Callable
 from torch import Tensor
 
 from posgrad_edu.checks.cam import (
-    _HANDLING,
     ALWAYS_POSITIVE,
     FORGOTTEN,
     SPACE,
+    USE_HANDLING,
     Switch,
-    _alpha,
-    _gradcam,
-    _layer_with_poles,
-    _mean,
-    _plus_plus,
-    _sum,
+    alpha,
+    gradcam,
+    layer_with_poles,
+    mean,
+    plus_plus,
+    weighted_sum,
 )
 from posgrad_edu.checks.core import TIMEOUT, Mistake, Result, Task, check
 from posgrad_edu.handling import POSITIVE, SIGNED
 
 
 def _layercam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
-    return _sum(h(g), a)
+    return weighted_sum(h(g), a)
 
 
 _PLACE = "Each position keeps its own gradient: no mean and no sum over positions."
@@ -37,47 +37,47 @@ LAYERCAM = Task(
     name="layercam",
     signature="layercam(activations, gradients, handling)",
     lesson=3,
-    make=_layer_with_poles,  # they tell apart what uses alpha, too
+    make=layer_with_poles,  # they tell apart what uses alpha, too
     right=_layercam,
     hint="Compare with the equation: three steps, and none of them is a mean.",
     mistakes=[
-        Mistake("averaged", "you averaged the gradients over the positions, as GradCAM does", _PLACE, _gradcam),
+        Mistake("averaged", "you averaged the gradients over the positions, as GradCAM does", _PLACE, gradcam),
         Mistake(
             "averaged",
             "you added the gradients up over the positions before you multiplied",
             _PLACE,
-            lambda a, g, h: _sum(h(g).sum(SPACE, keepdim=True), a),
+            lambda a, g, h: weighted_sum(h(g).sum(SPACE, keepdim=True), a),
         ),
         Mistake(
             "averaged",
             "you averaged the gradients over the positions, and handled the mean",
             _PLACE,
-            lambda a, g, h: _sum(h(_mean(g)), a),
+            lambda a, g, h: weighted_sum(h(mean(g)), a),
         ),
         Mistake(
             "averaged",
             "you averaged the gradients over the channels",
             "Each channel keeps its own gradient: multiply first, then add up over axis 1.",
-            lambda a, g, h: _sum(_mean(h(g), (1,)), a),
+            lambda a, g, h: weighted_sum(mean(h(g), (1,)), a),
         ),
         Mistake(
             "averaged-activations",
             "you averaged the activations over the positions",
             "Each position keeps its own activation, as it keeps its own gradient.",
-            lambda a, g, h: _sum(h(g), _mean(a)),
+            lambda a, g, h: weighted_sum(h(g), mean(a)),
         ),
-        Mistake("plus-plus", "you computed GradCAM++, with one weight a channel", _PLACE, _plus_plus),
+        Mistake("plus-plus", "you computed GradCAM++, with one weight a channel", _PLACE, plus_plus),
         Mistake(
             "alpha-used",
             "you multiplied by GradCAM++'s alpha, too",
             "LayerCAM has no alpha: handling(gradients) times activations.",
-            lambda a, g, h: _sum(_alpha(a, g) * h(g), a),
+            lambda a, g, h: weighted_sum(alpha(a, g) * h(g), a),
         ),
         Mistake(
             "xgradcam",
             "you computed XGradCAM, with one weight a channel",
             _PLACE,
-            lambda a, g, h: _sum((a / a.sum(SPACE, keepdim=True) * h(g)).sum(SPACE, keepdim=True), a),
+            lambda a, g, h: weighted_sum((a / a.sum(SPACE, keepdim=True) * h(g)).sum(SPACE, keepdim=True), a),
         ),
         Mistake(
             "handled-product",
@@ -87,11 +87,11 @@ LAYERCAM = Task(
         ),
         Mistake("handled-activations", "you handled the activations instead of the gradients",
                 "The first argument is the activations; what the switch acts on is the second one, the gradients.",
-                lambda a, g, h: _sum(g, h(a))),
+                lambda a, g, h: weighted_sum(g, h(a))),
         Mistake("handled-activations", "you handled the activations as well as the gradients", _GRADIENT,
-                lambda a, g, h: _sum(h(g), h(a))),
+                lambda a, g, h: weighted_sum(h(g), h(a))),
         Mistake("handled-activations", "you dropped the negative activations", _GRADIENT,
-                lambda a, g, h: _sum(h(g), a.clamp(min=0))),
+                lambda a, g, h: weighted_sum(h(g), a.clamp(min=0))),
         Mistake("handled-result", "you handled the finished map instead of the gradients", _ORDER,
                 lambda a, g, h: h(_layercam(a, g, SIGNED))),
         Mistake("handled-result", "you handled the finished map as well as the gradients", _ORDER,
@@ -99,8 +99,8 @@ LAYERCAM = Task(
         Mistake("relu-on-products", "you dropped the negative products before adding up the channels",
                 "Channels add up as they are, those that speak against the class too.",
                 lambda a, g, h: (h(g) * a).clamp(min=0).sum(1)),
-        Mistake(*FORGOTTEN, _HANDLING, lambda a, g, h: _layercam(a, g, SIGNED)),
-        Mistake(*ALWAYS_POSITIVE, _HANDLING, lambda a, g, h: _layercam(a, g, POSITIVE)),
+        Mistake(*FORGOTTEN, USE_HANDLING, lambda a, g, h: _layercam(a, g, SIGNED)),
+        Mistake(*ALWAYS_POSITIVE, USE_HANDLING, lambda a, g, h: _layercam(a, g, POSITIVE)),
         Mistake("mean-for-sum", "you averaged over the channels at the end instead of adding them up",
                 "Use sum over axis 1: each channel adds its evidence.", lambda a, g, h: (h(g) * a).mean(1)),
         Mistake("largest-channel", "you took the largest channel at each position instead of adding them up",
@@ -115,19 +115,19 @@ LAYERCAM = Task(
                 "Add up over axis 1: the result is (N, h, w).", lambda a, g, h: (h(g) * a).sum(SPACE)),
         Mistake("batch-mixed", "you averaged the gradients over the photos of the batch",
                 "The first axis counts photos: nothing is added or averaged over it.",
-                lambda a, g, h: _sum(_mean(h(g), (0,)), a)),
+                lambda a, g, h: weighted_sum(mean(h(g), (0,)), a)),
         Mistake("activations-missing", "you added up the gradients, without the activations",
                 "Multiply each gradient by the activation at its position.", lambda a, g, h: h(g).sum(1)),
         Mistake("gradients-missing", "you added up the activations, without the gradients",
                 "Multiply each activation by the gradient at its position.", lambda a, g, h: a.sum(1)),
         Mistake("squared", "you squared the gradients", "The gradient counts once.",
-                lambda a, g, h: _sum(h(g) ** 2, a)),
+                lambda a, g, h: weighted_sum(h(g) ** 2, a)),
         Mistake("squared", "you squared the activations", "The activation counts once.",
-                lambda a, g, h: _sum(h(g), a**2)),
+                lambda a, g, h: weighted_sum(h(g), a**2)),
         Mistake("normalised-gradients", "you normalised the gradients", _SIZE,
-                lambda a, g, h: _sum(h(g) / h(g).abs().sum(SPACE, keepdim=True), a)),
+                lambda a, g, h: weighted_sum(h(g) / h(g).abs().sum(SPACE, keepdim=True), a)),
         Mistake("normalised-gradients", "you normalised the gradients", _SIZE,
-                lambda a, g, h: _sum(h(g).softmax(1), a)),
+                lambda a, g, h: weighted_sum(h(g).softmax(1), a)),
         Mistake("divided", "you divided by the number of positions",
                 "LayerCAM has no mean: each position stands alone.",
                 lambda a, g, h: _layercam(a, g, h) / g[0, 0].numel()),
