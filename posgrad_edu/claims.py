@@ -129,11 +129,14 @@ WHY: dict[tuple[str, str], str] = {
 }
 
 
-def verdict(alike_low: float, difference_low: float) -> str:
-    """Return one of ``VERDICTS`` from two intervals' lower ends: the version's mean, and its paired difference."""
+def verdict(alike_low: float, difference_low: float, threshold: float = ALIKE_ABOVE) -> str:
+    """Return one of ``VERDICTS`` from two intervals' lower ends: the version's mean, and its paired difference.
+
+    threshold: maps count as alike where the first lies above it.
+    """
     if math.isnan(alike_low) or math.isnan(difference_low):
         return "not measured"
-    halves = int(alike_low > ALIKE_ABOVE) + int(difference_low > 0)
+    halves = int(alike_low > threshold) + int(difference_low > 0)
     return ("disagrees", "partly", "agrees")[halves]
 
 

@@ -13,7 +13,6 @@ import pytest
 from posgrad_edu.claims import verdict, verdict_table
 from posgrad_edu.verdicts import summarise
 from posgrad_edu.widgets import VerdictExplorer
-from posgrad_edu.widgets.verdict_explorer import judge
 
 # Rank correlations of three photos: of signed and of positive maps, by network, check and method.
 VALUES = {
@@ -62,15 +61,10 @@ def test_it_starts_with_the_rule_of_the_package(explorer: VerdictExplorer, summa
     assert explorer.counts == {"agrees": 2, "partly": 1, "disagrees": 1}
 
 
-@pytest.mark.parametrize("low", [-0.2, 0.5, 0.50001, 0.7, math.nan])
-@pytest.mark.parametrize("difference", [-0.1, 0.0, 0.1, math.nan])
-def test_at_one_half_it_judges_as_the_package_does(low: float, difference: float) -> None:
-    assert judge(low, difference) == verdict(low, difference)
-
-
 def test_the_line_decides_the_first_half_alone() -> None:
-    assert [judge(0.6, 0.1, line) for line in (0.3, 0.55, 0.6, 0.9)] == ["agrees", "agrees", "partly", "partly"]
-    assert [judge(0.6, -0.1, line) for line in (0.3, 0.9)] == ["partly", "disagrees"]
+    assert [verdict(0.6, 0.1, line) for line in (0.3, 0.55, 0.6, 0.9)] == ["agrees", "agrees", "partly", "partly"]
+    assert [verdict(0.6, -0.1, line) for line in (0.3, 0.9)] == ["partly", "disagrees"]
+    assert verdict(math.nan, 0.1, 0.3) == verdict(0.6, math.nan, 0.3) == "not measured"
 
 
 def test_moving_the_line_changes_verdict_counts_sentence_and_picture(explorer: VerdictExplorer) -> None:

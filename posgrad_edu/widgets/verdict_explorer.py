@@ -9,14 +9,13 @@ version's interval.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from posgrad_edu import viz
-from posgrad_edu.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict_table
+from posgrad_edu.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict, verdict_table
 from posgrad_edu.widgets.panel import Panel
 from posgrad_edu.widgets.parts import side_by_side, toggles
 
@@ -29,13 +28,6 @@ LOWEST, HIGHEST, STEP = 0.3, 0.9, 0.05
 JUDGED = ("agrees", "partly", "disagrees")
 BARS = {"signed": ("#0042d0", "o"), "positive": ("#ce0018", "s"), "difference": ("#000000", "D")}
 LINES = {"agrees": ("#ce0018", "-"), "partly": ("#6a4c00", "--"), "disagrees": ("#0042d0", ":")}
-
-
-def judge(alike_low: float, difference_low: float, threshold: float = ALIKE_ABOVE) -> str:
-    """Return one of ``VERDICTS``: ``claims.verdict``, with a threshold of one's own for "alike"."""
-    if math.isnan(alike_low) or math.isnan(difference_low):
-        return VERDICTS[-1]
-    return VERDICTS[2 - (alike_low > threshold) - (difference_low > 0)]
 
 
 class VerdictExplorer(Panel):
@@ -98,7 +90,7 @@ class VerdictExplorer(Panel):
 
     @staticmethod
     def _judged(row: Any, threshold: float) -> str:
-        return judge(row.positive_low, row.difference_low, threshold)
+        return verdict(row.positive_low, row.difference_low, threshold)
 
     def counts_at(self, threshold: float) -> dict[str, int]:
         """Return how many of all claims, in both checks and all networks, would get which verdict."""
