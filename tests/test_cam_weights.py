@@ -157,9 +157,29 @@ def test_the_table_holds_all_four_numbers(widget: CamWeights) -> None:
 
 
 def test_a_layer_is_computed_once(widget: CamWeights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posgrad_edu.widgets.cam_weights.explain_all", None)
+    monkeypatch.setattr("posgrad_edu.widgets.cam_weights.GradCAM", None)
     widget.average.value, widget.handling.value = "alpha", "positive"
     assert len(pictures(widget)) == 3
+
+
+def test_a_layer_costs_one_forward_pass() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+    widget = CamWeights(pg.Classifier(net, pg.Preprocessing(size=16, resize=16)), "cat", layers=["0", "1"], layer="0")
+    seen = []
+    net.register_forward_hook(lambda *asked: seen.append(asked))
+    widget.layer.value = "1"
+    assert len(seen) == 1
+    assert len(widget.numbers) == 4
+
+
+def test_rounding_errors_of_a_constant_map_are_not_ranked() -> None:
+    """Each map of a layer that is the same at all places comes back from resizing with rounding errors."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Upsample(scale_factor=5),
+                        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()  # fmt: skip
+    widget = CamWeights(pg.Classifier(net, pg.Preprocessing(size=224, resize=224)), "cat", layers=["2"])
+    assert any(pair.amax((1, 2)).gt(pair.amin((1, 2))).any() for pair in widget._compute("2").maps.values())
+    assert all(math.isnan(number) for number in widget.numbers.values())
+    assert "nothing to compare" in widget.summary
 
 
 def test_figure_shows_what_the_widget_shows(widget: CamWeights) -> None:

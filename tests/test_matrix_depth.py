@@ -143,6 +143,7 @@ def test_the_alt_text_names_the_setting_and_says_the_numbers(slider: MatrixDepth
     assert alt == slider.alt
     assert "3 layers of width 64, signed, 0 % of the gates closed" in alt
     assert slider.summary in alt
+    assert slider.figure().alt == alt
 
 
 def test_seed_and_start_values() -> None:

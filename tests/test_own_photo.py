@@ -169,3 +169,17 @@ def test_a_network_of_ones_own_and_mistakes(lying: Path) -> None:
     assert "There are 3 labels, but 2 logits" in OwnPhoto(wrong, str(lying)).summary
     with pytest.raises(ValueError, match="no setting 'photo'"):
         OwnPhoto(small, photo="cat")
+
+
+def test_an_error_of_the_network_is_said_in_words(
+    clf: pg.Classifier, lying: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = OwnPhoto(clf)
+
+    def fail(*asked: object, **options: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(own, "_answer", fail)
+    own.path.value = str(lying)
+    assert own.summary == "DefaultCPUAllocator: not enough memory"
+    assert own.photo is own.explorer is None

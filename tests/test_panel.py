@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +12,15 @@ import networks
 import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 import posgrad_edu as pg
 from posgrad_edu import widgets
+from posgrad_edu.similarity import compare
 from posgrad_edu.verdicts import read_summary
 from posgrad_edu.widgets.cascade_curves import COLUMNS
-from posgrad_edu.widgets.panel import Panel, PhotoPanel, TwoClassPanel
+from posgrad_edu.widgets.panel import Panel, PhotoPanel, TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import find_pair, gallery, in_percent, minus, number, pair_limit
 
 LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
@@ -147,7 +150,7 @@ def test_a_control_that_does_not_exist_is_refused_with_those_that_do(name: str, 
         make(clf, levr=1)
 
 
-@pytest.mark.parametrize("kind", [ValueError, NotImplementedError])
+@pytest.mark.parametrize("kind", [ValueError, NotImplementedError, RuntimeError])
 def test_what_cannot_be_computed_is_said_in_words_and_then_forgotten(
     panel: Panel, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +183,51 @@ def test_what_cannot_be_drawn_is_said_in_words(panel: Panel, monkeypatch: pytest
     assert panel.pictures.value == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "maps"), [("Explorer", "_compute"), ("RandomisationSlider", "_pair")], indirect=["name"]
+)
+def test_it_does_not_say_computing_for_ever(
+    name: str, maps: str, panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*asked: object) -> torch.Tensor:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(panel, maps, fail)
+    _, control, value = PANELS[name]
+    panel.controls[control].value = value
+    assert panel.summary == "DefaultCPUAllocator: not enough memory"
+    assert "computing" not in panel.words.value
+    assert panel.pictures.value == ""
+
+
+CONSTANT = F.interpolate(torch.full((1, 1, 5, 5), 0.1), size=(224, 224), mode="bilinear")[0, 0]
+
+
+def test_a_map_that_differs_by_rounding_errors_alone_has_no_rank_correlation() -> None:
+    noise = torch.rand(224, 224, generator=torch.Generator().manual_seed(0))
+    assert CONSTANT.max() > CONSTANT.min()
+    assert math.isnan(rank_correlation(torch.stack([CONSTANT, noise])))
+    assert math.isnan(rank_correlation(torch.stack([noise, torch.zeros(224, 224)])))
+    other = noise + torch.rand(224, 224, generator=torch.Generator().manual_seed(1))
+    assert rank_correlation(torch.stack([noise, other])) == compare(noise, other).spearman
+
+
+@pytest.mark.parametrize("name", ["ClassSlider", "FullGradLayers", "LayerSlider"], indirect=True)
+def test_a_correlation_is_the_one_that_tables_have(name: str, panel: Any) -> None:
+    _, control, panel.controls[control].value = PANELS[name]
+    assert panel.spearman == compare(*panel.maps).spearman
+
+
+@pytest.mark.parametrize("name", ["ClassSlider", "LayerSlider", "ThresholdSlider"], indirect=True)
+def test_a_map_of_rounding_errors_is_said_to_be_constant(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = torch.rand(224, 224, generator=torch.Generator().manual_seed(0))
+    given = CONSTANT if isinstance(panel, widgets.ClassSlider) else torch.stack([CONSTANT, noise])
+    monkeypatch.setattr(panel, "_compute", lambda *asked: given)
+    panel.refresh()
+    assert math.isnan(panel.spearman)
+    assert "One of the maps is constant" in panel.summary
+
+
 @pytest.mark.parametrize("name", WITH_CLASS_BOXES, indirect=True)
 def test_a_class_that_does_not_exist_is_said_and_then_forgotten(panel: Any) -> None:
     before = panel.pictures.value
@@ -193,7 +241,11 @@ def test_a_class_that_does_not_exist_is_said_and_then_forgotten(panel: Any) -> N
 
 
 def test_a_figure_says_what_it_shows(panel: Any) -> None:
-    assert panel.setting.rpartition(", ")[2] in (panel.alt if hasattr(panel, "alt") else panel.figure().alt)
+    figure = panel.figure()
+    assert panel.setting.rpartition(", ")[2] in figure.alt
+    data, metadata = figure._repr_mimebundle_()  # Jupyter shows it without pyplot
+    assert data["image/png"]
+    assert metadata["image/png"]["alt"] == figure.alt
 
 
 def test_numbers_have_a_true_minus_and_zero_none() -> None:

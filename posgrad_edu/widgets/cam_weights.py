@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.methods import explain_all
+from posgrad_edu.methods.base import finish
 from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
 from posgrad_edu.methods.layers import find_layer
 from posgrad_edu.models import Classifier
-from posgrad_edu.similarity import spearman
-from posgrad_edu.widgets.panel import TwoClassPanel
+from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import (
     find_pair,
     gallery,
@@ -109,14 +108,14 @@ class CamWeights(TwoClassPanel):
         """Make all four kinds of map at once: they share one forward pass."""
         kinds = {(average, signs): AVERAGES[average](signs, layer) for average in AVERAGES for signs in SIGNS}
         target = torch.tensor([self.classes], device=self._x.device)
-        labelled = {" ".join(choice): method for choice, method in kinds.items()}
-        found = explain_all(self.clf.net, self._x, target, labelled)
-        with torch.enable_grad():
-            activation, grads = GradCAM(layer=layer).record(self.clf.net, self._x.clone(), target)
+        with torch.inference_mode(False), torch.enable_grad():
+            record = GradCAM(layer=layer).record(self.clf.net, self._x.clone(), target)
+        activation, grads = record
         positions = activation.shape[2] * activation.shape[3]
         units = {PLAIN: 1.0, ALPHA: positions / 2}
-        maps = {choice: found[" ".join(choice)][0] / units[choice[0]] for choice in kinds}
-        numbers = {choice: spearman(*pair.cpu().double().numpy()) for choice, pair in maps.items()}
+        found = {choice: finish(kind.read(record), self._x, target)[0] for choice, kind in kinds.items()}
+        maps = {choice: pair / units[choice[0]] for choice, pair in found.items()}
+        numbers = {choice: rank_correlation(pair) for choice, pair in maps.items()}
         grad = torch.cat(grads)
         products = torch.where(grad == 0, math.nan, activation.sum((2, 3), keepdim=True) * grad)
         return Layer(maps, numbers, products)

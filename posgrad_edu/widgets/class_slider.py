@@ -20,8 +20,7 @@ from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
 from posgrad_edu.methods import explain, get_method
 from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models import Classifier
-from posgrad_edu.similarity import spearman
-from posgrad_edu.widgets.panel import TwoClassPanel
+from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import gallery, handling_toggles, map_titles, number, slider, toggles
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class ClassSlider(TwoClassPanel):
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])
         method, handling = self.method.value, self.handling.value
         self.maps = torch.stack([self._compute(c, method, handling) for c in self.classes])
-        self.spearman = spearman(*self.maps.cpu().double().numpy())
+        self.spearman = rank_correlation(self.maps)
 
     def _explain(self, target: int, method: str, handling: str) -> Tensor:
         return explain(self.clf.net, self._x, target, method, handling)[0]

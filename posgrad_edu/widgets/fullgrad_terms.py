@@ -17,7 +17,7 @@ from posgrad_edu import viz
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, get_handling
 from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
 from posgrad_edu.models import Classifier
-from posgrad_edu.widgets.panel import TwoClassPanel, compare_pair
+from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import (
     class_box,
     find_classes,
@@ -103,7 +103,7 @@ class FullGradLayers(TwoClassPanel):
         self.maps = maps[step]
         self.totals = tuple(totals[step].tolist())
         self.logits = tuple(float(self._logits[c]) for c in self.classes)
-        self.spearman = compare_pair(self.maps).spearman
+        self.spearman = rank_correlation(self.maps)
 
     def _contributions(self, classes: tuple[int, ...]) -> list[Tensor]:
         return [term[0] for term in fullgrad_terms(self.clf.net, self._x, [list(classes)])]

@@ -18,8 +18,7 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
 from posgrad_edu.methods.layers import find_layer, is_spatial, watch
 from posgrad_edu.models import Classifier
-from posgrad_edu.similarity import spearman
-from posgrad_edu.widgets.panel import TwoClassPanel
+from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import (
     find_pair,
     gallery,
@@ -97,7 +96,7 @@ class LayerSlider(TwoClassPanel):
 
     def _measure(self) -> None:
         self.maps = self._compute(self.layer.value, self.handling.value, self.relu.value)
-        self.spearman = spearman(*self.maps.cpu().double().numpy())
+        self.spearman = rank_correlation(self.maps)
 
     def _explain(self, layer: str, handling: str, relu: bool) -> Tensor:
         return explain(self.clf.net, self._x, [list(self.classes)], METHOD, handling, layer=layer, relu=relu)[0]

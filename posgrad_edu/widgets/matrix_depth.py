@@ -20,14 +20,12 @@ Reference:
 from __future__ import annotations
 
 import functools
-import io
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from posgrad_edu import viz
 from posgrad_edu.widgets.panel import Panel
@@ -117,19 +115,17 @@ class MatrixDepth(Panel):
         )
 
     def _html(self) -> str:
-        picture = Image.open(io.BytesIO(viz.to_png(self.figure())))
         scatter = "Left: points on a line through the middle mean that the two signals have the same direction."
-        return gallery([(picture, self.alt, self.setting)], scatter, widths=[760])
+        return gallery([(self.figure(), self.alt, self.setting)], scatter, widths=[760])
 
     def figure(self) -> Figure:
-        """Return the two signals held against each other, and the angles by depth; ``alt`` says it in words."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 3.3), dpi=90, layout="constrained")
+        """Return the two signals held against each other, and the angles by depth; ``figure.alt`` says it in words."""
+        figure = viz.figure_class()(figsize=(9, 3.3), dpi=90, layout="constrained")
         signals, angles = figure.subplots(1, 2, width_ratios=[1, 2])
         self._draw_signals(signals)
         self._draw_angles(angles)
         figure.suptitle(self.setting, fontsize=11)
+        figure.alt = self.alt
         return figure
 
     def _draw_signals(self, axes: Axes) -> None:

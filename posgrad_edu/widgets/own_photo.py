@@ -83,7 +83,7 @@ class OwnPhoto(widgets.VBox):
             title = name or (str(source).replace("\\", "/").rpartition("/")[2] if isinstance(source, str) else "photo")
             answer = self._answer(photo, title)
             explorer = Explorer(self.clf, {title: photo}, **self._settings())
-        except (OSError, ValueError, NotImplementedError) as error:
+        except (OSError, ValueError, RuntimeError) as error:  # torch raises RuntimeError, out of memory for one
             self._without(str(error))
             return
         self.photo, self.explorer = photo, explorer

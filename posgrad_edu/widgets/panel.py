@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +26,7 @@ from posgrad_edu import viz
 from posgrad_edu.loading import load_classifier
 from posgrad_edu.models import Classifier
 from posgrad_edu.photos import load_photo
-from posgrad_edu.similarity import Similarity, compare
+from posgrad_edu.similarity import Similarity, compare, is_degenerate, spearman
 from posgrad_edu.widgets.parts import map_titles, status
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Panel(widgets.VBox):
             self._measure()
             self._say(self._sentence())
             pictures = self._drawn(*(control.value for control in self.controls.values()))
-        except (ValueError, NotImplementedError) as error:
+        except (ValueError, RuntimeError) as error:  # also NotImplementedError, and what torch raises
             self._forget()
             self._say(str(error))
             pictures = ""
@@ -102,7 +103,7 @@ class Panel(widgets.VBox):
         """Set the results to nothing."""
 
     def _measure(self) -> None:
-        """Compute the results; ``ValueError`` or ``NotImplementedError`` say why they can't be computed."""
+        """Compute the results; ``ValueError`` or ``RuntimeError`` say why they can't be computed."""
 
     def _sentence(self) -> str:
         """Say the results in words."""
@@ -189,3 +190,10 @@ class TwoClassPanel(PhotoPanel):
 def compare_pair(maps: Tensor) -> Similarity:
     """Return how alike two maps (2, H, W) are."""
     return compare(*maps)
+
+
+def rank_correlation(maps: Tensor) -> float:
+    """Return Spearman's correlation of two maps (2, H, W) and nothing else, which is quick; nan if one is constant."""
+    if any(is_degenerate(values) for values in maps):
+        return math.nan
+    return spearman(*maps.detach().cpu().double().numpy())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
@@ -17,6 +17,9 @@ from posgrad_edu.handling import Handling
 from posgrad_edu.methods.layers import PASSES_ON, is_spatial, watch
 from posgrad_edu.models import Classifier
 from posgrad_edu.similarity import Similarity
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RANKED = ("most likely", "runner-up", "least likely")
 # For ToggleButtons: the name stands before its buttons, as with other controls, and they wrap where there's no room.
@@ -109,8 +112,10 @@ def map_titles(clf: Classifier, classes: Iterable[int], logits: Tensor) -> list[
     return [viz.map_title(clf.labels[c], float(shares[c]), float(logits[c])) for c in classes]
 
 
-def gallery(panels: Iterable[tuple[Image, str, str]], note: str, widths: Iterable[int] = (260, 260, 260, 260)) -> str:
-    """Return pictures side by side as HTML, from (picture, alt text, caption), and a note below them.
+def gallery(
+    panels: Iterable[tuple[Image | Figure, str, str]], note: str, widths: Iterable[int] = (260, 260, 260, 260)
+) -> str:
+    """Return pictures or figures side by side as HTML, from (picture, alt text, caption), and a note below them.
 
     widths: of the pictures, in pixels of the screen.
     """

@@ -18,7 +18,7 @@ from posgrad_edu import viz
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
 from posgrad_edu.models import Classifier
-from posgrad_edu.widgets.panel import TwoClassPanel, compare_pair
+from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import (
     class_box,
     find_classes,
@@ -90,8 +90,8 @@ class ThresholdSlider(TwoClassPanel):
         self.classes = find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
         self.maps = self._compute(self.classes, self.q.value, self.handling.value)
         self.left = tuple((self.maps != 0).float().mean((1, 2)).tolist())
-        self.spearman = self._compare(self.maps).spearman
-        self.by_place = compare_pair(blocks(self.maps)).spearman
+        self.spearman = rank_correlation(self.maps)
+        self.by_place = rank_correlation(blocks(self.maps))
 
     def _explain(self, classes: tuple[int, ...], q: float, handling: str) -> Tensor:
         return explain(self.clf.net, self._x, [list(classes)], "rectgrad", handling, q=q)[0].cpu()
