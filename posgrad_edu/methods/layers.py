@@ -49,6 +49,15 @@ def is_spatial(output: object) -> bool:
     return isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] * output.shape[-2] > 1
 
 
+def channels_last(module: nn.Module, output: object) -> bool:
+    """Tell whether a layer gives (N, h, w, C): a linear layer or a LayerNorm over the last axis."""
+    if not isinstance(output, Tensor) or not is_spatial(output):
+        return False
+    if isinstance(module, nn.LayerNorm):  # timm's and torchvision's LayerNorm2d have their channels second
+        return module.normalized_shape == output.shape[-1:] and output.shape[1] != output.shape[-1]
+    return isinstance(module, nn.Linear)
+
+
 def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
     """Return the name of the last layer, in the order of the forward pass, whose output still has positions.
 
@@ -78,7 +87,10 @@ def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
 
 
 def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.Module:
-    """Return the module that ``layer`` stands for: itself, its name, or ``None`` for the last spatial one."""
+    """Return the module that ``layer`` stands for: itself, its name, or ``None`` for the last spatial one.
+
+    Whether its channels come second can't be seen before it runs: see ``Recorded``.
+    """
     modules = dict(net.named_modules())
     if layer is None:
         return modules[last_spatial_layer(net, x)]
@@ -92,10 +104,22 @@ def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.M
 
 
 class Recorded:
-    """The output of a layer that ran inside ``graph_from``."""
+    """The output of a layer that ran inside ``graph_from``.
 
-    def __init__(self) -> None:
+    An output (N, h, w, C) is told by the layers inside: one of them gives the same shape, and is linear or a LayerNorm.
+    Without one, as in an activation function between two linear layers, it's taken for (N, C, h, w).
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        self._layer = layer
+        self._channels_last: set[torch.Size] = set()
         self._output: Tensor | None = None
+
+    def seen(self, module: nn.Module, output: object) -> Tensor | None:
+        """Take note of the layer, or of one inside it, that has just run; return what the network goes on with."""
+        if isinstance(output, Tensor) and channels_last(module, output):
+            self._channels_last.add(output.shape)
+        return self.record(output) if module is self._layer else None
 
     def record(self, output: object) -> Tensor | None:
         """Keep a copy of the output as the start of the graph, and return what the network goes on with."""
@@ -104,6 +128,11 @@ class Recorded:
                 return None
             got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"A CAM's layer needs an output with positions (N, C, h, w); this one gives {got}.")
+        if output.shape in self._channels_last:
+            raise ValueError(
+                f"This layer's output {tuple(output.shape)} has its channels last; a CAM needs (N, C, h, w). "
+                "Choose another layer, such as the block around it, or use method='gradient'."
+            )
         torch.set_grad_enabled(True)
         self._output = output.detach().clone().requires_grad_()
         return self._output.clone()  # an in-place ReLU may overwrite this copy, but never the recorded one
@@ -118,6 +147,6 @@ class Recorded:
 @contextmanager
 def graph_from(layer: nn.Module) -> Iterator[Recorded]:
     """Run a network inside this context and autograd's graph begins at the output of ``layer``."""
-    recorded = Recorded()
-    with torch.no_grad(), watch([layer], lambda _, output: recorded.record(output)):
+    recorded = Recorded(layer)
+    with torch.no_grad(), watch(layer.modules(), recorded.seen):
         yield recorded
