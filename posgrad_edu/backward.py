@@ -33,6 +33,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from posgrad_edu.errors import UnsupportedOperation
@@ -48,11 +49,16 @@ CLAMP = (
     *(torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_),
     *(torch.clip, torch.clip_, Tensor.clip, Tensor.clip_),
 )
-# Activations that stand where a ReLU would, but have no gate: rules made for ReLUs say nothing about them.
+# Activations that stand where a ReLU would, but have no gate, or one at a threshold: rules made for ReLUs say nothing
+# about them.
 SMOOTH = (
     *(F.silu, F.gelu, F.elu, F.selu, F.celu, F.mish, F.softplus, F.hardswish, F.leaky_relu, F.prelu, F.rrelu),
     *(torch.prelu, torch.selu, torch.celu, torch.rrelu, torch.selu_, F.elu_, F.leaky_relu_),
+    *(torch.celu_, torch.rrelu_, Tensor.prelu, F.threshold, torch.threshold, torch.threshold_),
 )
+# Layers that multiply by weights and may add a bias.
+WEIGHTED = (F.conv1d, F.conv2d, F.conv3d, F.linear)
+ADDITIONS = (torch.add, Tensor.add, Tensor.add_)
 
 
 class backward_rules(TorchFunctionMode):
@@ -132,6 +138,24 @@ def relu_limit(func: Callable[..., Any], args: tuple, kwargs: dict) -> float | N
 def is_relu(func: Callable[..., Any], args: tuple, kwargs: dict) -> bool:
     """Tell whether this call is a ReLU or a ReLU6, under any of its names."""
     return relu_limit(func, args, kwargs) is not None
+
+
+def is_constant(value: object) -> bool:
+    """Tell whether an operand holds nothing of the photo: a number, a parameter, or a tensor made of these alone."""
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        return True
+    # Back through the graph: of all tensors that it may begin with, only the photo is no parameter.
+    nodes, seen = [get_gradient_edge(value).node], set()
+    while nodes:
+        node = nodes.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and not isinstance(leaf, torch.nn.Parameter):
+            return False
+        nodes += [before for before, _ in node.next_functions if before is not None]
+    return True
 
 
 def function_name(func: Callable[..., Any]) -> str:

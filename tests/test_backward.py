@@ -101,6 +101,30 @@ def test_what_is_not_a_relu_is_not_treated_as_one(function: str, method: str) ->
     )
 
 
+IN_A_RELUS_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "nn.Threshold": nn.Threshold(0.0, 0.0),
+    "nn.Threshold in place": nn.Threshold(0.0, 0.0, inplace=True),
+    "F.threshold_": lambda z: F.threshold_(z, 0.0, 0.0),
+    "torch.threshold": lambda z: torch.threshold(z, 0.0, 0.0),
+    "torch.threshold_": lambda z: torch.threshold_(z, 0.0, 0.0),
+    "F.celu_": F.celu_,
+    "nn.CELU in place": nn.CELU(inplace=True),
+    "F.rrelu_": F.rrelu_,
+    "torch.celu_": torch.celu_,
+    "torch.rrelu_": torch.rrelu_,
+    "Tensor.prelu": lambda z: z.prelu(torch.full((1,), 0.2).double()),
+}
+
+
+@pytest.mark.parametrize("method", RELU_METHODS)
+@pytest.mark.parametrize("function", IN_A_RELUS_PLACE)
+def test_what_stands_in_a_relus_place_is_refused_beside_relus(function: str, method: str) -> None:
+    _, x, target = nets.make("plain")
+    other = IN_A_RELUS_PLACE[function]
+    with pytest.raises(UnsupportedOperation, match=f"{method} has no rule for torch.*It is made for ReLUs"):
+        pg.explain(nets.spelled(lambda z: F.relu(other(z) + 0.1)), x, target, method)
+
+
 def test_is_relu_reads_bounds() -> None:
     z = torch.zeros(1)
     assert is_relu(F.hardtanh, (z,), {"min_val": 0, "max_val": 6})

@@ -271,7 +271,7 @@ def test_lrp_refuses_what_it_has_no_rule_for(name: str, x: Tensor) -> None:
     "function", [lambda z: z + 1, lambda z: 1 + z, lambda z: torch.add(z, z, alpha=2), lambda z: z.add_(3.0)]
 )
 def test_lrp_refuses_additions_other_than_of_two_tensors(function: Callable[[Tensor], Tensor], x: Tensor) -> None:
-    with refused(UnsupportedOperation, "It adds a constant or a multiple: only sums of two tensors are treated."):
+    with refused(UnsupportedOperation, "It adds a constant or a multiple, not two tensors that depend on the photo."):
         pg.explain(nets.spelled(function), x, 0, "lrp")
 
 

@@ -113,4 +113,4 @@ class InputMagnitude(Control):
 
 def checksum(values: Tensor, start: int = 0) -> int:
     """Return the CRC-32 of a tensor's bytes, going on from that of what came before."""
-    return zlib.crc32(values.detach().cpu().flatten().view(torch.uint8).numpy().tobytes(), start)
+    return zlib.crc32(values.detach().cpu().flatten().view(torch.uint8).numpy().data, start)

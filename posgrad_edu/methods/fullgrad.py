@@ -5,7 +5,8 @@ A ReLU network is piecewise linear. So its logit is a sum of what flows from the
     f_c(x) = Σ x ⊙ ∂f_c/∂x + Σ_l Σ b_l ⊙ ∂f_c/∂b_l                                  (completeness, eq. 3)
 
 ∂f_c/∂b_l at one position is the gradient of the logit with regard to layer l's output there. A BatchNorm has a bias
-that no parameter holds alone, b - μ w / sqrt(σ² + ε), with μ and σ² its running statistics.
+that no parameter holds alone, b - μ w / sqrt(σ² + ε), with μ and σ² its running statistics. A constant that the network
+adds or subtracts anywhere, as when it normalises its photos itself, is a bias, too.
 
 The map adds up the terms over channels and layers after ψ, which handles the sign, brings each term to the same
 range in each photo, and resizes it to the photo:
@@ -35,17 +36,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from posgrad_edu.backward import backward_rules, refuse, scale_and_shift
+from posgrad_edu.backward import ADDITIONS, WEIGHTED, backward_rules, is_constant, refuse, scale_and_shift
 from posgrad_edu.handling import ABSOLUTE, Handling
-from posgrad_edu.methods.base import Method, forward, gradients
-from posgrad_edu.methods.inputs import Target, as_target, check_network, check_photos
+from posgrad_edu.methods.base import Method, check, forward, gradients
+from posgrad_edu.methods.inputs import Target
 
-LINEAR = (F.conv1d, F.conv2d, F.conv3d, F.linear)
+SUBTRACTIONS = (
+    *(torch.sub, torch.subtract, torch.rsub, Tensor.__rsub__),
+    *(Tensor.sub, Tensor.sub_, Tensor.subtract, Tensor.subtract_),
+)
 # These too hold biases, but are not piecewise linear or not treated here: refused rather than forgotten.
 _OTHER_BIASES = (
     *(F.layer_norm, F.group_norm, F.instance_norm, F.bilinear, F.multi_head_attention_forward),
     *(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d),
 )
+TOKENS = "Here it works on tokens, whose positions are no picture's."
 
 
 @dataclass(frozen=True)
@@ -83,24 +88,28 @@ class FullGrad(Method):
 
 
 def fullgrad_terms(net: nn.Module, x: Tensor, target: Target) -> list[Tensor]:
-    """Return all terms of the completeness sum, the input's first, each (N, K, ...), signed and not resized."""
-    check_network(net)
-    check_photos(x)
+    """Return all terms of the completeness sum, the input's first, each (N, K, ...), signed and not resized.
+
+    net, x, target: as for ``explain``. Raises what it does. The terms: x (N, K, C, H, W), then in forward order
+    (N, K, channels, h, w) of a convolution, a BatchNorm or an added constant, (N, K, units) of a linear layer.
+    """
+    classes = check(net, x, target)
     with torch.inference_mode(False), torch.enable_grad():
-        terms = contributions(net, x.detach().clone(), as_target(target, len(x), x.device).clone())
+        terms = contributions(net, x.detach().clone(), classes.clone())
     return [term.detach() for term in terms]
 
 
 def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
-    """Return x ⊙ ∂f/∂x (N, K, C, H, W), then b ⊙ ∂f/∂b of each layer that has a bias, in forward order."""
+    """Return x ⊙ ∂f/∂x (N, K, C, H, W), then b ⊙ ∂f/∂b of each layer or constant that is a bias, in forward order."""
     biases: list[Tensor] = []
     outputs: list[tuple[GradientEdge, Tensor]] = []  # where each bias enters, and zeros of that output's shape
 
     def note(output: Tensor, bias: Tensor | None) -> Tensor:
         if bias is not None and output.requires_grad:
             # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
-            outputs.append((get_gradient_edge(output), torch.zeros_like(output)))
-            biases.append(bias.detach().reshape(-1, *[1] * (output.ndim - 2)))  # channels come second
+            outputs.append((get_gradient_edge(output), output.new_zeros(()).expand(output.shape)))
+            channels = (-1, *[1] * (output.ndim - 2))  # they come second
+            biases.append(bias.detach().reshape(channels if bias.ndim == 1 else bias.shape))
         return output
 
     def linear(
@@ -112,18 +121,29 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
         **kwargs: Any,
     ) -> Tensor:
         if func is F.linear and input.ndim != 2:
-            raise refuse("fullgrad", func, "Here it works on tokens, whose positions are no picture's.")
+            raise refuse("fullgrad", func, TOKENS)
         return note(func(input, weight, bias, *args, **kwargs), bias)
 
     def batch_norm(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         return note(func(*args, **kwargs), scale_and_shift(*args, **kwargs)[1])
 
+    def addition(func: Callable[..., Tensor], input: Any, other: Any, *args: Any, **kwargs: Any) -> Tensor:
+        fixed = is_constant(input), is_constant(other)
+        if fixed[0] == fixed[1]:  # two that depend on the photo, such as a residual addition, or none
+            return func(input, other, *args, **kwargs)
+        alone = [v if constant else torch.zeros_like(v) for v, constant in zip((input, other), fixed, strict=True)]
+        shift = func(*alone, *args, **kwargs).detach().clone()  # what is added to the part that depends on the photo
+        output = func(input, other, *args, **kwargs)
+        if output.ndim not in (2, 4):
+            raise refuse("fullgrad", func, TOKENS)
+        return note(output, shift)
+
     def other(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         raise refuse("fullgrad", func, "Its bias would be missing from the sum: choose another method.")
 
     x.requires_grad_()
-    rules = dict.fromkeys(LINEAR, linear) | {F.batch_norm: batch_norm} | dict.fromkeys(_OTHER_BIASES, other)
-    with backward_rules(rules):
+    rules = dict.fromkeys(WEIGHTED, linear) | {F.batch_norm: batch_norm} | dict.fromkeys(_OTHER_BIASES, other)
+    with backward_rules(rules | dict.fromkeys(ADDITIONS + SUBTRACTIONS, addition)):
         logits = forward(net, x, target)
     places = [x, *(edge for edge, _ in outputs)]
     unreached = [torch.zeros_like(x), *(zeros for _, zeros in outputs)]

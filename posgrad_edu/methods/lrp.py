@@ -39,14 +39,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.backward import CLAMP, RELU, backward_rules, is_relu, own_backward, refuse, scale_and_shift
+from posgrad_edu import backward
+from posgrad_edu.backward import backward_rules, is_constant, is_relu, own_backward, refuse, scale_and_shift
 from posgrad_edu.handling import POSITIVE, Handling
 from posgrad_edu.methods.base import InputSpaceMethod, forward, input_gradients
 from posgrad_edu.methods.lrp_rules import Epsilon, Kept, Layer, Rule, ShareOut, Zero, get_rule, stabilised
 
-WEIGHTED = (F.conv1d, F.conv2d, F.conv3d, F.linear)
 AVERAGES = (F.avg_pool2d, F.adaptive_avg_pool2d, Tensor.mean, torch.mean)
-ADDITIONS = (torch.add, Tensor.add, Tensor.add_)
 # Relevance follows the values through these: PyTorch's own derivative takes it back to where they came from.
 ROUTES = (
     *(F.max_pool2d, torch.max_pool2d, F.adaptive_max_pool2d, F.pad, F.dropout, F.dropout2d, F.channel_shuffle),
@@ -81,12 +80,9 @@ class LRP(InputSpaceMethod):
         decided = [o for o in (self.handling, self.rule, self.conv or self.linear) if o is not None]
         if len(decided) > 1:
             raise ValueError("Give LRP a handling, or one rule, or conv and linear rules: each decides all layers.")
-        for option, value, choices in (
-            ("bias", self.bias, ("absorb", "ignore")),
-            ("seed", self.seed, ("logit", "one")),
-        ):
+        for name, value, choices in (("bias", self.bias, ("absorb", "ignore")), ("seed", self.seed, ("logit", "one"))):
             if value not in choices:
-                raise ValueError(f"{option} is {choices[0]!r} or {choices[1]!r}, not {value!r}.")
+                raise ValueError(f"{name} is {choices[0]!r} or {choices[1]!r}, not {value!r}.")
         self.rules()  # a misspelt rule is refused now
 
     def rules(self) -> tuple[Rule, Rule, Rule | None]:
@@ -123,11 +119,11 @@ class Propagation:
     def rules(self) -> backward_rules:
         """Return the context to run the network in."""
         families: dict[tuple[Callable, ...], Callable | None] = {
-            WEIGHTED: self.weighted,
+            backward.WEIGHTED: self.weighted,
             (F.batch_norm,): self.batch_norm,
-            RELU + CLAMP: self.relu,
+            backward.RELU + backward.CLAMP: self.relu,
             AVERAGES: self.average,
-            ADDITIONS: self.addition,
+            backward.ADDITIONS: self.addition,
             ROUTES: None,
         }
         treated = {function: rule for functions, rule in families.items() for function in functions}
@@ -177,8 +173,11 @@ class Propagation:
 
     def addition(self, func: Callable, input: Tensor, other: Tensor, **kwargs: Any) -> Tensor:
         """A residual addition: each summand receives its part of the sum."""
-        if not isinstance(input, Tensor) or not isinstance(other, Tensor) or kwargs.get("alpha", 1) != 1:
-            raise refuse("lrp", func, "It adds a constant or a multiple: only sums of two tensors are treated.")
+        constant = is_constant(input), is_constant(other)
+        if all(constant):  # no relevance passes here
+            return func(input, other, **kwargs)
+        if any(constant) or kwargs.get("alpha", 1) != 1:
+            raise refuse("lrp", func, "It adds a constant or a multiple, not two tensors that depend on the photo.")
         summands = copy(input), copy(other)
         total = stabilised(summands[0] + summands[1], self.signed.epsilon)
 
@@ -197,7 +196,7 @@ class Propagation:
         """Anything else: fine where no relevance passes, refused where some would."""
         output = func(*args, **kwargs)
         outputs = output if isinstance(output, (tuple, list)) else [output]
-        if any(isinstance(o, Tensor) and o.requires_grad for o in outputs):
+        if not all(is_constant(o) for o in outputs):
             raise refuse("lrp", func, "It works on networks of linear layers, ReLUs, BatchNorm, pooling and additions.")
         return output
 

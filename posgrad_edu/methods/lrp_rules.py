@@ -209,8 +209,8 @@ class ShareOut:
         for share in self.rule.shares(self.layer):
             with torch.enable_grad():
                 inputs = [a.detach().requires_grad_() for a, _ in share.pairs]
-                weights = [w for _, w in share.pairs]
-                total = torch.stack([self.layer.apply(a, w) for a, w in zip(inputs, weights, strict=True)]).sum(0)
+                first, *rest = (self.layer.apply(a, w) for a, (_, w) in zip(inputs, share.pairs, strict=True))
+                total = sum(rest, start=first)
             z = total.detach() + share.bias
             part = share.part(self.layer.output()) if callable(share.part) else share.part
             prepared.append((inputs, total, part / stabilised(z, self.rule.epsilon)))
