@@ -13,7 +13,6 @@ What a command needs is imported when it runs.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -205,24 +204,12 @@ def open_photo(photo: str) -> Image:
     return load_photo(photo)
 
 
-def resolve_class(clf: Classifier, photo: Image, word: str) -> int:
-    """Return the class that a word stands for: a label, a number, "most likely", "runner-up", "least likely"."""
-    match " ".join(word.casefold().replace("-", " ").split()):
-        case "most likely":
-            return clf.top(photo, 1)[0].index
-        case "runner up":
-            return clf.runner_up(photo)
-        case "least likely":
-            return clf.least_likely(photo)
-    return clf.index(int(word) if re.fullmatch(r"\s*-?[0-9]+\s*", word) else word)
-
-
 def predictions(clf: Classifier, photo: Image, words: Sequence[str]) -> list[Prediction]:
     """Return the classes that words stand for, each once, with the photo's probabilities."""
-    from posgrad_edu.models import Prediction
+    from posgrad_edu.models import Prediction, resolve_class
 
-    probabilities = clf.probabilities(photo)
-    indices = dict.fromkeys(resolve_class(clf, photo, word) for word in words)
+    logits, probabilities = clf.logits(photo), clf.probabilities(photo)
+    indices = dict.fromkeys(resolve_class(clf, word, logits) for word in words)
     return [Prediction(i, clf.labels[i], float(probabilities[i])) for i in indices]
 
 
@@ -230,13 +217,11 @@ def _method(name: str, handling: str, layer: str | None) -> Method:
     """Return the method; a misspelt name is refused now, before the network is loaded."""
     from posgrad_edu.errors import unknown_name
     from posgrad_edu.handling import HANDLINGS
-    from posgrad_edu.methods import get_method
-    from posgrad_edu.methods.base import make_method
+    from posgrad_edu.methods import configure
 
     if handling not in (PUBLISHED, *HANDLINGS):
         raise unknown_name("handling", handling, (PUBLISHED, *HANDLINGS))
-    options = {} if layer is None else {"layer": layer}
-    return make_method(get_method(name), {"handling": None if handling == PUBLISHED else handling, **options})
+    return configure(name, None if handling == PUBLISHED else handling, layer)
 
 
 def _draw(view: Image, asked: Sequence[Prediction], rows: dict[str, Tensor], fine: bool) -> Figure:

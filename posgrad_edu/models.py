@@ -162,10 +162,7 @@ class Classifier:
 
     def runner_up(self, img: Image) -> int:
         """Return the class with the second largest logit; ``ValueError`` if there is only one class."""
-        logits = self.logits(img)
-        if len(logits) < 2:
-            raise ValueError(f"{self.name} has a single class, so nobody comes second.")
-        return int(logits.topk(2).indices[1])
+        return resolve_class(self, "runner-up", self.logits(img))
 
     def batch(self, img: Image | None = None) -> Tensor:
         """Return (1, C, H, W), where the network is; of a grey picture when only the shape matters."""
@@ -250,6 +247,26 @@ class Classifier:
 
         found = find_layer(self.net, layer, torch.empty(0))  # an input is only needed to look for a layer
         self._cam_layer = next(name for name, module in self.net.named_modules() if module is found)
+
+
+# --- From words to classes ---
+
+# Which place a class takes among all, by its logit.
+_PLACES = {"most likely": 0, "runner up": 1, "least likely": -1}
+
+
+def resolve_class(clf: Classifier, word: str, logits: Tensor) -> int:
+    """Return the class that a word stands for: a label, a number, "most likely", "runner-up" or "least likely".
+
+    logits: (classes,) of the photo that is asked about. Capitals, hyphens and underscores make no difference.
+    Raises ``ValueError`` where no class fits, or several.
+    """
+    place = _PLACES.get(_plain(word))
+    if place is None:
+        return clf.index(int(word) if re.fullmatch(r"\s*-?\d+\s*", word) else word)
+    if place >= len(logits):
+        raise ValueError(f"{clf.name} has a single class, so nobody comes second.")
+    return int(logits.argsort(descending=True)[place])
 
 
 # How well a word fits a class.

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 import posgrad_edu as pg
 from posgrad_edu import cli, cli_lab, loading
+from posgrad_edu.widgets.parts import find_class
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
@@ -148,7 +149,9 @@ def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: py
     ],
 )
 def test_words_for_classes(word: str, index: int) -> None:
-    assert cli.resolve_class(pg.load_classifier(), pg.load_photo("coffee"), word) == index
+    clf, coffee = pg.load_classifier(), pg.load_photo("coffee")
+    assert [one.index for one in cli.predictions(clf, coffee, [word])] == [index]
+    assert find_class(clf, word, clf.logits(coffee)) == index  # the widgets take the same words
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from torchvision import models as tv
 
 from posgrad_edu import loading
 from posgrad_edu.loading import OfflineError, WeightsError, load_classifier
-from posgrad_edu.models import Classifier, Preprocessing
+from posgrad_edu.models import Classifier, Preprocessing, resolve_class
 
 COFFEE = Image.fromarray(skimage.data.coffee())
 CAT = Image.fromarray(skimage.data.chelsea())
@@ -231,6 +231,25 @@ def test_index_takes_numbers_of_all_kinds(lite0: Classifier) -> None:
             lite0.index(wrong)
     with pytest.raises(TypeError):
         lite0.index(1.5)  # type: ignore[arg-type]
+
+
+def test_words_for_places() -> None:
+    clf = Classifier(tiny_net(), SMALL, ["ant", "bee", "crow", "dove"])
+    logits = torch.tensor([0.5, -2.0, 3.0, 1.0])
+    for words, index in {
+        ("most likely", "Most Likely", "most_likely"): 2,
+        ("runner-up", "runner up", "RUNNER  UP"): 3,
+        ("least likely", "least-likely"): 1,
+        ("bee", "1", " 1 "): 1,
+    }.items():
+        assert [resolve_class(clf, word, logits) for word in words] == [index] * len(words)
+    for word in ("4", "-1"):
+        with pytest.raises(ValueError, match=f"Class {word} is out of range: classes are 0 to 3"):
+            resolve_class(clf, word, logits)
+    with pytest.raises(ValueError, match="There is no class 'runner'"):
+        resolve_class(clf, "runner", logits)
+    with pytest.raises(ValueError, match="single class, so nobody comes second"):
+        resolve_class(Classifier(tiny_net(1), SMALL), "runner-up", logits[:1])
 
 
 def test_words_without_a_class(lite0: Classifier) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from posgrad_edu import viz
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods.layers import PASSES_ON, is_spatial, watch
-from posgrad_edu.models import Classifier
+from posgrad_edu.models import Classifier, resolve_class
 from posgrad_edu.similarity import Similarity
 
 if TYPE_CHECKING:
@@ -32,10 +32,7 @@ EVIDENCE = "Red: evidence for. Blue: evidence against."
 
 def find_class(clf: Classifier, word: str, logits: Tensor) -> int:
     """Return the class that a word, a number or a rank such as "runner-up" stands for."""
-    if word in RANKED:
-        order = logits.argsort(descending=True)
-        return int(order[{"most likely": 0, "runner-up": 1, "least likely": -1}[word]])
-    return clf.index(int(word) if word.strip().isdecimal() else word)
+    return resolve_class(clf, word, logits)
 
 
 def find_classes(clf: Classifier, words: Iterable[str | int], logits: Tensor) -> tuple[int, ...]:
