@@ -7,7 +7,7 @@
     posgrad-edu study --jobs 2 --out results               # measure all of it; cli_study.py
 
 A mistake is answered with one line on stderr and exit code 2; ``doctor`` exits with 1 if something is amiss.
-What a command needs is imported when it runs.
+What a command needs beyond the package itself is imported when it runs.
 """
 
 from __future__ import annotations

@@ -289,6 +289,7 @@ def _check_version(weights: str, versions: Iterable[str] = ()) -> None:
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -24,14 +24,17 @@ def _layer(n: int) -> Args:
 
 
 def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
+    """Return a map (N, h, w): the channels (N, C, h, w), each times its weight (N, C, 1, 1), added up."""
     return (weights * activations).sum(1)
 
 
 def mean(values: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
+    """Return the mean over these axes, which stay with length 1."""
     return values.mean(axes, keepdim=True)
 
 
 def gradcam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+    """Return GradCAM's maps (N, h, w) from activations and gradients (N, C, h, w)."""
     return weighted_sum(mean(h(g)), a)
 
 
@@ -194,6 +197,7 @@ def layer_with_poles(n: int) -> Args:
 
 
 def alpha(a: Tensor, g: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
+    """Return GradCAM++'s alpha (N, C, h, w), 0 where the gradient is."""
     return torch.where(g == 0, 0.0, 1 / (2 + a.sum(axes, keepdim=True) * g))
 
 
@@ -202,6 +206,7 @@ def _weighted(a: Tensor, weights: Tensor) -> Tensor:
 
 
 def plus_plus(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+    """Return GradCAM++'s maps (N, h, w)."""
     return _weighted(a, alpha(a, g) * h(g))
 
 
