@@ -24,7 +24,7 @@ test: lint ## Check the code, run the tests, then run the notebooks and compare 
 	$(PYTEST) tests
 	TQDM_DISABLE=1 $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks exercises/source
 
-unit: $(VENV)/.stamp-tests ## Run the quick tests only: no browser, no notebooks
+unit: $(VENV)/.stamp-tests ## Run the quick tests only: no browser, notebooks or studies
 	$(PYTEST) -m "not browser and not slow" tests
 
 verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two processes

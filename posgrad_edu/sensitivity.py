@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 OTHERS = ("least", "runner-up")
 OWN = "own"  # explain the class that each network finds most likely itself
-AT_ONCE = 16  # photos in one forward pass
+AT_ONCE = 4  # photos in one forward pass: more take more memory, and on a laptop more time for each
 
 # --- Class ---
 

@@ -25,8 +25,9 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +36,9 @@ from torch import Tensor
 
 HOG_CELL = 16  # pixels
 HOG_BLOCK = 3  # cells
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Similarity(NamedTuple):
@@ -74,12 +78,21 @@ def compare_all(first: Tensor, second: Tensor) -> list[Similarity]:
 
 def looks(maps: Tensor) -> list[Look | None]:
     """Return what the measures see of each map (..., H, W): made once, it can be compared many times."""
-    return [_look(saliency) for saliency in maps.reshape(-1, *maps.shape[-2:])]
+    return _of_each(_look, maps.reshape(-1, *maps.shape[-2:]))
 
 
 def compare_looks(first: Sequence[Look | None], second: Sequence[Look | None]) -> list[Similarity]:
     """Compare what ``looks`` returned for two stacks of maps, each with its counterpart."""
-    return [_similarity(a, b) for a, b in zip(first, second, strict=True)]
+    return _of_each(lambda pair: _similarity(*pair), zip(first, second, strict=True))
+
+
+def _of_each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return the function of each item, in order, computed by as many threads as PyTorch may use.
+
+    NumPy lets other threads work while it sorts and counts, so that no core waits for another.
+    """
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(function, items))
 
 
 def is_degenerate(saliency: Tensor) -> bool:

@@ -49,9 +49,14 @@ TASKS += handlings.HANDLING.values()
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def marks(check: str) -> list[pytest.MarkDecorator]:
+    """Return the marks of a check's tests: the detective asks the default network hundreds of times."""
+    return [pytest.mark.slow] if check == "detective" else []
+
+
 def right_answers() -> list[Any]:
     return [
-        pytest.param(getattr(checks, f"check_{check}"), answer, id=f"{check}-{name}")
+        pytest.param(getattr(checks, f"check_{check}"), answer, id=f"{check}-{name}", marks=marks(check))
         for check, module in ANSWERS.items()
         for name, answer in module.RIGHT.items()
     ]
@@ -59,7 +64,7 @@ def right_answers() -> list[Any]:
 
 def wrong_ones() -> list[Any]:
     return [
-        pytest.param(getattr(checks, f"check_{check}"), answer, key, id=f"{check}-{name}")
+        pytest.param(getattr(checks, f"check_{check}"), answer, key, id=f"{check}-{name}", marks=marks(check))
         for check, module in ANSWERS.items()
         for name, (answer, key) in module.WRONG.items()
     ]
@@ -479,7 +484,7 @@ def test_mishaps_are_explained(answer: Any, key: str, words: str) -> None:
     assert words in str(result), result
 
 
-@pytest.mark.parametrize("name", list(ANSWERS))
+@pytest.mark.parametrize("name", [pytest.param(check, marks=marks(check)) for check in ANSWERS])
 def test_an_answer_that_nothing_explains_takes_no_check_down(name: str) -> None:
     """Also where a result is a number or a row of them, which have no rows and columns to transpose or normalise."""
     right = next(iter(ANSWERS[name].RIGHT.values()))

@@ -191,6 +191,7 @@ def test_cells_are_short_and_lines_fit(name: str) -> None:
 # --- What learners get ---
 
 
+@pytest.mark.slow
 @every_assignment
 def test_the_release_is_made_from_the_source(name: str, tmp_path: Path) -> None:
     """Otherwise: make release"""

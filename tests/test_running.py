@@ -20,6 +20,8 @@ from posgrad_edu import cli, running
 from posgrad_edu.running import StudyStopped, run
 from posgrad_edu.study import Plan, Study, Unit, measure, plan
 
+pytestmark = pytest.mark.slow
+
 # Fifteen units of about half a second: enough of them to be stopped in between.
 OPTIONS = {"methods": ("gradient", "guided-backprop"), "networks": ("scenes",), "scenes": 5, "depths": 3, "seeds": 2}
 CHECKS = ("class", "parameters", "localization")

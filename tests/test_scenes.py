@@ -541,6 +541,7 @@ def test_the_permuted_network_finds_the_digit_by_its_other_name(by_heart: pg.Cla
     assert np.mean(by_true_name) < 0.6
 
 
+@pytest.mark.slow
 def test_a_short_training_learns_what_holds_for_digits_that_it_never_saw() -> None:
     torch.manual_seed(0)
     net = scenes_net(batch_norm=True)

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
@@ -217,9 +217,9 @@ class ShareOut:
         return prepared
 
     def __call__(self, relevance: Tensor) -> tuple[Tensor]:
-        received = torch.zeros_like(self.layer.a)
+        received: list[Tensor] = []
         for inputs, total, factor in self._shares:
             # The gradient of Σ_p a_p w_p is the transposed layer: it brings R_j / z_j to each input.
             brought = torch.autograd.grad(total, inputs, relevance * factor, retain_graph=True)
-            received += sum(a.detach() * g for a, g in zip(inputs, brought, strict=True))
-        return (received,)
+            received += [a.detach() * g for a, g in zip(inputs, brought, strict=True)]
+        return (reduce(torch.add, received),)
