@@ -72,7 +72,7 @@ class Explorer(TwoClassPanel):
     # --- Controls ---
 
     def _make_controls(self) -> None:
-        wide = {"width": "300px"}
+        wide = {"width": "280px"}  # three fit beside each other
         only = len(self.photos) == 1  # then there's nothing to choose
         self.photo = widgets.Dropdown(options=list(self.photos), description="Photo", disabled=only, layout=wide)
         self.class_a = class_box(self.clf, "Class A", "most likely", **wide)
