@@ -123,6 +123,12 @@ def test_own_photos_by_name(clf: pg.Classifier) -> None:
     assert len(pictures(lab)) == 3
 
 
+def test_one_photo_offers_no_choice(lab: Explorer, clf: pg.Classifier) -> None:
+    """A list that can be opened and changes nothing would be taken for broken."""
+    assert Explorer(clf, ["coffee"]).photo.disabled
+    assert not lab.photo.disabled
+
+
 def test_figure_shows_what_the_widget_shows(lab: Explorer) -> None:
     lab.handling.value = "positive"
     assert "punching bag" in lab.figure().alt
