@@ -21,10 +21,9 @@ from document import markdown, write_section
 
 import posgrad_edu as pg
 from posgrad_edu.methods import CONTROLS, METHODS
-from posgrad_edu.randomize import forgetting, randomizable_layers, steps
-from posgrad_edu.running import UNITS, read_units, run
-from posgrad_edu.similarity import looks
-from posgrad_edu.study import PUBLISHED, Study, Unit, measure, plan
+from posgrad_edu.metrics import forgetting, looks, randomizable_layers, steps
+from posgrad_edu.study.measure import PUBLISHED, Study, Unit, measure, plan
+from posgrad_edu.study.run import UNITS, read_units, run
 
 NETWORK = "efficientnet-lite0"
 PHOTOS = ("cat", "coffee", "rocket", "china")  # as many for each of two processes

@@ -21,10 +21,9 @@ from document import markdown, write_section
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.localization import energy_in_box, pointing_game
+from posgrad_edu.metrics import compare, energy_in_box, pointing_game
 from posgrad_edu.scenes import CLASSES, HEADS, STAGES, Scene, make_scenes, scene_tensors, scenes_net
-from posgrad_edu.scenes_training import HELD_OUT, accuracy, fold, labelled_scenes, train
-from posgrad_edu.similarity import compare
+from posgrad_edu.scenes.training import HELD_OUT, accuracy, fold, labelled_scenes, train
 
 METHODS = ("gradient", "gradcam", "guided-backprop", "lrp")
 CONTROL = "input-magnitude"

@@ -6,13 +6,12 @@
 >>> maps = pg.explain(clf.net, x, clf.index("espresso"), method="gradcam", handling="positive")
 """
 
+from posgrad_edu.data.photos import load_photo, mosaic, photo_names, read_image
+from posgrad_edu.data.preprocessing import Preprocessing
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import ABSOLUTE, HANDLINGS, NEGATIVE, POSITIVE, SIGNED, Handling
-from posgrad_edu.loading import load_classifier
 from posgrad_edu.methods import CONTROLS, METHODS, Method, explain, explain_all
-from posgrad_edu.models import Classifier, Preprocessing
-from posgrad_edu.photos import load_photo, mosaic, photo_names, read_image
-from posgrad_edu.sensitivity import (
+from posgrad_edu.metrics.sensitivity import (
     class_sensitivity,
     class_sensitivity_all,
     data_sensitivity,
@@ -20,6 +19,8 @@ from posgrad_edu.sensitivity import (
     parameter_sensitivity,
     parameter_sensitivity_all,
 )
+from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.models.loading import load_classifier
 
 __version__ = "0.1.0"
 

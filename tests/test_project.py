@@ -21,8 +21,8 @@ import yaml
 from typer.main import get_command
 
 import posgrad_edu as pg
-from posgrad_edu import cli
-from posgrad_edu.photos import PHOTOS
+from posgrad_edu.cli import app as cli
+from posgrad_edu.data.photos import PHOTOS
 
 if sys.version_info >= (3, 11):
     import tomllib

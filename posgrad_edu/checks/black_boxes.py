@@ -114,7 +114,7 @@ def _method(kind: Kind) -> Method | Box:
 
 def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Return the mean over the channels of the layer for CAMs: it needs the network, and neither class nor gradient."""
-    from posgrad_edu.methods.layers import find_layer
+    from posgrad_edu.engine.layers import find_layer
 
     kept: list[Tensor] = []
     handle = find_layer(net, None, x).register_forward_hook(lambda module, inputs, output: kept.append(output.clone()))
@@ -152,7 +152,7 @@ def what_is(number: int) -> Kind:
 
 def photos(names: Sequence[str] = PHOTOS, size: int = SIZE) -> Tensor:
     """Return sample photos (N, 3, size, size) as EfficientNet-Lite0 wants them, smaller than usual and so faster."""
-    from posgrad_edu.photos import load_photo
+    from posgrad_edu.data.photos import load_photo
 
     clf = _classifier()
     x = torch.cat([clf.batch(load_photo(name)) for name in names])
@@ -161,7 +161,7 @@ def photos(names: Sequence[str] = PHOTOS, size: int = SIZE) -> Tensor:
 
 @functools.cache
 def _classifier() -> Any:
-    from posgrad_edu.loading import load_classifier
+    from posgrad_edu.models.loading import load_classifier
 
     return load_classifier("efficientnet-lite0")
 

@@ -257,7 +257,7 @@ def check_class_sensitivity(function: Callable[[nn.Module, Tensor, Explain], Any
 
     net: a classifier, x -> logits (N, classes). x: photos (N, C, H, W). explain: a method, ``explain(net, x, target)``
     -> maps (N, H, W), with one class a photo in target (N,). The two maps of a photo that are compared are those of its
-    most and its least likely class. The result is a tensor, an array or a list. ``posgrad_edu.similarity.spearman`` may
+    most and its least likely class. The result is a tensor, an array or a list. ``posgrad_edu.metrics.spearman`` may
     be used.
 
         def class_sensitivity(net, x, explain):

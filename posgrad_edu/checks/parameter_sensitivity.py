@@ -220,7 +220,7 @@ def check_parameter_sensitivity(
     photos (N, C, H, W). target: one class a photo, (N,); every network is asked about it. explain: a method,
     ``explain(net, x, target)`` -> maps (N, H, W). Row d has, for each photo, the rank correlation of the trained
     network's map with that of ``nets[d]``, and nan where one of the two is constant. The result is a tensor, an array
-    or a list of rows. ``posgrad_edu.similarity.spearman`` may be used.
+    or a list of rows. ``posgrad_edu.metrics.similarity.spearman`` may be used.
 
         def parameter_sensitivity(net, nets, x, target, explain):
             ...

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.backward import backward_rules, own_backward
 from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN, ORDER, Switch
 from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
 from posgrad_edu.checks.gradients import WRONG_SCORES, Score, logit, of_input
 from posgrad_edu.checks.nets import PHOTOS, classes, network, photos
+from posgrad_edu.engine.backward import backward_rules, own_backward
 from posgrad_edu.handling import POSITIVE, SIGNED
 
 Back = Callable[[Tensor, Tensor], Tensor]  # gradient from above, the ReLU's input -> gradient downwards

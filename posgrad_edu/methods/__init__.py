@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from posgrad_edu.engine.inputs import Target
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import Method, make_method
@@ -13,10 +14,9 @@ from posgrad_edu.methods.cam import GradCAM, GradCAMPlusPlus, LayerCAM
 from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
 from posgrad_edu.methods.fullgrad import FullGrad
 from posgrad_edu.methods.gradient import Gradient, InputXGradient
-from posgrad_edu.methods.inputs import Target
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop, RectGrad
-from posgrad_edu.methods.together import explain_all
+from posgrad_edu.methods.sharing import explain_all
 
 METHODS: dict[str, type[Method]] = {
     method.name: method

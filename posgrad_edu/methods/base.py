@@ -10,12 +10,12 @@ switch and resizing to the photo come with the base class.
 
 The package's own methods take ``maps`` apart: ``record`` does all that no handling changes, ``read`` makes the map of
 it. Methods with an equal ``recording`` can read one record, so that several of them cost one forward pass
-(``together.py``).
+(``sharing.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -23,9 +23,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from posgrad_edu.engine.inputs import Target, checked_classes
+from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import SIGNED, Handling, get_handling
-from posgrad_edu.methods.inputs import Target, as_target, check_network, check_photos
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,8 @@ class Method:
         Raises ``ValueError`` for a network in training mode, an x that isn't a finite batch of photos, or
         classes that don't exist, ``UnsupportedOperation`` for an operation without a rule.
         """
-        classes = check(net, x, target)
-        # Not even a caller's no_grad() or inference_mode() keeps us from taking gradients.
-        with torch.inference_mode(False), torch.enable_grad():
+        classes = checked_classes(net, x, target)
+        with with_gradients():
             maps = self.maps(net, x.detach().clone(), classes.clone())
         return finish(maps, x, target)
 
@@ -103,13 +103,6 @@ class InputSpaceMethod(Method):
         return attribution
 
 
-def check(net: nn.Module, x: Tensor, target: Target) -> Tensor:
-    """Return the classes as (N, K), or refuse what can't be explained with a ``ValueError`` that says what to do."""
-    check_network(net)
-    check_photos(x)
-    return as_target(target, len(x), x.device)
-
-
 def finish(maps: Tensor, x: Tensor, target: Target) -> Tensor:
     """Return raw maps (N, K, h, w) in the resolution of x; (N, H, W) where one class was asked for each photo."""
     maps = resize(maps.detach(), x.shape[-2:])
@@ -123,62 +116,6 @@ def resize(maps: Tensor, size: Sequence[int]) -> Tensor:
     flat = maps.flatten(0, -3).unsqueeze(1)
     flat = F.interpolate(flat, size=tuple(size), mode="bilinear", align_corners=False)
     return flat.reshape(*maps.shape[:-2], *size)
-
-
-def answer(net: nn.Module, x: Tensor) -> Tensor:
-    """Return the network's logits (N, classes) for photos x (N, C, H, W), which keep their values.
-
-    Raises ``ValueError`` for a network that returns anything else.
-    """
-    logits = net(x.clone())  # a first layer that works in place overwrites this copy
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
-        got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(
-            f"The network should return logits of shape (N, classes) = ({len(x)}, ...), but returned {got}. "
-            "Wrap it in a module that returns the class scores alone."
-        )
-    return logits
-
-
-def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """Return the logits (N, classes), checked against the photos and the classes asked for."""
-    logits = answer(net, x)
-    last = logits.shape[1] - 1
-    if target.max() > last:
-        raise ValueError(f"Class {int(target.max())} is out of range: the network has {last + 1} classes, 0 to {last}.")
-    return logits
-
-
-def gradients(
-    logits: Tensor, target: Tensor, inputs: Sequence[Any], again: bool = False
-) -> Iterator[list[Tensor | None]]:
-    """Yield, for each of the K classes of target (N, K), the gradients of its logit with regard to ``inputs``.
-
-    One forward pass serves all K. Photos of a batch don't meet in a network in evaluation mode, so the
-    gradient of the sum over photos holds each photo's own gradient. The first of ``inputs`` is what is explained:
-    logits that don't depend on it are refused; another that they don't depend on gives ``None``.
-    again: keep what the forward pass left in memory, so that one can go back through it another time.
-    """
-    unreachable = ValueError(
-        "The logits don't depend on what is explained through differentiable operations. "
-        "Look for detach(), no_grad(), argmax or a layer that is never used in the network's forward()."
-    )
-    if not logits.requires_grad:
-        raise unreachable
-    classes = target.shape[1]
-    for k in range(classes):
-        logit = logits.gather(1, target[:, k : k + 1]).sum()
-        keep = again or k < classes - 1
-        grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=keep, allow_unused=True)]
-        if grads[0] is None:  # the logits depend on the network's parameters alone
-            raise unreachable
-        yield grads
-
-
-def input_gradients(logits: Tensor, target: Tensor, x: Tensor, again: bool = False) -> Tensor:
-    """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W)."""
-    found = [grads[0] for grads in gradients(logits, target, [x], again)]
-    return torch.stack([torch.zeros_like(x) if g is None else g for g in found], dim=1)
 
 
 def make_method(method: type[Method], options: dict[str, Any]) -> Method:

@@ -34,9 +34,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.engine.layers import find_layer, graph_from
+from posgrad_edu.engine.passes import forward, gradients
 from posgrad_edu.handling import POSITIVE, SIGNED, Handling
-from posgrad_edu.methods.base import Method, forward, gradients
-from posgrad_edu.methods.layers import find_layer, graph_from
+from posgrad_edu.methods.base import Method
 
 
 @dataclass(frozen=True)

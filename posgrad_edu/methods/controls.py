@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.methods.base import Method, forward
+from posgrad_edu.engine.passes import forward
+from posgrad_edu.methods.base import Method
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from posgrad_edu.backward import ADDITIONS, WEIGHTED, backward_rules, is_constant, refuse, scale_and_shift
+from posgrad_edu.engine.backward import ADDITIONS, WEIGHTED, backward_rules, is_constant, refuse, scale_and_shift
+from posgrad_edu.engine.inputs import Target, checked_classes
+from posgrad_edu.engine.passes import forward, gradients, with_gradients
 from posgrad_edu.handling import ABSOLUTE, Handling
-from posgrad_edu.methods.base import Method, check, forward, gradients
-from posgrad_edu.methods.inputs import Target
+from posgrad_edu.methods.base import Method
 
 SUBTRACTIONS = (
     *(torch.sub, torch.subtract, torch.rsub, Tensor.__rsub__),
@@ -93,8 +94,8 @@ def fullgrad_terms(net: nn.Module, x: Tensor, target: Target) -> list[Tensor]:
     net, x, target: as for ``explain``. Raises what it does. The terms: x (N, K, C, H, W), then in forward order
     (N, K, channels, h, w) of a convolution, a BatchNorm or an added constant, (N, K, units) of a linear layer.
     """
-    classes = check(net, x, target)
-    with torch.inference_mode(False), torch.enable_grad():
+    classes = checked_classes(net, x, target)
+    with with_gradients():
         terms = contributions(net, x.detach().clone(), classes.clone())
     return [term.detach() for term in terms]
 

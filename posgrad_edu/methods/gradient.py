@@ -29,7 +29,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from posgrad_edu.methods.base import InputSpaceMethod, forward, input_gradients
+from posgrad_edu.engine.passes import forward, input_gradients
+from posgrad_edu.methods.base import InputSpaceMethod
 
 
 @dataclass(frozen=True)

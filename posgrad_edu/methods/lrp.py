@@ -39,10 +39,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu import backward
-from posgrad_edu.backward import backward_rules, is_constant, is_relu, own_backward, refuse, scale_and_shift
+from posgrad_edu.engine import backward
+from posgrad_edu.engine.backward import backward_rules, is_constant, is_relu, own_backward, refuse, scale_and_shift
+from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.handling import POSITIVE, Handling
-from posgrad_edu.methods.base import InputSpaceMethod, forward, input_gradients
+from posgrad_edu.methods.base import InputSpaceMethod
 from posgrad_edu.methods.lrp_rules import Epsilon, Kept, Layer, Rule, ShareOut, Zero, get_rule, stabilised
 
 AVERAGES = (F.avg_pool2d, F.adaptive_avg_pool2d, Tensor.mean, torch.mean)

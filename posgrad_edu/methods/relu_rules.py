@@ -34,10 +34,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from posgrad_edu.backward import CLAMP, RELU, SMOOTH, backward_rules, own_backward, refuse, relu_limit
+from posgrad_edu.engine.backward import CLAMP, RELU, SMOOTH, backward_rules, own_backward, refuse, relu_limit
+from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import POSITIVE, Handling
-from posgrad_edu.methods.base import InputSpaceMethod, forward, input_gradients
+from posgrad_edu.methods.base import InputSpaceMethod
 
 Back = Callable[[Tensor, Tensor, Tensor], Tensor]
 

@@ -26,12 +26,12 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.loading import load_classifier
-from posgrad_edu.localization import energy_in_box
 from posgrad_edu.methods import explain
 from posgrad_edu.methods.lrp_rules import AlphaBeta, Gamma
-from posgrad_edu.models import Classifier
-from posgrad_edu.scenes import Scene, make_scene
+from posgrad_edu.metrics.localization import energy_in_box
+from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.scenes.pictures import Scene, make_scene
 from posgrad_edu.widgets.panel import TwoClassPanel
 from posgrad_edu.widgets.parts import gallery, minus, number, slider, toggles
 

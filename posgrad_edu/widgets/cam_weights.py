@@ -16,11 +16,12 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
+from posgrad_edu.engine.layers import find_layer
+from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods.base import finish
 from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
-from posgrad_edu.methods.layers import find_layer
-from posgrad_edu.models import Classifier
+from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import (
     find_pair,
@@ -108,7 +109,7 @@ class CamWeights(TwoClassPanel):
         """Make all four kinds of map at once: they share one forward pass."""
         kinds = {(average, signs): AVERAGES[average](signs, layer) for average in AVERAGES for signs in SIGNS}
         target = torch.tensor([self.classes], device=self._x.device)
-        with torch.inference_mode(False), torch.enable_grad():
+        with with_gradients():
             record = GradCAM(layer=layer).record(self.clf.net, self._x.clone(), target)
         activation, grads = record
         positions = activation.shape[2] * activation.shape[3]

@@ -23,9 +23,9 @@ from posgrad_edu import viz
 from posgrad_edu.methods import CONTROLS, explain_all
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.models import Classifier
-from posgrad_edu.randomize import randomizable_layers, steps, with_random
-from posgrad_edu.similarity import Similarity
+from posgrad_edu.metrics.randomization import randomizable_layers, steps, with_random
+from posgrad_edu.metrics.similarity import Similarity
+from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import PhotoPanel
 from posgrad_edu.widgets.parts import find_class, gallery, number, slider
 

@@ -19,7 +19,7 @@ from posgrad_edu import viz
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
 from posgrad_edu.methods import explain, get_method
 from posgrad_edu.methods.relu_rules import ReLUMethod
-from posgrad_edu.models import Classifier
+from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import gallery, handling_toggles, map_titles, number, slider, toggles
 

@@ -20,8 +20,8 @@ from posgrad_edu import viz
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import CONTROLS, METHODS, explain
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.models import Classifier
-from posgrad_edu.similarity import Similarity, is_degenerate
+from posgrad_edu.metrics.similarity import Similarity, is_degenerate
+from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel
 from posgrad_edu.widgets.parts import (
     EVIDENCE,

@@ -14,12 +14,12 @@ import ipywidgets as widgets
 from torch import Tensor
 
 from posgrad_edu import viz
+from posgrad_edu.data.photos import load_photo
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.models import Classifier
-from posgrad_edu.photos import load_photo
-from posgrad_edu.similarity import Similarity
+from posgrad_edu.metrics.similarity import Similarity
+from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel
 from posgrad_edu.widgets.parts import (
     COMPUTING,

@@ -16,7 +16,7 @@ from torch import Tensor
 from posgrad_edu import viz
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, get_handling
 from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
-from posgrad_edu.models import Classifier
+from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import (
     class_box,

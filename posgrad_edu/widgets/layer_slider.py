@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from posgrad_edu.engine.layers import find_layer, is_spatial, watch
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
-from posgrad_edu.methods.layers import find_layer, is_spatial, watch
-from posgrad_edu.models import Classifier
+from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import (
     find_pair,

@@ -12,9 +12,9 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from posgrad_edu.loading import load_classifier
-from posgrad_edu.models import Classifier
-from posgrad_edu.photos import Source, read_image
+from posgrad_edu.data.photos import Source, read_image
+from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.widgets.explorer import Explorer
 from posgrad_edu.widgets.parts import gallery, side_by_side, status
 

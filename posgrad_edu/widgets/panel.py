@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from posgrad_edu import viz
-from posgrad_edu.loading import load_classifier
-from posgrad_edu.models import Classifier
-from posgrad_edu.photos import load_photo
-from posgrad_edu.similarity import Similarity, compare, is_degenerate, spearman
+from posgrad_edu.data.photos import load_photo
+from posgrad_edu.metrics.similarity import Similarity, compare, is_degenerate, spearman
+from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.widgets.parts import map_titles, status
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from posgrad_edu import viz
+from posgrad_edu.engine.layers import PASSES_ON, is_spatial, watch
 from posgrad_edu.handling import Handling
-from posgrad_edu.methods.layers import PASSES_ON, is_spatial, watch
-from posgrad_edu.models import Classifier, resolve_class
-from posgrad_edu.similarity import Similarity
+from posgrad_edu.metrics.similarity import Similarity
+from posgrad_edu.models.classifier import Classifier, resolve_class
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,7 +17,7 @@ from torch import Tensor
 from posgrad_edu import viz
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
-from posgrad_edu.models import Classifier
+from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import (
     class_box,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from posgrad_edu import viz
-from posgrad_edu.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict, verdict_table
+from posgrad_edu.study.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict, verdict_table
 from posgrad_edu.widgets.panel import Panel
 from posgrad_edu.widgets.parts import side_by_side, toggles
 

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from posgrad_edu.randomize import forgetting, randomized, steps
+from posgrad_edu.metrics.randomization import forgetting, randomized, steps
 
 
 def redraw(p, generator=None):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from posgrad_edu.similarity import compare, spearman
+from posgrad_edu.metrics.similarity import compare, spearman
 
 
 def correlate(a, b):

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from posgrad_edu.randomize import randomized, with_random
-from posgrad_edu.similarity import spearman
+from posgrad_edu.metrics.randomization import randomized, with_random
+from posgrad_edu.metrics.similarity import spearman
 
 LINE = 0.7
 

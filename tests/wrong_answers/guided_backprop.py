@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from posgrad_edu.backward import backward_rules, on_gradient, own_backward
+from posgrad_edu.engine.backward import backward_rules, on_gradient, own_backward
 
 
 def back(net, x, target, score=None):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import stats
 
-from posgrad_edu.similarity import spearman as packages
+from posgrad_edu.metrics.similarity import spearman as packages
 
 
 def ranks(values):

@@ -1,0 +1,1 @@
+"""The command line, ``posgrad-edu``; ``app.py`` is its entrance."""

@@ -1,0 +1,64 @@
+"""What a method accepts: a network in evaluation mode, a batch of photos, and classes that exist.
+
+Each refusal says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+Target = int | Sequence[int] | Sequence[Sequence[int]] | Tensor
+
+
+def as_target(target: Target, photos: int, device: torch.device) -> Tensor:
+    """Return the classes as (N, K): one class for all, one for each photo, or K for each photo."""
+    try:
+        classes = torch.as_tensor(target, device=device)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"target is a class index, (N,) or (N, K) of them, not {target!r}.") from error
+    if classes.dtype.is_floating_point or classes.dtype.is_complex or classes.dtype == torch.bool:
+        raise ValueError(f"target holds class indices, so whole numbers, not {classes.dtype}.")
+    if classes.ndim == 0:
+        classes = classes.expand(photos)
+    if classes.ndim == 1:
+        classes = classes.unsqueeze(1)
+    if classes.ndim != 2 or len(classes) != photos or classes.shape[1] == 0:
+        raise ValueError(
+            f"target of shape {tuple(torch.as_tensor(target).shape)} doesn't fit {photos} photo(s): "
+            f"give one class, ({photos},) or ({photos}, K)."
+        )
+    if classes.min() < 0:
+        raise ValueError(f"Class {int(classes.min())} is out of range: classes count from 0.")
+    return classes.long()
+
+
+def check_network(net: nn.Module) -> None:
+    """Refuse a network in training mode, where dropout and BatchNorm would make each map another."""
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"net is a torch.nn.Module, not {type(net).__name__}. A Classifier's network is clf.net.")
+    training = [name or "the network" for name, module in net.named_modules() if module.training]
+    if training:
+        raise ValueError(f"The network is in training mode ({training[0]}). Call net.eval() first.")
+
+
+def check_photos(x: Tensor) -> None:
+    """Refuse what is not a finite batch of photos (N, C, H, W)."""
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        got = x.dtype if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"x is a tensor of floating point numbers, not {got}. clf.preprocess(photo) makes one.")
+    if x.ndim == 3:
+        raise ValueError(f"x has shape {tuple(x.shape)}: one photo. Make it a batch: x.unsqueeze(0).")
+    if x.ndim != 4 or 0 in x.shape:
+        raise ValueError(f"x has shape {tuple(x.shape)}; photos come as (N, C, H, W), at least one.")
+    if not torch.isfinite(x).all():
+        raise ValueError("x holds values that are not finite (inf or nan). Check the preprocessing.")
+
+
+def checked_classes(net: nn.Module, x: Tensor, target: Target) -> Tensor:
+    """Return the classes as (N, K), or refuse what can't be explained with a ``ValueError`` that says what to do."""
+    check_network(net)
+    check_photos(x)
+    return as_target(target, len(x), x.device)

@@ -1,0 +1,76 @@
+"""Passes through a network: its logits, checked, and the gradients of those that were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def with_gradients() -> Iterator[None]:
+    """Take gradients inside this context, even where the caller said ``no_grad()`` or ``inference_mode()``.
+
+    A tensor made in inference mode can't take part: clone it inside.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def answer(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the network's logits (N, classes) for photos x (N, C, H, W), which keep their values.
+
+    Raises ``ValueError`` for a network that returns anything else.
+    """
+    logits = net(x.clone())  # a first layer that works in place overwrites this copy
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(x):
+        got = f"shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(
+            f"The network should return logits of shape (N, classes) = ({len(x)}, ...), but returned {got}. "
+            "Wrap it in a module that returns the class scores alone."
+        )
+    return logits
+
+
+def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """Return the logits (N, classes), checked against the photos and the classes asked for."""
+    logits = answer(net, x)
+    last = logits.shape[1] - 1
+    if target.max() > last:
+        raise ValueError(f"Class {int(target.max())} is out of range: the network has {last + 1} classes, 0 to {last}.")
+    return logits
+
+
+def gradients(
+    logits: Tensor, target: Tensor, inputs: Sequence[Any], again: bool = False
+) -> Iterator[list[Tensor | None]]:
+    """Yield, for each of the K classes of target (N, K), the gradients of its logit with regard to ``inputs``.
+
+    One forward pass serves all K. Photos of a batch don't meet in a network in evaluation mode, so the
+    gradient of the sum over photos holds each photo's own gradient. The first of ``inputs`` is what is explained:
+    logits that don't depend on it are refused; another that they don't depend on gives ``None``.
+    again: keep what the forward pass left in memory, so that one can go back through it another time.
+    """
+    unreachable = ValueError(
+        "The logits don't depend on what is explained through differentiable operations. "
+        "Look for detach(), no_grad(), argmax or a layer that is never used in the network's forward()."
+    )
+    if not logits.requires_grad:
+        raise unreachable
+    classes = target.shape[1]
+    for k in range(classes):
+        logit = logits.gather(1, target[:, k : k + 1]).sum()
+        keep = again or k < classes - 1
+        grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=keep, allow_unused=True)]
+        if grads[0] is None:  # the logits depend on the network's parameters alone
+            raise unreachable
+        yield grads
+
+
+def input_gradients(logits: Tensor, target: Tensor, x: Tensor, again: bool = False) -> Tensor:
+    """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W)."""
+    found = [grads[0] for grads in gradients(logits, target, [x], again)]
+    return torch.stack([torch.zeros_like(x) if g is None else g for g in found], dim=1)

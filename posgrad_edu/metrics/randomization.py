@@ -1,0 +1,194 @@
+"""Let a network forget: copies of it in which some layers hold random weights.
+
+A map that explains a network has to change when the network forgets what it learned. So the layers with weights
+(convolutions and linear layers) are re-initialised, in one of three orders:
+
+    cascading             from the output downwards: step d has the d layers nearest the output random
+    cascading-from-input  from the input upwards
+    independent           one layer at a time; all others keep what they learned
+
+    layers = randomizable_layers(net, x)              # layers[0] is nearest the output
+    forgetful = randomized(net, 3, layers=layers)     # a copy; layers[:3] are random
+    for step, forgetful in forgetting(net, steps(layers, "independent")):
+        ...                                           # the three orders, step by step
+
+Each random tensor is drawn from a normal distribution that is cut off at two standard deviations, and has the mean
+and the standard deviation of the trained tensor whose place it takes: what is lost is what was learned, not the
+scale. Biases are drawn likewise, from their own mean and deviation. Each layer and each seed has a random stream of
+its own, which depends on the layer's name. Two layers of one shape must not get the same numbers, and a layer gets
+the same numbers in whatever order and company it is randomised.
+
+BatchNorm keeps its statistics and its affine parameters. With ``batchnorm="reset"`` each BatchNorm is a layer of its
+own in the order, and forgets too: mean 0, variance 1, weight 1, bias 0, as when it was made.
+
+Reference: Adebayo et al. Sanity Checks for Saliency Maps. NeurIPS 2018. arXiv:1810.03292, sec. 3.1.
+"""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from posgrad_edu.engine.layers import watch
+from posgrad_edu.errors import unknown_name
+
+MODES = ("cascading", "cascading-from-input", "independent")
+BATCHNORM = ("keep", "reset")
+CUT = 2.0  # standard deviations at which the normal distribution is cut off
+SPREAD = 0.8796257  # the standard deviation of a standard normal distribution cut off there
+
+
+# --- Which layers, in which order ---
+
+
+def randomizable_layers(net: nn.Module, x: Tensor, *, batchnorm: str = "keep") -> list[str]:
+    """Return the names of the convolutions and linear layers that a forward pass of x runs, from the output down.
+
+    A layer that is used several times counts where it's used last. batchnorm: "reset" counts BatchNorms as well.
+    """
+    if batchnorm not in BATCHNORM:
+        raise unknown_name("way to treat BatchNorm", batchnorm, BATCHNORM)
+    kinds = (_ConvNd, nn.Linear) if batchnorm == "keep" else (_ConvNd, nn.Linear, _BatchNorm)
+    names: dict[nn.Module, str] = {m: name for name, m in net.named_modules() if isinstance(m, kinds)}
+    seen: dict[str, None] = {}
+
+    def note(module: nn.Module, output: object) -> None:
+        seen.pop(names[module], None)
+        seen[names[module]] = None
+
+    with watch(names, note), torch.no_grad():
+        net(x[:1].clone())  # a first layer that works in place overwrites this copy
+    return list(reversed(seen))
+
+
+class Step(NamedTuple):
+    """One step of a randomisation test."""
+
+    depth: int  # of the layers counted from where the order begins, the number or, for independent, the place
+    layer: str  # the layer that became random in this step
+    random: tuple[str, ...]  # all that are random now
+
+
+def steps(layers: Sequence[str], mode: str = "cascading", depths: int | Iterable[int] | None = None) -> list[Step]:
+    """Return the steps of a randomisation test over layers that are named from the output down.
+
+    mode: one of ``MODES``. depths: which steps; an int for that many, evenly spread, the first and the last among
+    them; ``None`` for all. Raises ``ValueError`` for a mode or depth that doesn't exist, and where there is no step.
+    """
+    if mode not in MODES:
+        raise unknown_name("mode of randomisation", mode, MODES)
+    order = list(reversed(layers)) if mode == "cascading-from-input" else list(layers)
+    if not order:
+        raise ValueError("There is nothing to randomise: the network runs no convolution or linear layer of torch.nn.")
+    if isinstance(depths, int):
+        depths = spread(len(order), depths)
+    chosen = range(1, len(order) + 1) if depths is None else sorted(set(depths))
+    wrong = [depth for depth in chosen if not 1 <= depth <= len(order)]
+    if wrong:
+        raise ValueError(f"depths are numbers of layers from 1 to {len(order)}, not {wrong[0]}.")
+    if not chosen:
+        raise ValueError("depths holds no number. Give one from 1 on, or None for all.")
+    alone = mode == "independent"
+    return [Step(d, order[d - 1], (order[d - 1],) if alone else tuple(order[:d])) for d in chosen]
+
+
+def spread(layers: int, count: int) -> list[int]:
+    """Return about ``count`` depths from 1 (the classifier alone) to all layers, evenly spread."""
+    if count < 2:
+        raise ValueError(f"Ask for 2 depths or more, not {count}: the first layer alone, and all of them.")
+    return sorted({1, *(round(layers * i / (count - 1)) or 1 for i in range(1, count))})
+
+
+# --- Random weights ---
+
+
+def randomized(net: nn.Module, depth: int, seed: int = 0, *, layers: Sequence[str] | None = None) -> nn.Module:
+    """Return a copy of the network whose ``depth`` layers nearest the output are random; ``net`` isn't changed.
+
+    depth: 0 for a copy that still knows everything, ``len(layers)`` for one that knows nothing.
+    seed: another seed gives other, unrelated weights; the same seed always the same ones.
+    layers: the names to count, from the output down, as ``randomizable_layers(net, x)`` finds them. ``None`` takes
+        the order in which the network defines its layers, which need not be the order in which it runs them.
+    Raises ``ValueError`` for a depth below 0 or above the number of layers, and for names without weights.
+    """
+    order = list(reversed([*_with_weights(net)])) if layers is None else list(layers)
+    _check_names(net, order)
+    if not 0 <= depth <= len(order):
+        raise ValueError(f"depth is a number of layers from 0 to {len(order)}, not {depth}.")
+    return with_random(net, order[:depth], seed)
+
+
+def with_random(net: nn.Module, names: Iterable[str], seed: int = 0) -> nn.Module:
+    """Return a copy of the network in which the layers of these names are random; ``net`` isn't changed.
+
+    A BatchNorm that is named is reset. Raises ``ValueError`` for a name without weights.
+    """
+    names = list(names)
+    _check_names(net, names)
+    forgetful = copy.deepcopy(net)
+    for name in names:
+        _forget(forgetful.get_submodule(name), name, seed)
+    return forgetful
+
+
+def forgetting(net: nn.Module, steps: Iterable[Step], seed: int = 0) -> Iterator[tuple[Step, nn.Module]]:
+    """Yield each step with its network, the same as ``with_random(net, step.random, seed)`` at a fraction of the cost.
+
+    One copy serves all steps: use the network of a step before you ask for the next. ``net`` isn't changed.
+    """
+    forgetful = copy.deepcopy(net)
+    random: set[str] = set()
+    for step in steps:
+        _check_names(net, step.random)
+        now = set(step.random)
+        for name in random - now:
+            forgetful.get_submodule(name).load_state_dict(net.get_submodule(name).state_dict())
+        for name in now - random:
+            _forget(forgetful.get_submodule(name), name, seed)
+        random = now
+        yield step, forgetful
+
+
+def _forget(layer: nn.Module, name: str, seed: int) -> None:
+    """Make a layer's parameters random, or reset a BatchNorm, in place."""
+    if isinstance(layer, _BatchNorm):
+        layer.reset_parameters()
+        return
+    generator = _stream(seed, name)
+    for parameter in (layer.weight, layer.bias):
+        if isinstance(parameter, Tensor):
+            _redraw(parameter, generator)
+
+
+def _check_names(net: nn.Module, names: Iterable[str]) -> None:
+    known = _with_weights(net, _BatchNorm)
+    for name in names:
+        if name not in known:
+            raise unknown_name("layer with weights", name, known)
+
+
+def _with_weights(net: nn.Module, *others: type[nn.Module]) -> dict[str, nn.Module]:
+    kinds: tuple[type[nn.Module], ...] = (_ConvNd, nn.Linear, *others)
+    return {name: module for name, module in net.named_modules() if isinstance(module, kinds)}
+
+
+def _stream(seed: int, layer: str) -> torch.Generator:
+    """Return the random stream of one layer and seed. Seeds such as seed + layer would give two layers the same."""
+    mixed = np.random.SeedSequence([seed, zlib.crc32(layer.encode())]).generate_state(1)[0]
+    return torch.Generator().manual_seed(int(mixed))
+
+
+@torch.no_grad()
+def _redraw(parameter: Tensor, generator: torch.Generator) -> None:
+    """Replace the values by random ones of the same mean and standard deviation."""
+    deviation, mean = torch.std_mean(parameter, correction=0)
+    standard = nn.init.trunc_normal_(torch.empty(parameter.shape), 0.0, 1.0, -CUT, CUT, generator=generator)
+    parameter.copy_(mean + deviation * (standard / SPREAD).to(parameter))

@@ -1,0 +1,240 @@
+"""Classifiers: a network together with all it takes to show it a photo and to name what it answers.
+
+    clf = Classifier(my_net, Preprocessing(size=64, resize=64), labels=["cat", "dog"])
+    clf.top(photo)                               # what it sees
+
+``loading.py`` has the classifiers that come by name. Heavy imports (timm, torchvision, PIL) are made where they
+are used, so that importing this module costs no more than importing torch.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
+
+import torch
+from torch import Tensor, nn
+
+from posgrad_edu.engine.inputs import check_network
+from posgrad_edu.engine.layers import find_layer, last_spatial_layer
+from posgrad_edu.engine.passes import answer
+from posgrad_edu.errors import unknown_name
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def _no_preprocessing(img: Image) -> Tensor:
+    raise ValueError(
+        "This classifier doesn't know how to prepare a photo for its network. "
+        "Give it one: Classifier(net, preprocess=Preprocessing(size=..., resize=..., mean=..., std=...))."
+    )
+
+
+def _stretched(x: Tensor) -> Image:
+    """Return a tensor (C, H, W) of any range as a picture: its smallest value black, its largest full."""
+    from torchvision.transforms.functional import to_pil_image
+
+    channels = x[:3] if len(x) >= 3 else x[:1]
+    unit = (channels - channels.min()) / (channels.max() - channels.min()).clamp_min(1e-12)
+    return to_pil_image((unit * 255).round().to(torch.uint8).cpu()).convert("RGB")
+
+
+# --- The classifier ---
+
+
+class Prediction(NamedTuple):
+    """One answer of a classifier."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    label: str
+    probability: float
+
+
+class Classifier:
+    """A network in eval mode, with the preprocessing, the labels and the layer for CAMs that belong to it.
+
+    net: (N, 3, H, W) -> logits (N, classes). Used as it is, never changed; refused in training mode.
+    preprocess: PIL image -> tensor (3, H, W). Best a ``Preprocessing``, but any function will do.
+    labels: a name for each class; "class 0", "class 1", ... if you give none.
+    cam_layer: the layer that CAMs look at, a name or a module; found on first use if you give none.
+    synonyms: for each class the other names that ``find`` shall know.
+    multilabel: classes don't exclude one another, so probabilities are sigmoids and needn't sum to 1.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        preprocess: Callable[[Image], Tensor] | None = None,
+        labels: Iterable[str] | None = None,
+        cam_layer: str | nn.Module | None = None,
+        name: str | None = None,
+        *,
+        synonyms: Iterable[Iterable[str]] | None = None,
+        multilabel: bool = False,
+    ) -> None:
+        check_network(net)
+        self.net = net
+        self.preprocess = preprocess or _no_preprocessing
+        self.name = name or type(net).__name__
+        self.multilabel = multilabel
+        self._labels = None if labels is None else [str(label) for label in labels]
+        self._synonyms = None if synonyms is None else [tuple(names) for names in synonyms]
+        self._cam_layer: str | None = None
+        if cam_layer is not None:
+            self.cam_layer = cam_layer
+
+    def __repr__(self) -> str:
+        return f"Classifier({self.name!r})"
+
+    def view(self, img: Image) -> Image:
+        """Return the crop of the photo that the network sees, at the resolution of maps: overlays fit on it.
+
+        A preprocessing function without a ``view`` of its own is shown by its result, stretched to 0..255.
+        """
+        if hasattr(self.preprocess, "view"):
+            return self.preprocess.view(img)
+        return _stretched(self.preprocess(img))
+
+    def logits(self, img: Image) -> Tensor:
+        """Return the logits (classes,) of one photo; ``ValueError`` if there isn't one for each label."""
+        logits = self._answer(self.batch(img))
+        if self._labels is not None and len(self._labels) != len(logits):
+            raise ValueError(f"There are {len(self._labels)} labels, but {len(logits)} logits. Give one for each.")
+        return logits
+
+    def probabilities(self, img: Image) -> Tensor:
+        """Return (classes,): the softmax of the logits, or of a multilabel network the sigmoids."""
+        return self.logits(img).sigmoid() if self.multilabel else self.logits(img).softmax(0)
+
+    def top(self, img: Image, k: int = 5) -> list[Prediction]:
+        """Return the ``k`` most probable classes, best first; all of them if there are fewer."""
+        if k < 1:
+            raise ValueError(f"k is {k}. Ask for one class or more.")
+        best = self.probabilities(img).sort(descending=True)
+        pairs = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        return [Prediction(i, self.labels[i], p) for i, p in pairs[:k]]
+
+    def least_likely(self, img: Image) -> int:
+        """Return the class with the smallest logit."""
+        return int(self.logits(img).argmin())
+
+    def runner_up(self, img: Image) -> int:
+        """Return the class with the second largest logit; ``ValueError`` if there is only one class."""
+        return resolve_class(self, "runner-up", self.logits(img))
+
+    def batch(self, img: Image | None = None) -> Tensor:
+        """Return (1, C, H, W), where the network is; of a grey picture when only the shape matters."""
+        from PIL import Image as PILImage
+
+        x = self.preprocess(PILImage.new("RGB", (256, 256), "grey") if img is None else img)
+        if not isinstance(x, Tensor) or x.ndim != 3:
+            got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"preprocess must give a tensor (channels, height, width); it gave {got}.")
+        weight = next(self.net.parameters(), x)  # a network without parameters works anywhere
+        return x.unsqueeze(0).to(weight.device, weight.dtype)
+
+    def _answer(self, x: Tensor) -> Tensor:
+        check_network(self.net)  # again: somebody may have gone on training it
+        with torch.no_grad():
+            return answer(self.net, x)[0]
+
+    @property
+    def labels(self) -> list[str]:
+        """A name for each class."""
+        if self._labels is None:
+            self._labels = [f"class {i}" for i in range(len(self._answer(self.batch())))]
+        return self._labels
+
+    @property
+    def synonyms(self) -> list[tuple[str, ...]]:
+        """For each class the other names that ``find`` knows."""
+        return self._synonyms or [()] * len(self.labels)
+
+    def find(self, word: str) -> list[int]:
+        """Return the classes that a word fits, best first, whether written large or small.
+
+        An exact label comes first, then an exact synonym, a whole word of a name, the beginning of a word, any
+        part of a name. Raises ``ValueError`` with the nearest labels if nothing fits.
+        """
+        return [index for _, index in self._matches(word)]
+
+    def index(self, word: str | SupportsIndex) -> int:
+        """Return the one class that a word or a number stands for; ``ValueError`` if it's none or several."""
+        if not isinstance(word, str):
+            number = operator.index(word)
+            if not 0 <= number < len(self.labels):
+                raise ValueError(f"Class {number} is out of range: classes are 0 to {len(self.labels) - 1}.")
+            return number
+        matches = self._matches(word)
+        best_rank = matches[0][0]
+        best = [index for rank, index in matches if rank == best_rank]
+        if len(matches) == 1 or (len(best) == 1 and best_rank in (_LABEL, _SYNONYM)):
+            return best[0]
+        some = ", ".join(f"{index} {self.labels[index]}" for _, index in matches[:8])
+        more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
+        raise ValueError(f"{word!r} fits {len(matches)} classes: {some}{more}. Give a full label or a number.")
+
+    def _matches(self, word: str) -> list[tuple[int, int]]:
+        """Return (rank, class) for each class that the word fits, best first."""
+        wanted = _plain(word)
+        classes = [(label, *others) for label, others in zip(self.labels, self.synonyms, strict=True)]
+        ranks = [_rank(wanted, [_plain(name) for name in names]) for names in classes]
+        matches = sorted((rank, index) for index, rank in enumerate(ranks) if rank is not None)
+        if not matches:
+            raise unknown_name("class", word, dict.fromkeys(name for names in classes for name in names))
+        return matches
+
+    @property
+    def cam_layer(self) -> str:
+        """The name of the layer that CAMs look at; set it to another name or to a module of the network."""
+        if self._cam_layer is None:
+            self._cam_layer = last_spatial_layer(self.net, self.batch())
+        return self._cam_layer
+
+    @cam_layer.setter
+    def cam_layer(self, layer: str | nn.Module) -> None:
+        found = find_layer(self.net, layer, torch.empty(0))  # an input is only needed to look for a layer
+        self._cam_layer = next(name for name, module in self.net.named_modules() if module is found)
+
+
+# --- From words to classes ---
+
+# Which place a class takes among all, by its logit.
+_PLACES = {"most likely": 0, "runner up": 1, "least likely": -1}
+
+
+def resolve_class(clf: Classifier, word: str, logits: Tensor) -> int:
+    """Return the class that a word stands for: a label, a number, "most likely", "runner-up" or "least likely".
+
+    logits: (classes,) of the photo that is asked about. Capitals, hyphens and underscores make no difference.
+    Raises ``ValueError`` where no class fits, or several.
+    """
+    place = _PLACES.get(_plain(word))
+    if place is None:
+        return clf.index(int(word) if re.fullmatch(r"\s*-?\d+\s*", word) else word)
+    if place >= len(logits):
+        raise ValueError(f"{clf.name} has a single class, so nobody comes second.")
+    return int(logits.argsort(descending=True)[place])
+
+
+# How well a word fits a class.
+_LABEL, _SYNONYM, _WHOLE_WORD, _BEGINNING, _PART = range(5)
+
+
+def _rank(word: str, names: Sequence[str]) -> int | None:
+    """Return how well a word fits a class, ``None`` for not at all; the first of its names is its label."""
+    if word in names:
+        return _LABEL if word == names[0] else _SYNONYM
+    text, literal = " | ".join(names), re.escape(word)
+    for rank, pattern in ((_WHOLE_WORD, rf"\b{literal}\b"), (_BEGINNING, rf"\b{literal}"), (_PART, literal)):
+        if word and re.search(pattern, text):
+            return rank
+    return None
+
+
+def _plain(name: str) -> str:
+    """Return a name as it's compared: lower case, single spaces, neither underscores nor hyphens."""
+    return " ".join(re.sub(r"[_-]", " ", name.casefold()).split())

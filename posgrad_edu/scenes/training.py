@@ -1,0 +1,193 @@
+"""Train the network of the scenes, once on the true labels and once on permuted ones.
+
+    python -m posgrad_edu.scenes train                       # about two minutes on two cores
+    python -m posgrad_edu.scenes train --permuted-labels     # about three
+
+Permuted labels (Adebayo et al. 2018, "data randomisation"): the classes of the *digits* are shuffled, once and for
+good. This handwritten 3 is now called an 8, that one a 0. The pictures are the same, and so is how often each class
+is dealt out; only the bond between a shape and its name is cut. All that a network can do is learn each digit by heart,
+which takes longer, so it gets 200 of them. It still looks at digits, each at its place, but knows nothing about threes.
+A map that shows what a network has learnt must change.
+
+The seed decides everything that is random, so the same command makes the same file, byte for byte, on one computer with
+one number of threads. Elsewhere sums are taken in another order, training lets the difference grow, and the network is
+another one, as good. ``docs/scenes.md`` says which of the files in ``weights/`` came out again.
+
+BatchNorm makes a deep plain network easy to train, and LRP hard to write down. In evaluation mode it is one factor and
+one summand a channel, so ``fold`` works it into the convolution before it: same answers, and what is left is a chain of
+convolutions, ReLUs, pooling and one linear layer.
+
+References:
+    Adebayo et al. Sanity Checks for Saliency Maps. NeurIPS 2018. arXiv:1810.03292, sec. 3.2.
+    Ioffe, Szegedy. Batch Normalization. ICML 2015. arXiv:1502.03167, sec. 3.1 (a linear map after training).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from posgrad_edu.progress import bar
+from posgrad_edu.scenes.network import SCENES_WEIGHTS, scenes_net
+from posgrad_edu.scenes.pictures import load_digits, scene_and_rows, scene_tensors
+
+TRAINING_SCENES = 12_000  # those of the seeds 0 to 11,999
+HELD_OUT = range(1_000_000, 1_001_000)  # the seeds of the scenes that accuracy is measured on: in no training
+BATCH = 32
+STEPS = 1600
+STEPS_BY_HEART = 2400  # with permuted labels
+
+
+class Accuracy(NamedTuple):
+    """How much a network gets right: the share of its yes-or-no answers, and of scenes without a wrong one."""
+
+    bits: float
+    scenes: float
+
+
+# --- Data ---
+
+
+def permuted_classes(seed: int = 0) -> NDArray[np.int64]:
+    """Return a class for each row of scikit-learn's digits: shuffled among the memorised ones, -1 for all others."""
+    pool = load_digits("memorised")
+    classes = np.full(sum(len(load_digits(split).rows) for split in ("train", "test")), -1)
+    classes[pool.rows] = np.random.default_rng(seed).permutation(pool.classes)
+    return classes
+
+
+def permuted_digits(seed: int, permutation: int = 0) -> tuple[int, ...]:
+    """Return what the digits of ``make_scene(seed, split="memorised")`` are called under permuted labels, box by box.
+
+    permutation: the seed of ``permuted_classes``. Two digits of a scene may get one name.
+    """
+    _, rows = scene_and_rows(seed, split="memorised")
+    return tuple(int(name) for name in permuted_classes(permutation)[rows])
+
+
+def labelled_scenes(
+    seeds: Iterable[int], split: str = "test", permutation: int | None = None, progress: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return the pictures (N, 1, 64, 64) of the scenes of these seeds, and the answers (N, 10) a network should give.
+
+    permutation: the seed of ``permuted_classes`` for answers by those; ``None`` for the true ones.
+    Raises ``ValueError`` for permuted answers to another split than "memorised".
+    """
+    if permutation is not None and split != "memorised":
+        raise ValueError(f"Only the memorised digits have permuted classes: give split='memorised', not {split!r}.")
+    drawn = [scene_and_rows(seed, split=split) for seed in bar(seeds, "drawing scenes", disable=not progress)]
+    pictures, answers = scene_tensors([scene for scene, _ in drawn])
+    if permutation is not None:
+        names = permuted_classes(permutation)
+        answers = torch.zeros_like(answers)
+        for answer, (_, rows) in zip(answers, drawn, strict=True):
+            answer[names[rows]] = 1
+    return pictures, answers
+
+
+# --- Training ---
+
+
+def train(net: nn.Module, x: Tensor, y: Tensor, steps: int, seed: int = 0, progress: bool = False) -> list[float]:
+    """Train a network in place on pictures x (N, 1, 64, 64) and answers y (N, 10); return the loss of each step.
+
+    Binary cross-entropy, Adam, a learning rate that rises and falls once; ``seed`` decides the batches.
+    Leaves the network in evaluation mode.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(net.parameters(), lr=4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
+    net.train().to(memory_format=torch.channels_last)  # the same numbers in an order that is faster on a CPU
+    losses = []
+    for _ in bar(range(steps), "training", disable=not progress):
+        batch = torch.randint(len(x), (BATCH,), generator=generator)
+        loss = F.binary_cross_entropy_with_logits(net(x[batch]), y[batch])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(loss.item())
+    net.eval().to(memory_format=torch.contiguous_format)
+    return losses
+
+
+def fold(net: nn.Sequential) -> nn.Sequential:
+    """Return a copy of a network in evaluation mode, each BatchNorm worked into the convolution before it."""
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    layers = dict(net.named_children())
+    folded = nn.Sequential()
+    for name, layer in layers.items():
+        norm = layers.get(name.replace("conv", "norm")) if isinstance(layer, nn.Conv2d) else None
+        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            folded.add_module(name, fuse_conv_bn_eval(layer, norm))
+        elif not isinstance(layer, nn.BatchNorm2d):
+            folded.add_module(name, layer)
+    return folded.eval()
+
+
+def accuracy(net: nn.Module, x: Tensor, y: Tensor) -> Accuracy:
+    """Return how much of the answers y (N, 10) to pictures x (N, 1, 64, 64) a network gets right."""
+    with torch.no_grad():
+        logits = torch.cat([net(part) for part in x.split(200)])
+    right = (logits > 0) == (y > 0)
+    return Accuracy(right.float().mean().item(), right.all(1).float().mean().item())
+
+
+def always_no(y: Tensor) -> float:
+    """Return the share of bits that are right if all answers are no: chance, since most classes are absent."""
+    return (y == 0).float().mean().item()
+
+
+# --- The command ---
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """Scenes of handwritten digits and the network that is trained on them."""
+
+
+@app.command(name="train")
+def train_command(
+    permuted_labels: Annotated[bool, typer.Option("--permuted-labels", help="Shuffle the digits' classes.")] = False,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help=f"Batches of 32 scenes; {STEPS}, or {STEPS_BY_HEART} for permuted labels.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of first weights, batches and permutation.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The file to write.", show_default="in this folder")] = None,
+    scenes: Annotated[int, typer.Option(min=1, help="Training scenes to draw.")] = TRAINING_SCENES,
+) -> None:
+    """Train the network, write it to a file, and print how well it does and the file's SHA-256."""
+    from safetensors.torch import save
+
+    file = out or Path(SCENES_WEIGHTS["permuted-labels" if permuted_labels else "pretrained"][0])
+    if not file.resolve().parent.is_dir():  # found now, not after minutes of training
+        raise typer.BadParameter(f"There is no folder '{file.parent}'. Make it first.", param_hint="--out")
+    split, permutation = ("memorised", seed) if permuted_labels else ("train", None)
+    steps = steps or (STEPS_BY_HEART if permuted_labels else STEPS)
+    torch.manual_seed(seed)
+    net = scenes_net(batch_norm=True)
+    x, y = labelled_scenes(range(scenes), split, permutation, progress=True)
+    train(net, x, y, steps, seed, progress=True)
+    net = fold(net)
+    fresh = labelled_scenes(HELD_OUT, "memorised" if permuted_labels else "test", permutation)
+    for name, pictures, answers in (("training", x, y), ("held-out", *fresh)):
+        right, no = accuracy(net, pictures, answers), always_no(answers)
+        typer.echo(f"{name} scenes: {right.bits:.2%} of bits right (always no: {no:.2%}), {right.scenes:.2%} of scenes")
+    options = f"{' --permuted-labels' if permuted_labels else ''} --steps {steps} --seed {seed}"
+    if scenes != TRAINING_SCENES:
+        options += f" --scenes {scenes}"
+    data = save(net.state_dict(), {"command": f"python -m posgrad_edu.scenes train{options}"})
+    file.write_bytes(data)
+    typer.echo(f"sha256 {hashlib.sha256(data).hexdigest()}  {file}")

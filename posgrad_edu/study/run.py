@@ -1,0 +1,207 @@
+"""Run a study on several processes or a cluster, so that nothing that was finished is ever lost.
+
+    units, refused = plan(Study())
+    outcome = run(units, Path("results"), jobs=2)
+    outcome.rows                                  # one table, in the order of the units
+
+Each unit's result is written as soon as it's there, whole or not at all: into a file of another name first, which is
+then renamed. A study that was interrupted (Ctrl-C, a killed process, a full disk, a power cut) is taken up where it
+stopped by running it again: a unit whose file is there isn't computed again. A file's name holds all that its result
+depends on, so a changed study, photo or network never meets a result of the old one.
+
+The units are independent, so the order in which they are finished doesn't matter, nor by how many processes. joblib
+hands them out: to processes on this computer, or with ``scheduler`` to a Dask cluster. Only this process writes, so
+the cluster's machines need no common disk, except for photos of your own, which they have to find under the same path.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from posgrad_edu import __version__
+from posgrad_edu.models.loading import WeightsError
+from posgrad_edu.progress import bar
+from posgrad_edu.study.measure import Unit, combined, measure
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+UNITS = "units"
+PATIENCE = 10  # seconds to wait for a scheduler
+IDLE = 30  # seconds until a worker process without work ends: one whose parent was killed mustn't stay for long
+PART = ".part"  # how the name of a file ends that isn't whole yet
+
+
+class Failure(NamedTuple):
+    """A unit that couldn't be measured, such as one of a damaged photo, and why."""
+
+    network: str
+    check: str
+    photo: str
+    reason: str
+
+
+class Outcome(NamedTuple):
+    """What a run gave: the rows of all units that are finished, in order, and those that couldn't be measured."""
+
+    rows: DataFrame
+    failures: list[Failure]
+    computed: int  # how many units were measured now; the others had been before
+
+
+class StudyStopped(RuntimeError):
+    """A study that came to a halt before its end. What is finished is kept; the message says how to go on."""
+
+
+class Interrupted(StudyStopped):
+    """A study that was stopped by Ctrl-C."""
+
+
+def run(
+    units: Sequence[Unit], folder: Path, jobs: int = 1, scheduler: str | None = None, progress: bool = True
+) -> Outcome:
+    """Measure the units that aren't in the folder yet, write each there, and return the rows of all.
+
+    jobs: how many processes; 1 for this one alone. scheduler: the address of a Dask scheduler, such as
+    "tcp://host:8786", whose workers are used instead. progress: whether a bar with the time left is shown.
+    Raises ``StudyStopped`` if it can't go on, with what to do. A photo that can't be read stops nothing: it's among
+    the ``failures``, and is tried again by the next run.
+    """
+    store = folder / UNITS
+    there = _files(store)
+    missing = [unit for unit in units if unit.file not in there]
+    failures: list[Failure] = []
+    written = 0
+    shown = bar(
+        None, "study", len(units), initial=len(units) - len(missing), unit="unit", smoothing=0, disable=not progress
+    )
+    try:
+        with contextlib.closing(_measured(missing, jobs, scheduler)) as results:
+            for unit, result in results:
+                if isinstance(result, Failure):
+                    failures.append(result)
+                else:
+                    write_table(result, store / unit.file)
+                    written += 1
+                shown.update()
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted. {_so_far(units, missing, written, folder)}") from None
+    except Exception as error:
+        raise StudyStopped(f"{_reason(error)} {_so_far(units, missing, written, folder)}") from error
+    finally:
+        shown.close()
+    for leftover in store.rglob(f"*{PART}"):
+        leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+    return Outcome(read_units(units, folder), failures, written)
+
+
+def read_units(units: Sequence[Unit], folder: Path) -> DataFrame:
+    """Return the rows of those units that are finished, in the order of the units."""
+    import pandas as pd
+
+    there = _files(folder / UNITS)
+    return combined(pd.read_parquet(folder / UNITS / unit.file) for unit in units if unit.file in there)
+
+
+def write_table(table: DataFrame, path: Path) -> None:
+    """Write a table to a parquet or CSV file such that the file is whole or not there; ``OSError`` if it can't be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    try:
+        with part.open("wb") as file:
+            if path.suffix == ".csv":
+                table.to_csv(file, index=False, lineterminator="\n")
+            else:
+                table.to_parquet(file, index=False)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before it gets its name, in case the power fails
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _files(store: Path) -> set[Path]:
+    """Return which units' files are there. One walk through the folder is faster than a question for each unit."""
+    return {path.relative_to(store) for path in store.rglob("*.parquet")}
+
+
+# --- Who measures ---
+
+
+def _measured(units: Sequence[Unit], jobs: int, scheduler: str | None) -> Generator[tuple[Unit, DataFrame | Failure]]:
+    """Yield each unit with its result, in the order in which they are finished."""
+    from joblib import Parallel, delayed
+
+    if not units:
+        return
+    with _workers(jobs, scheduler), warnings.catch_warnings():
+        # joblib's word on units that are cancelled when a study stops; StudyStopped says it better.
+        warnings.filterwarnings("ignore", message=".*tasks which were still being processed", category=UserWarning)
+        # One unit at a time, so that each is written as soon as it's there.
+        parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
+        for index, result in parallel(delayed(_attempt)(i, unit, __version__) for i, unit in enumerate(units)):
+            if isinstance(result, Exception):
+                raise result
+            yield units[index], result
+
+
+@contextlib.contextmanager
+def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
+    """Let joblib use processes of one thread each, or a cluster."""
+    from joblib import parallel_config
+
+    if scheduler is None:
+        with (
+            parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE)
+            if jobs != 1
+            else contextlib.nullcontext()
+        ):
+            yield
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError("A cluster needs Dask: pip install 'posgrad-edu[cluster]'") from error
+    try:
+        client = Client(scheduler, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"No Dask scheduler answers at {scheduler!r}. Start one: dask scheduler") from error
+    with client, parallel_config("dask", client=client):
+        yield
+
+
+def _attempt(index: int, unit: Unit, version: str) -> tuple[int, DataFrame | Failure | Exception]:
+    """Measure a unit, in a worker. Errors are returned, not raised: some backends lose those that are raised."""
+    if version != __version__:
+        return index, ValueError(f"A worker has posgrad-edu {__version__}, this process {version}. Install the same.")
+    try:
+        return index, measure(unit)
+    except WeightsError as error:  # it would be the same with each photo
+        return index, WeightsError(str(error))
+    except Exception as error:  # whatever is wrong with a photo, the others go on
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return index, Failure(unit.network, unit.check, unit.picture.name, reason)
+
+
+# --- What is said ---
+
+
+def _reason(error: Exception) -> str:
+    """Return in words why a study stopped."""
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    if isinstance(error, TerminatedWorkerError) or type(error).__name__ == "KilledWorker":
+        return "A worker process was ended from outside, perhaps for lack of memory. Fewer --jobs need less."
+    if isinstance(error, OSError):
+        return f"The results can't be written: {error.strerror or error}."
+    return " ".join(str(error).split())
+
+
+def _so_far(units: Sequence[Unit], missing: Sequence[Unit], written: int, folder: Path) -> str:
+    finished = len(units) - len(missing) + written
+    return f"{finished} of {len(units)} units are finished and kept in '{folder}'. The same command goes on from there."

@@ -1,0 +1,365 @@
+"""The command line: what it prints, what it writes, what it refuses, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import posgrad_edu as pg
+from posgrad_edu.cli import app as cli
+from posgrad_edu.cli import lab as cli_lab
+from posgrad_edu.models import loading
+from posgrad_edu.widgets.parts import find_class
+
+NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def run(*arguments: object) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def refused(*arguments: object) -> str:
+    """Run a command that has to fail with one line on stderr and exit code 2; return that line."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("posgrad-edu: ")
+    return result.stderr
+
+
+def pixels(path: Path) -> np.ndarray:
+    """Return a picture's levels."""
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+# --- the program itself ---
+
+
+def test_the_installed_program_writes_a_picture(tmp_path: Path) -> None:
+    program = Path(sys.executable).with_name("posgrad-edu")
+    command = [str(program), "explain", "coffee", "--class", "espresso", "--handling", "positive"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert f"gradcam, positive, class 967, espresso 95{NO_BREAK_SPACE}%: Evidence for the class only" in result.stdout
+    assert result.stdout.endswith("Written to map.png.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
+    assert pixels(tmp_path / "map.png").std() > 10
+
+
+def test_help_names_every_command() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("doctor", "lab", "explain"):
+        assert command in result.stdout
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"posgrad-edu {pg.__version__}\n"
+
+
+# --- explain ---
+
+
+def test_handlings_give_different_pictures(tmp_path: Path) -> None:
+    pictures = []
+    for handling in ("signed", "positive"):
+        out = tmp_path / f"{handling}.png"
+        result = run("explain", "coffee", "--class", "least likely", "--handling", handling, "--out", out)
+        assert result.exit_code == 0, result.output
+        assert "class 747, punching bag" in result.stdout
+        pictures.append(pixels(out).astype(int))
+    assert pictures[0].shape == pictures[1].shape
+    signed, positive = (picture[..., 0].sum() - picture[..., 2].sum() for picture in pictures)
+    assert signed < positive  # blue against the punching bag, red for it
+
+
+def test_a_grid_has_a_row_a_method_and_handling_and_a_column_a_class(tmp_path: Path) -> None:
+    one, grid = tmp_path / "one.png", tmp_path / "grid.png"
+    assert run("explain", "cat", "--out", one).exit_code == 0
+    many = ["--class", "tabby", "--class", "runner-up", "--class", 282, "--class", "281"]
+    many += ["--method", "gradcam", "--method", "gradient", "--handling", "published", "--handling", "positive"]
+    result = run("explain", "cat", *many, "--out", grid)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    classes = ["class 281, tabby", "class 285, Egyptian cat", "class 282, tiger cat"]  # 281 is tabby: drawn once
+    rows = [f"{method}, {handling}" for method in ("gradcam", "gradient") for handling in ("published", "positive")]
+    for line, start in zip(lines, [f"{row}, {one}" for row in rows for one in classes], strict=False):
+        assert line.startswith(start)
+    assert len(lines) == 4 * 3 + 1
+    assert pixels(grid).shape[0] > 3 * pixels(one).shape[0]
+    assert pixels(grid).shape[1] > 1.5 * pixels(one).shape[1]
+
+
+def test_every_ending_gives_that_kind_of_file(tmp_path: Path) -> None:
+    begins = {".png": b"\x89PNG", ".JPG": b"\xff\xd8", ".pdf": b"%PDF", ".svg": b"<?xml"}
+    for ending, start in begins.items():
+        out = tmp_path / f"map{ending}"
+        assert run("explain", "cat", "--out", out).exit_code == 0
+        assert out.read_bytes().startswith(start)
+    assert len(list(tmp_path.iterdir())) == len(begins)  # nothing else is left behind
+
+
+def test_a_photo_of_ones_own_and_a_layer(tmp_path: Path) -> None:
+    photo = tmp_path / "my cat.jpg"
+    pg.load_photo("cat").save(photo)
+    out = tmp_path / "map.png"
+    result = run("explain", photo, "--layer", "blocks.5", "--out", out)
+    assert result.exit_code == 0, result.output
+    deep = run("explain", photo, "--out", tmp_path / "deep.png")
+    assert deep.exit_code == 0
+    assert not np.array_equal(pixels(out), pixels(tmp_path / "deep.png"))
+
+
+def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "map.png"
+    out.write_bytes(b"the old one")
+
+    def full(self: Any, path: Path, **options: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    assert "No space left" in refused("explain", "cat", "--out", out)
+    assert out.read_bytes() == b"the old one"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("word", "index"),
+    [
+        ("espresso", 967),
+        ("Espresso", 967),
+        ("967", 967),
+        ("most likely", 967),
+        ("least-likely", 747),
+        ("RUNNER UP", 968),
+    ],
+)
+def test_words_for_classes(word: str, index: int) -> None:
+    clf, coffee = pg.load_classifier(), pg.load_photo("coffee")
+    assert [one.index for one in cli.predictions(clf, coffee, [word])] == [index]
+    assert find_class(clf, word, clf.logits(coffee)) == index  # the widgets take the same words
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["cofee"], "Did you mean 'coffee'"),
+        (["nowhere.jpg"], "There is no file 'nowhere.jpg'"),
+        (["."], "is a folder"),
+        (["broken.jpg"], "isn't a picture"),
+        (["cat", "--class", "tigre cat"], "Did you mean 'tiger cat'"),
+        (["cat", "--class", "1000"], "classes are 0 to 999"),
+        (["cat", "--class", "-1"], "classes are 0 to 999"),
+        (["cat", "--method", "gradcan"], "Did you mean 'gradcam'"),
+        (["cat", "--handling", "posit"], "'positive'"),
+        (["cat", "--network", "resnet5"], "'resnet50'"),
+        (["cat", "--layer", "blocks.99"], "blocks.99"),
+        (["cat", "--method", "lrp", "--layer", "blocks.5"], "'layer'"),
+        (["cat", "--out", "map.txt"], "isn't the name of a picture"),
+        (["cat", "--out", "map"], "isn't the name of a picture"),
+        (["cat", "--out", "nowhere/map.png"], "There is no folder 'nowhere'"),
+        (["cat", "--out", "folder.png"], "is a folder"),
+        (["mine.png", "--out", "mine.png"], "would be overwritten"),
+    ],
+)
+def test_mistakes_are_answered_with_one_line(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.jpg").write_bytes(b"not a picture")
+    Path("folder.png").mkdir()
+    pg.load_photo("cat").save("mine.png")
+    before = sorted(tmp_path.iterdir())
+    assert says in refused("explain", *arguments)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "can't be written to" in refused("explain", "cat", "--out", tmp_path / "map.png")
+
+
+def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    assert "not on this computer" in refused("explain", "cat", "--network", "vgg16", "--out", tmp_path / "map.png")
+
+
+# --- doctor ---
+
+
+def test_doctor_finds_all_well() -> None:
+    result = run("doctor")
+    assert result.exit_code == 0, result.output
+    *checks, verdict = result.stdout.splitlines()
+    assert all(line.startswith("ok ") for line in checks)
+    found = [line.split()[1] for line in checks]
+    assert found == [f"{name}:" for name in ("python", *cli.PACKAGES, "weights", "photos", "kernel", "map")]
+    assert verdict.startswith("All is well")
+
+
+def doctor_problem(name: str) -> str:
+    """Return what doctor says of the check ``name``, which has to be a problem."""
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in result.output
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith(f"problem  {name}: ")]
+    return line
+
+
+def test_doctor_finds_broken_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / loading.LITE0_FILE
+    broken.write_bytes(loading._lite0_file().read_bytes()[:-1])
+    monkeypatch.setattr(loading, "_lite0_file", lambda: broken)
+    assert "Install it again" in doctor_problem("weights")
+
+
+def test_doctor_finds_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "PACKAGES", ("torch", "no-such-package"))
+    assert "pip install" in doctor_problem("no-such-package")
+
+
+def test_doctor_finds_missing_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    from posgrad_edu.data import photos
+
+    lost = photos.Photo("lost", "scikit-image", "data/lost.png", "", "", "")
+    monkeypatch.setattr(photos, "PHOTOS", (*photos.PHOTOS, lost))
+    assert "lost missing. pip install" in doctor_problem("photos")
+
+
+def test_doctor_finds_a_foreign_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    foreign = SimpleNamespace(argv=[str(tmp_path / "python"), "-m", "ipykernel_launcher"])
+    monkeypatch.setattr("jupyter_client.kernelspec.KernelSpecManager.get_kernel_spec", lambda *_: foreign)
+    assert "ipykernel install --sys-prefix" in doctor_problem("kernel")
+
+
+# --- lab ---
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that ``lab`` would have started; each ends with exit code 3."""
+    commands: list[list[str]] = []
+
+    def start(command: list[str], env: dict[str, str]) -> SimpleNamespace:
+        folder = Path(env["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0])
+        assert json.loads((folder / "labconfig" / "page_config.json").read_text())["disabledExtensions"]
+        commands.append(command)
+        return SimpleNamespace(wait=lambda: 3)
+
+    monkeypatch.setattr(cli_lab.subprocess, "Popen", start)
+    return commands
+
+
+@pytest.fixture
+def course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A course of three lessons, which is the current folder."""
+    root = tmp_path.resolve() / "a course"
+    (root / "notebooks").mkdir(parents=True)
+    for name in ("00_start_here", "02_gradcam", "05_more"):
+        (root / "notebooks" / f"{name}.ipynb").write_text("{}")
+    for name in ("02_gradcam", "03_gradcam_plus_plus"):
+        (root / "exercises" / "release" / name).mkdir(parents=True)
+        (root / "exercises" / "release" / name / f"{name}.ipynb").write_text("{}")
+        (root / "exercises" / "release" / name / "expected.png").write_bytes(b"")
+    monkeypatch.chdir(root)
+    return root
+
+
+def test_lab_opens_the_first_lesson(course: Path, started: list[list[str]]) -> None:
+    assert run("lab").exit_code == 3  # JupyterLab's own
+    (command,) = started
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert f"--ServerApp.root_dir={course}" in command
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in command
+    assert "--LabApp.news_url=None" in command
+    assert ("--allow-root" in command) == (hasattr(os, "geteuid") and os.geteuid() == 0)
+    assert not any("port" in word or "browser" in word for word in command)
+
+
+@pytest.mark.parametrize("word", ["02", "2", "02_grad", "notebooks/02_gradcam.ipynb"])
+def test_lab_opens_a_lesson(word: str, course: Path, started: list[list[str]]) -> None:
+    run("lab", word, "--port", 8899, "--no-browser")
+    (command,) = started
+    assert "--LabApp.default_url=/lab/tree/notebooks/02_gradcam.ipynb" in command
+    assert {"--ServerApp.port=8899", "--ServerApp.port_retries=0", "--no-browser"} <= set(command)
+
+
+def test_lab_finds_the_course_from_a_folder_in_it(
+    course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("notebooks")
+    run("lab", "05_more.ipynb")
+    assert f"--ServerApp.root_dir={course}" in started[0]
+    assert "--LabApp.default_url=/lab/tree/notebooks/05_more.ipynb" in started[0]
+
+
+def test_lab_elsewhere_opens_the_course_beside_the_package(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("lab")
+    assert f"--ServerApp.root_dir={Path(pg.__file__).resolve().parents[1]}" in started[0]
+
+
+def test_lab_without_a_course(started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli" / "lab.py"))
+    assert "Change to the course's folder" in refused("lab")
+    assert started == []
+
+
+def test_lab_with_a_notebook_that_is_not_there(course: Path, started: list[list[str]], tmp_path: Path) -> None:
+    assert "'02_gradcam'" in refused("lab", "02_gradcm")
+    (tmp_path / "other.ipynb").write_text("{}")
+    assert "Copy it into notebooks" in refused("lab", "../other.ipynb")
+    assert started == []
+
+
+def test_lab_without_jupyterlab(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli_lab.importlib.util, "find_spec", lambda name: None)
+    assert "pip install" in refused("lab")
+
+
+def test_exit_codes_pass_through_and_a_signal_reaches_the_child() -> None:
+    assert cli_lab._run([sys.executable, "-c", "raise SystemExit(7)"], os.environ) == 7
+    before = signal.getsignal(signal.SIGTERM)
+    parent = f"import os, signal; os.kill({os.getpid()}, signal.SIGTERM); signal.pause()"
+    assert cli_lab._run([sys.executable, "-c", parent], os.environ) == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+# --- exercise ---
+
+
+def test_exercise_opens_a_copy_and_never_overwrites_it(course: Path, started: list[list[str]]) -> None:
+    mine = course / "exercises" / "mine" / "02_gradcam"
+    assert "Your copy: exercises/mine/02_gradcam/02_gradcam.ipynb" in run("exercise", "2", "--copy-only").output
+    assert started == []
+    assert (mine / "expected.png").exists()
+    (mine / "02_gradcam.ipynb").write_text('{"answers": 1}')
+    assert run("exercise", "02", "--no-browser").exit_code == 3  # JupyterLab's own
+    assert "--LabApp.default_url=/lab/tree/exercises/mine/02_gradcam/02_gradcam.ipynb" in started[0]
+    assert (mine / "02_gradcam.ipynb").read_text() == '{"answers": 1}'
+
+
+def test_exercise_that_is_not_there(course: Path, started: list[list[str]]) -> None:
+    assert "'03_gradcam_plus_plus'" in refused("exercise", "03_gradcam++")
+    assert "exercise" in refused("exercise", "0")
+    assert not (course / "exercises" / "mine").exists()

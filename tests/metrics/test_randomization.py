@@ -1,0 +1,293 @@
+"""Networks that forget: what becomes random, what stays, and from which random stream."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from posgrad_edu.metrics.randomization import MODES, forgetting, randomizable_layers, randomized, steps, with_random
+from posgrad_edu.models.loading import load_classifier
+
+
+class Crossed(nn.Module):
+    """Defines its layers in another order than it runs them, and never runs one of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 64)
+        self.never = nn.Linear(64, 64)
+        self.second = nn.Conv2d(64, 64, 3, padding=1)
+        self.norm = nn.BatchNorm2d(64)
+        self.first = nn.Conv2d(3, 64, 3, padding=1)
+        self.fold = nn.Conv2d(64, 64, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        a = self.norm(self.second(self.first(x).relu())).relu()
+        return self.head(self.fold(a).relu().mean((2, 3)))
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    net = Crossed().eval().requires_grad_(False)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(1.7).add_(0.03)  # a scale that no initialisation has
+        net.norm.running_mean.normal_()
+        net.norm.running_var.uniform_(0.5, 2)
+    return net
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+ORDER = ["head", "fold", "second", "first"]
+
+
+def correlation(a: Tensor, b: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].abs())
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(v, b.state_dict()[name]) for name, v in a.state_dict().items())
+
+
+def test_layers_are_listed_from_the_output_in_the_order_they_run(net: nn.Module, x: Tensor) -> None:
+    assert randomizable_layers(net, x) == ORDER
+
+
+def test_a_layer_that_runs_twice_counts_where_it_runs_last(x: Tensor) -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.shared, self.other = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.shared(self.other(self.shared(x))).mean((2, 3))
+
+    assert randomizable_layers(Twice().eval(), x) == ["shared", "other"]
+
+
+def test_a_first_layer_that_overwrites_its_input_changes_no_photo(net: nn.Module, x: Tensor) -> None:
+    before = x.clone()
+    assert randomizable_layers(nn.Sequential(nn.ReLU(inplace=True), net), x) == [f"1.{name}" for name in ORDER]
+    assert torch.equal(x, before)
+
+
+def test_no_hook_stays_behind(net: nn.Module, x: Tensor) -> None:
+    randomizable_layers(net, x)
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("depth", range(5))
+def test_just_the_last_layers_are_random(net: nn.Module, depth: int) -> None:
+    forgetful = randomized(net, depth, layers=ORDER)
+    for index, name in enumerate(ORDER):
+        kept = torch.equal(forgetful.get_submodule(name).weight, net.get_submodule(name).weight)
+        assert kept == (index >= depth), name
+    assert torch.equal(forgetful.never.weight, net.never.weight)
+
+
+def test_depth_0_is_the_net(net: nn.Module, x: Tensor) -> None:
+    copied = randomized(net, 0)
+    assert copied is not net
+    assert same(copied, net)
+    assert torch.equal(copied(x), net(x))
+
+
+def test_the_callers_net_and_random_numbers_are_untouched(net: nn.Module) -> None:
+    before, state = copy.deepcopy(net), torch.get_rng_state()
+    forgetful = randomized(net, 4, layers=ORDER)
+    assert same(net, before)
+    assert torch.equal(torch.get_rng_state(), state)
+    with torch.no_grad():
+        forgetful.norm.weight.zero_()  # what is done to the copy doesn't reach the original either
+    assert same(net, before)
+
+
+def test_batch_norm_is_kept(net: nn.Module) -> None:
+    assert same(net.norm, randomized(net, 4, layers=ORDER).norm)
+
+
+def test_scale_and_mean_are_kept(net: nn.Module) -> None:
+    forgetful = randomized(net, 4, layers=ORDER)
+    for name in ("head", "fold", "second"):
+        old, new = net.get_submodule(name).weight, forgetful.get_submodule(name).weight
+        assert new.std() == pytest.approx(float(old.std()), rel=0.04)
+        assert float((new.mean() - old.mean()).abs() / old.std()) < 0.06
+        # Cut off at two standard deviations of the normal distribution, so at 2 / .88 of its own.
+        assert float((new - new.mean()).abs().max() / new.std()) < 2.4
+
+
+def test_biases_are_random_too_and_of_their_own_scale(net: nn.Module) -> None:
+    forgetful = randomized(net, 4, layers=ORDER)
+    for name in ORDER:
+        old, new = net.get_submodule(name).bias, forgetful.get_submodule(name).bias
+        assert not torch.equal(old, new)
+        assert correlation(old, new) < 0.5  # 64 numbers
+        assert 0.7 < float(new.std() / old.std()) < 1.3
+
+
+def test_streams_of_layers_seeds_and_training_are_unrelated(net: nn.Module) -> None:
+    drawn = [net.fold.weight, net.second.weight]
+    for seed in (0, 1, 2):
+        forgetful = randomized(net, 4, seed, layers=ORDER)
+        drawn += [forgetful.fold.weight, forgetful.second.weight]  # 36,864 numbers each, of one shape
+    pairs = [correlation(a, b) for i, a in enumerate(drawn) for b in drawn[:i]]
+    assert max(pairs) < 0.05
+
+
+def test_streams_of_real_layers_of_one_shape_are_unrelated() -> None:
+    net = load_classifier().net
+    forgetful = [randomized(net, 50, seed) for seed in (0, 1)]
+    big = [m.weight for f in forgetful for m in f.modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 50_000]
+    pairs = [correlation(a, b) for i, a in enumerate(big) for b in big[:i] if a.shape == b.shape]
+    assert len(pairs) > 20
+    assert max(pairs) < 0.05
+
+
+def test_the_same_seed_gives_the_same_weights(net: nn.Module) -> None:
+    assert same(randomized(net, 3, 7, layers=ORDER), randomized(net, 3, 7, layers=ORDER))
+    assert not torch.equal(
+        randomized(net, 3, 7, layers=ORDER).head.weight, randomized(net, 3, 8, layers=ORDER).head.weight
+    )
+
+
+def test_cascades_nest(net: nn.Module) -> None:
+    cascade = [randomized(net, depth, seed=3, layers=ORDER) for depth in range(5)]
+    for depth in range(4):
+        for name in ORDER[:depth]:
+            assert same(cascade[depth].get_submodule(name), cascade[depth + 1].get_submodule(name)), (depth, name)
+
+
+def test_without_names_the_order_of_definition_counts(net: nn.Module) -> None:
+    forgetful = randomized(net, 1)
+    assert not torch.equal(forgetful.fold.weight, net.fold.weight)  # defined last
+    assert torch.equal(forgetful.head.weight, net.head.weight)
+
+
+def test_the_default_network_defines_its_layers_in_the_order_it_runs_them() -> None:
+    clf = load_classifier()
+    layers = randomizable_layers(clf.net, clf.batch())
+    assert layers[0] == "classifier"
+    assert layers[-1] == "conv_stem"
+    assert same(randomized(clf.net, 7), randomized(clf.net, 7, layers=layers))
+
+
+def test_double_precision_and_eval_mode_are_kept(net: nn.Module, x: Tensor) -> None:
+    forgetful = randomized(net.double(), 4, layers=ORDER)
+    assert forgetful(x.double()).dtype == torch.float64
+    assert not forgetful.training
+
+
+@pytest.mark.parametrize("depth", [-1, 6])
+def test_a_depth_that_does_not_exist_is_refused(net: nn.Module, depth: int) -> None:
+    with pytest.raises(ValueError, match="0 to 5"):
+        randomized(net, depth)
+
+
+def test_a_layer_without_weights_is_refused(net: nn.Module) -> None:
+    net.gap = nn.AdaptiveAvgPool2d(1)
+    with pytest.raises(ValueError, match="gap"):
+        randomized(net, 1, layers=["gap"])
+
+
+# --- The orders ---
+
+
+def test_cascading_from_the_output_and_from_the_input_and_independent() -> None:
+    layers = ["out", "middle", "in"]
+    assert [step.random for step in steps(layers)] == [("out",), ("out", "middle"), ("out", "middle", "in")]
+    from_input = steps(layers, "cascading-from-input")
+    assert [step.random for step in from_input] == [("in",), ("in", "middle"), ("in", "middle", "out")]
+    alone = steps(layers, "independent")
+    assert [(step.depth, step.layer, step.random) for step in alone] == [
+        (1, "out", ("out",)), (2, "middle", ("middle",)), (3, "in", ("in",))
+    ]  # fmt: skip
+
+
+def test_depths_can_be_chosen_or_counted() -> None:
+    layers = [f"layer{i}" for i in range(50)]
+    assert [step.depth for step in steps(layers, depths=[7, 3, 7])] == [3, 7]
+    counted = [step.depth for step in steps(layers, depths=6)]
+    assert counted[0] == 1
+    assert counted[-1] == 50
+    assert len(counted) == 6
+    assert len(steps(layers)) == 50
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "cascadin"}, "Did you mean 'cascading'"),
+        ({"depths": [0]}, "1 to 3"),
+        ({"depths": [4]}, "1 to 3"),
+        ({"depths": 1}, "2 depths or more"),
+        ({"depths": []}, "depths holds no number"),
+    ],
+)
+def test_steps_that_do_not_exist_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        steps(["a", "b", "c"], **options)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("depths", [None, 3, [1]])
+def test_without_layers_there_is_nothing_to_randomise(mode: str, depths: int | list[int] | None) -> None:
+    with pytest.raises(ValueError, match="nothing to randomise"):
+        steps([], mode, depths)
+
+
+def test_one_layer_alone_is_random_and_the_same_as_in_the_cascade(net: nn.Module) -> None:
+    alone, all_of_them = with_random(net, ["second"], seed=5), randomized(net, 4, seed=5, layers=ORDER)
+    changed = {name for name, value in alone.state_dict().items() if not torch.equal(value, net.state_dict()[name])}
+    assert changed == {"second.weight", "second.bias"}
+    assert same(alone.second, all_of_them.second)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("batchnorm", ["keep", "reset"])
+def test_step_by_step_gives_the_same_networks(net: nn.Module, x: Tensor, mode: str, batchnorm: str) -> None:
+    before = copy.deepcopy(net)
+    layers = randomizable_layers(net, x, batchnorm=batchnorm)
+    seen = 0
+    for step, forgetful in forgetting(net, steps(layers, mode), seed=2):
+        assert same(forgetful, with_random(net, step.random, seed=2)), step
+        seen += 1
+    assert seen == len(layers)
+    assert same(net, before)
+
+
+# --- BatchNorm ---
+
+
+def test_batch_norm_can_be_reset(net: nn.Module, x: Tensor) -> None:
+    layers = randomizable_layers(net, x, batchnorm="reset")
+    assert layers == ["head", "fold", "norm", "second", "first"]
+    forgetful = randomized(net, 3, layers=layers)
+    assert same(forgetful.norm, nn.BatchNorm2d(64))
+    assert same(forgetful.second, net.second)
+
+
+def test_another_way_to_treat_batch_norm_is_refused(net: nn.Module, x: Tensor) -> None:
+    with pytest.raises(ValueError, match="Did you mean 'reset'"):
+        randomizable_layers(net, x, batchnorm="resett")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "densenet121", "mobilenet_v2", "googlenet"])
+def test_networks_of_torchvision(name: str) -> None:
+    clf = load_classifier(name, weights="random")
+    layers = randomizable_layers(clf.net, clf.batch())
+    with_weights = {n for n, m in clf.net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    assert set(layers) == with_weights
+    forgetful = randomized(clf.net, len(layers), layers=layers)
+    changed = {
+        n.rpartition(".")[0] for n, p in forgetful.named_parameters() if not torch.equal(p, clf.net.get_parameter(n))
+    }
+    assert changed >= with_weights
+    assert forgetful(clf.batch()).isfinite().all()

@@ -1,0 +1,270 @@
+"""Similarity of maps and class sensitivity, each against its definition in plain form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+from torch import nn
+
+import posgrad_edu as pg
+from posgrad_edu.methods import METHODS, configure
+from posgrad_edu.metrics.randomization import randomizable_layers, with_random
+from posgrad_edu.metrics.similarity import compare
+from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.scenes.pictures import make_scenes, scene_tensors
+
+generator = torch.Generator().manual_seed(0)
+MAP = torch.randn(16, 16, generator=generator)
+OTHER = torch.randn(16, 16, generator=generator)
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1; equal values share the mean of the ranks they take up."""
+    return np.array([(values < v).sum() + ((values == v).sum() + 1) / 2 for v in values])
+
+
+@pytest.mark.parametrize("rounded", [False, True], ids=["no ties", "ties"])
+def test_spearman_is_the_correlation_of_ranks(rounded: bool) -> None:
+    a, b = (MAP.round(), (MAP + OTHER).round()) if rounded else (MAP, MAP + OTHER)
+    expected = np.corrcoef(ranks(a.flatten().numpy()), ranks(b.flatten().numpy()))[0, 1]
+    assert compare(a, b).spearman == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_reversed_map_differs_in_sign_only() -> None:
+    reversed_ = compare(MAP, -MAP)
+    assert reversed_.spearman == pytest.approx(-1)
+    assert reversed_.spearman_abs == pytest.approx(1)
+
+
+def test_order_is_all_that_counts() -> None:
+    assert compare(MAP, MAP**3 * 100).spearman == pytest.approx(1)
+
+
+def test_ssim_scales_each_map_to_0_1() -> None:
+    unit = [((m - m.min()) / (m.max() - m.min())).double().numpy() for m in (MAP, OTHER)]
+    assert compare(MAP, OTHER).ssim == pytest.approx(structural_similarity(*unit, data_range=1), abs=1e-6)
+    assert compare(MAP, MAP * 3 - 1).ssim == pytest.approx(1)
+
+
+def test_a_constant_map_is_flagged_and_not_given_a_number() -> None:
+    result = compare(MAP, torch.zeros(16, 16))
+    assert result.degenerate
+    assert math.isnan(result.spearman)
+    assert not compare(MAP, OTHER).degenerate
+
+
+def test_maps_of_different_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="one size"):
+        compare(MAP, MAP[:8])
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    torch.manual_seed(1)
+    body = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)).double().eval()
+
+
+PHOTOS = torch.randn(4, 3, 16, 16, generator=generator, dtype=torch.float64)
+
+
+def test_class_sensitivity_compares_the_most_with_the_least_likely_class(net: nn.Module) -> None:
+    table = pg.class_sensitivity(net, PHOTOS, method="gradcam", handling="positive")
+    logits = net(PHOTOS)
+    assert table.photo.tolist() == [0, 1, 2, 3]
+    assert table.target.tolist() == logits.argmax(1).tolist()
+    assert table.other.tolist() == logits.argmin(1).tolist()
+    for row in table.itertuples():
+        maps = [pg.explain(net, PHOTOS[[row.photo]], c, "gradcam", "positive")[0] for c in (row.target, row.other)]
+        assert row.spearman == pytest.approx(compare(*maps).spearman, abs=1e-6)
+        assert row.spearman_abs == pytest.approx(compare(*maps).spearman_abs, abs=1e-6)
+
+
+def test_the_other_class_can_be_chosen(net: nn.Module) -> None:
+    second = net(PHOTOS).sort(dim=1, descending=True).indices[:, 1]
+    assert pg.class_sensitivity(net, PHOTOS, "gradient", other="runner-up").other.tolist() == second.tolist()
+    chosen = pg.class_sensitivity(net, PHOTOS, "gradient", target=[0, 1, 2, 3], other=4)
+    assert chosen[["target", "other"]].to_numpy().tolist() == [[0, 4], [1, 4], [2, 4], [3, 4]]
+
+
+def test_options_reach_the_method(net: nn.Module) -> None:
+    early = pg.class_sensitivity(net, PHOTOS, "gradcam", layer="0")
+    late = pg.class_sensitivity(net, PHOTOS, "gradcam", layer="3")
+    assert isinstance(early, pd.DataFrame)
+    assert not np.allclose(early.spearman, late.spearman)
+
+
+def test_degenerate_maps_are_counted(net: nn.Module) -> None:
+    with torch.no_grad():
+        silent = nn.Sequential(*net[:4], nn.Threshold(1e9, 0.0), *net[4:]).eval()
+    table = pg.class_sensitivity(silent, PHOTOS, "gradcam", target=0, other=1)
+    assert len(table) == 4
+    assert table.degenerate.all()
+    assert table.spearman.isna().all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": 1, "other": 1}, "compared with itself"),
+        ({"other": "leats"}, "Did you mean 'least'"),
+        ({"target": 7}, "out of range"),
+        ({"target": [[0, 1]] * 4, "other": 2}, r"one class, not 2: give a number, or \(4,\) of them"),
+        ({"target": 0, "other": [[1, 2]] * 4}, "one class, not 2"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(net: nn.Module, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pg.class_sensitivity(net, PHOTOS, "gradient", **options)
+
+
+# --- Several methods at once ---
+
+MEASURES = ["spearman", "spearman_abs", "ssim", "hog", "degenerate"]
+SEVERAL = {"cam": ("gradcam", "signed"), "cam+": ("gradcam", "positive"), "guided": ("guided-backprop", None)}
+
+
+def test_several_methods_give_what_each_gives_alone(net: nn.Module) -> None:
+    methods = {label: configure(*what) for label, what in SEVERAL.items()}
+    tables = {
+        "class": (pg.class_sensitivity_all(net, PHOTOS, methods), pg.class_sensitivity),
+        "parameters": (pg.parameter_sensitivity_all(net, PHOTOS, methods), pg.parameter_sensitivity),
+    }
+    for together, alone in tables.values():
+        assert list(dict.fromkeys(together.method)) == list(SEVERAL)
+        for label, (method, handling) in SEVERAL.items():
+            part = together[together.method == label].drop(columns="method").reset_index(drop=True)
+            pd.testing.assert_frame_equal(part, alone(net, PHOTOS, method, handling))
+
+
+def test_many_photos_are_taken_in_parts(net: nn.Module) -> None:
+    many = torch.randn(19, 3, 16, 16, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    table = pg.class_sensitivity(net, many, "gradient")
+    assert table.photo.tolist() == list(range(19))
+    last = pg.class_sensitivity(net, many[18:], "gradient")
+    assert table.spearman[18] == pytest.approx(last.spearman[0])
+
+
+# --- Parameters ---
+
+
+@pytest.mark.parametrize("mode", ["cascading", "cascading-from-input", "independent"])
+def test_parameter_sensitivity_is_what_it_says(net: nn.Module, mode: str) -> None:
+    table = pg.parameter_sensitivity(net, PHOTOS, "gradient", mode=mode, seeds=(4, 7))
+    layers = randomizable_layers(net, PHOTOS)
+    assert layers == ["6", "2", "0"]
+    order = layers[::-1] if mode == "cascading-from-input" else layers
+    assert len(table) == 4 * 3 * 2
+    kept = net(PHOTOS).argmax(1)
+    for row in table.itertuples():
+        random = order[row.depth - 1 : row.depth] if mode == "independent" else order[: row.depth]
+        photo = PHOTOS[[row.photo]]
+        forgetful = with_random(net, random, row.seed)
+        maps = [pg.explain(n, photo, int(kept[row.photo]), "gradient")[0] for n in (net, forgetful)]
+        expected = compare(*maps)
+        assert (row.target, row.mode, row.layers, row.layer) == (int(kept[row.photo]), mode, 3, order[row.depth - 1])
+        assert row.spearman == pytest.approx(expected.spearman, abs=1e-6)
+        assert row.spearman_abs == pytest.approx(expected.spearman_abs, abs=1e-6)
+        assert row.ssim == pytest.approx(expected.ssim, abs=1e-6)
+
+
+def test_the_class_is_kept_unless_each_network_names_its_own(net: nn.Module) -> None:
+    layers = randomizable_layers(net, PHOTOS)
+    kept = pg.parameter_sensitivity(net, PHOTOS, "gradient", seeds=[0])
+    own = pg.parameter_sensitivity(net, PHOTOS, "gradient", target="own", seeds=[0])
+    for depth in (1, 2, 3):
+        theirs = with_random(net, layers[:depth], 0)(PHOTOS).argmax(1).tolist()
+        assert kept[kept.depth == depth].target.tolist() == net(PHOTOS).argmax(1).tolist()
+        assert own[own.depth == depth].target.tolist() == theirs
+    assert kept.target.tolist() != own.target.tolist()
+    assert pg.parameter_sensitivity(net, PHOTOS, "gradient", target=[0, 1, 2, 3], seeds=[0]).target.tolist()[:4] == [
+        0, 1, 2, 3,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [np.array, pd.Series, torch.tensor, lambda classes: [[c] for c in classes]])
+def test_classes_may_come_in_any_form(net: nn.Module, form: Callable[[list[int]], Any]) -> None:
+    asked, layers = [0, 1, 2, 3], {"seeds": [0], "depths": [1]}
+    pd.testing.assert_frame_equal(
+        pg.parameter_sensitivity(net, PHOTOS, "gradient", target=form(asked), **layers),
+        pg.parameter_sensitivity(net, PHOTOS, "gradient", target=asked, **layers),
+    )
+    forgetful = with_random(net, ["6"], 0)
+    pd.testing.assert_frame_equal(
+        pg.data_sensitivity(net, forgetful, PHOTOS, "gradient", target=form(asked)),
+        pg.data_sensitivity(net, forgetful, PHOTOS, "gradient", target=asked),
+    )
+
+
+def test_depths_and_batch_norm_reach_the_networks() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    ).eval()
+    net[1].running_mean.normal_()
+    x = PHOTOS.float()
+    kept = pg.parameter_sensitivity(net, x, "gradient", seeds=[0], depths=2)
+    reset = pg.parameter_sensitivity(net, x, "gradient", seeds=[0], batchnorm="reset")
+    assert kept.layer.unique().tolist() == ["5", "0"]
+    assert reset.layer.unique().tolist() == ["5", "1", "0"]
+
+
+def test_the_network_is_not_changed(net: nn.Module) -> None:
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    pg.parameter_sensitivity(net, PHOTOS, "gradient")
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "cascade"}, "Did you mean 'cascading'"),
+        ({"depths": [9]}, "1 to 3"),
+        ({"depths": []}, "depths holds no number"),
+        ({"seeds": []}, "no number"),
+        ({"target": "onw"}, "Did you mean 'own'"),
+        ({"target": 7}, "out of range"),
+        ({"target": [[0, 1]] * 4}, "one class, not 2"),
+        ({"batchnorm": "rest"}, "Did you mean 'reset'"),
+    ],
+)
+def test_what_parameter_sensitivity_cannot_do_is_refused(net: nn.Module, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pg.parameter_sensitivity(net, PHOTOS, "gradient", **options)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_can_be_checked_on_the_default_network(method: str) -> None:
+    clf = load_classifier()
+    x = clf.batch(pg.load_photo("cat"))
+    classes = pg.class_sensitivity(clf.net, x, method)
+    parameters = pg.parameter_sensitivity(clf.net, x, method, seeds=[0], depths=[50])
+    assert classes[MEASURES].notna().all(axis=None)
+    assert parameters[MEASURES].notna().all(axis=None)
+    assert abs(parameters.spearman[0]) < 0.999
+
+
+# --- Data ---
+
+
+def test_data_sensitivity_compares_with_the_network_of_permuted_labels() -> None:
+    true, permuted = (load_classifier("scenes", weights=w).net for w in ("pretrained", "permuted-labels"))
+    scenes = make_scenes(3)
+    x, _ = scene_tensors(scenes)
+    asked = [scene.digits[0] for scene in scenes]
+    table = pg.data_sensitivity(true, permuted, x, "guided-backprop", "signed", target=asked)
+    assert table.target.tolist() == asked
+    for row in table.itertuples():
+        maps = [pg.explain(n, x[[row.photo]], row.target, "guided-backprop", "signed")[0] for n in (true, permuted)]
+        assert row.spearman == pytest.approx(compare(*maps).spearman, abs=1e-5)
+    with pytest.raises(ValueError, match="one class, not 2"):
+        pg.data_sensitivity(true, permuted, x, target=[[0, 1]] * 3)
+    own = pg.data_sensitivity(true, permuted, x, target="own")
+    assert own.target.tolist() == permuted(x).argmax(1).tolist()

@@ -1,0 +1,150 @@
+"""The Explorer and the prediction, driven as a notebook cell drives them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import posgrad_edu as pg
+from posgrad_edu.metrics.similarity import compare
+from posgrad_edu.widgets import Explorer, Predict
+
+
+@pytest.fixture(scope="module")
+def clf() -> pg.Classifier:
+    return pg.load_classifier("efficientnet-lite0")
+
+
+@pytest.fixture
+def lab(clf: pg.Classifier) -> Explorer:
+    return Explorer(clf, ["coffee", "cat"])
+
+
+def pictures(lab: Explorer) -> list[Image.Image]:
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', lab.pictures.value)
+    return [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB") for data in found]
+
+
+def redness(picture: Image.Image) -> int:
+    """Red minus blue, over all pixels."""
+    levels = np.asarray(picture).astype(int)
+    return int((levels[..., 0] - levels[..., 2]).sum())
+
+
+def test_it_starts_on_the_absent_class(lab: Explorer, clf: pg.Classifier) -> None:
+    assert lab.labels == ("espresso", "punching bag")
+    x = clf.preprocess(pg.load_photo("coffee")).unsqueeze(0)
+    expected = pg.explain(clf.net, x, [list(lab.classes)], "gradcam")[0]
+    assert torch.equal(lab.maps, expected)
+    assert lab.similarity == compare(*expected)
+    assert f"{lab.similarity.spearman:.2f}" in lab.summary
+
+
+def test_the_switch_changes_picture_number_and_sentence(lab: Explorer) -> None:
+    lab.handling.value = "signed"
+    before, said = pictures(lab), lab.summary
+    lab.handling.value = "positive"
+    after = pictures(lab)
+    assert len(before) == len(after) == 3
+    assert redness(before[2]) < 0 < redness(after[2])  # the punching bag: blue, then red
+    assert "Opposite" in said
+    assert "same map" in lab.summary
+    assert lab.similarity is not None
+    assert lab.similarity.spearman > 0.9
+
+
+def test_the_scale_is_shared_and_stays_when_the_switch_is_flipped(lab: Explorer) -> None:
+    lab.handling.value = "signed"
+    limit = lab.limit
+    peaks = sorted(lab.maps.abs().amax((1, 2)).tolist())
+    assert peaks[0] < limit < peaks[1]
+    lab.handling.value = "positive"
+    assert lab.limit == limit
+
+
+def test_classes_by_word_number_and_rank(lab: Explorer, clf: pg.Classifier) -> None:
+    logits = clf.logits(pg.load_photo("coffee"))
+    order = logits.argsort(descending=True).tolist()
+    for word, index in {
+        "teapot": clf.index("teapot"),
+        "283": 283,
+        "runner-up": order[1],
+        "least likely": order[-1],
+    }.items():
+        lab.class_b.value = word
+        assert lab.classes == (order[0], index)
+
+
+def test_a_class_that_is_not_there_gets_a_helpful_word(lab: Explorer) -> None:
+    lab.class_b.value = "expresso"
+    assert "Did you mean 'espresso'" in lab.summary
+
+
+def test_the_layer_belongs_to_cams(lab: Explorer) -> None:
+    assert not lab.layer.disabled
+    before = lab.maps
+    lab.layer.value = "blocks.4"
+    assert not torch.allclose(before, lab.maps)
+    lab.method.value = "gradient"
+    assert lab.layer.disabled
+
+
+def test_every_method_and_handling_is_shown(lab: Explorer) -> None:
+    for method in lab.method.options:
+        lab.method.value = method
+        for handling in ("as published", "signed"):
+            lab.handling.value = handling
+            assert len(pictures(lab)) == 3, (method, handling, lab.summary)
+
+
+def test_opacity_fades_the_colours(lab: Explorer) -> None:
+    strong = redness(pictures(lab)[1])
+    lab.opacity.value = 0.2
+    assert 0 < redness(pictures(lab)[1]) < strong
+
+
+def test_start_values_and_their_refusal(clf: pg.Classifier) -> None:
+    lab = Explorer(clf, ["coffee"], method="gradcam++", class_b="teapot")
+    assert lab.method.value == "gradcam++"
+    assert lab.labels[1] == "teapot"
+    with pytest.raises(ValueError, match="at least one photo"):
+        Explorer(clf, [])
+
+
+def test_own_photos_by_name(clf: pg.Classifier) -> None:
+    lab = Explorer(clf, {"mine": pg.load_photo("rocket")})
+    assert lab.photo.value == "mine"
+    assert len(pictures(lab)) == 3
+
+
+def test_one_photo_offers_no_choice(lab: Explorer, clf: pg.Classifier) -> None:
+    """A list that can be opened and changes nothing would be taken for broken."""
+    assert Explorer(clf, ["coffee"]).photo.disabled
+    assert not lab.photo.disabled
+
+
+def test_figure_shows_what_the_widget_shows(lab: Explorer) -> None:
+    lab.handling.value = "positive"
+    assert "punching bag" in lab.figure().alt
+
+
+def test_a_prediction_is_kept_and_compared() -> None:
+    question = Predict("Up or down?", ["up", "down"])
+    assert question.guess is None
+    assert question.reveal("down") == "Measured: down."
+    question.guess = "down"
+    assert "As you predicted" in question.reveal("down")
+    question.guess = "up"
+    words = question.reveal("down")
+    assert "You predicted: up" in words
+    assert "You predicted: up" in question.reply.value
+    with pytest.raises(ValueError, match="none of the choices"):
+        question.reveal("sideways")
+    with pytest.raises(ValueError, match="two choices"):
+        Predict("Up?", ["up"])
