@@ -43,7 +43,7 @@ def read(name: str | Path) -> str:
 
 
 def relative(path: Path) -> str:
-    """Return a path as it's written in the project; an id for parametrised tests."""
+    """Return a path as it's written in the project; an id for parametrized tests."""
     return path.relative_to(ROOT).as_posix()
 
 

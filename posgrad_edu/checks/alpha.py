@@ -231,7 +231,7 @@ ALPHA = Task(
             lambda a, g: alpha(a, g).abs(),
         ),
         Mistake(
-            "normalised-alpha",
+            "normalized-alpha",
             "you made the alphas of each channel add up to 1",
             "Keep them as the equation gives them.",
             lambda a, g: alpha(a, g) / alpha(a, g).sum(SPACE, keepdim=True),

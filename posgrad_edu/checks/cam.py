@@ -51,9 +51,9 @@ _SWAPPED = (
     "you weighted the gradients by the averaged activations",
     "It is the other way round: the gradients give the weights.",
 )
-_NORMALISED = (
-    "normalised-weights",
-    "you normalised the weights",
+_NORMALIZED = (
+    "normalized-weights",
+    "you normalized the weights",
     "Keep them as they are: their size belongs to the evidence.",
 )
 
@@ -148,11 +148,11 @@ GRADCAM = Task(
             "Multiply each channel's activations by its weight.",
             lambda a, g, h: a.sum(1),
         ),
-        Mistake(*_NORMALISED, lambda a, g, h: weighted_sum(mean(h(g)).softmax(1), a)),
-        Mistake(*_NORMALISED, lambda a, g, h: weighted_sum(mean(h(g)) / mean(h(g)).abs().sum(1, keepdim=True), a)),
+        Mistake(*_NORMALIZED, lambda a, g, h: weighted_sum(mean(h(g)).softmax(1), a)),
+        Mistake(*_NORMALIZED, lambda a, g, h: weighted_sum(mean(h(g)) / mean(h(g)).abs().sum(1, keepdim=True), a)),
         Mistake(
-            "normalised-gradients",
-            "you normalised the gradients",
+            "normalized-gradients",
+            "you normalized the gradients",
             "Keep them as they are: their size belongs to the evidence.",
             lambda a, g, h: weighted_sum(mean(h(g / g.pow(2).mean((1, 2, 3), keepdim=True).sqrt())), a),
         ),
@@ -335,7 +335,7 @@ GRADCAM_PLUS_PLUS = Task(
             lambda a, g, h: weighted_sum(alpha(a, g) * h(g), a),
         ),
         Mistake(
-            "normalised-alpha",
+            "normalized-alpha",
             "you made the alphas of each channel add up to 1",
             "Keep them as the equation gives them.",
             lambda a, g, h: _weighted(a, alpha(a, g) / alpha(a, g).sum(SPACE, keepdim=True) * h(g)),

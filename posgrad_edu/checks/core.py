@@ -32,7 +32,7 @@ LESSONS = {
     6: "RectGrad",
     7: "LRP",
     8: "Class sensitivity",
-    9: "Parameter randomisation",
+    9: "Parameter randomization",
     10: "Why positive propagation collapses",
     11: "The paper's verdicts, reproduced",
     12: "Your own photo and network",

@@ -120,27 +120,27 @@ GUIDED_GRADCAM = Task(
         Mistake("masked", "you used GradCAM's map as a mask of zeros and ones",
                 "Multiply by its values: how much a place counts matters.",
                 lambda g, c: g * (_enlarged(c, g) > 0)),
-        Mistake("cam-normalised", "you scaled GradCAM's map to 0..1", _NOT_SCALED,
+        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1", _NOT_SCALED,
                 lambda g, c: g * _enlarged(_by_largest(c.relu()), g)),
-        Mistake("cam-normalised", "you scaled GradCAM's map to 0..1 after enlarging it", _NOT_SCALED,
+        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1 after enlarging it", _NOT_SCALED,
                 lambda g, c: g * _by_largest(_enlarged(c.relu(), g))),
-        Mistake("cam-normalised", "you scaled GradCAM's map to 0..1", _NOT_SCALED,
+        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1", _NOT_SCALED,
                 lambda g, c: g * _enlarged(_unit(c.relu()), g)),
-        Mistake("cam-normalised", "you scaled GradCAM's map to 0..1 after enlarging it", _NOT_SCALED,
+        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1 after enlarging it", _NOT_SCALED,
                 lambda g, c: g * _unit(_enlarged(c.relu(), g))),
-        Mistake("cam-normalised", "you scaled GradCAM's map to 0..1 and left out its ReLU", _RELU,
+        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1 and left out its ReLU", _RELU,
                 lambda g, c: g * _enlarged(_unit(c), g)),
-        Mistake("cam-normalised", "you scaled GradCAM's map to 0..1 and left out its ReLU", _RELU,
+        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1 and left out its ReLU", _RELU,
                 lambda g, c: g * _unit(_enlarged(c, g))),
-        Mistake("cam-normalised", "you made GradCAM's map add up to 1", _NOT_SCALED,
+        Mistake("cam-normalized", "you made GradCAM's map add up to 1", _NOT_SCALED,
                 lambda g, c: g * _share(_enlarged(c.relu(), g))),
-        Mistake("cam-normalised", "you took a sigmoid of GradCAM's map", _RELU,
+        Mistake("cam-normalized", "you took a sigmoid of GradCAM's map", _RELU,
                 lambda g, c: g * _enlarged(c.sigmoid(), g)),
-        Mistake("guided-normalised", "you divided the guided map by its largest magnitude", _NOT_SCALED,
+        Mistake("guided-normalized", "you divided the guided map by its largest magnitude", _NOT_SCALED,
                 lambda g, c: _by_largest(g) * _enlarged(c.relu(), g)),
-        Mistake("guided-normalised", "you scaled the guided map to 0..1, which moves its zero", _NOT_SCALED,
+        Mistake("guided-normalized", "you scaled the guided map to 0..1, which moves its zero", _NOT_SCALED,
                 lambda g, c: _unit(g) * _enlarged(c.relu(), g)),
-        Mistake("guided-normalised", "you divided both maps by their largest magnitude", _NOT_SCALED,
+        Mistake("guided-normalized", "you divided both maps by their largest magnitude", _NOT_SCALED,
                 lambda g, c: _by_largest(g) * _enlarged(_by_largest(c.relu()), g)),
         Mistake("batch-mixed", "you multiplied by the mean of all photos' GradCAM maps",
                 "The first axis counts photos: each has a GradCAM map of its own.",
@@ -165,7 +165,7 @@ def check_guided_gradcam(function: Callable[[Tensor, Tensor], Tensor], timeout: 
 
     guided: maps of guided backprop (N, H, W), signed. cam: raw maps of GradCAM (N, h, w), signed and of another size.
     The result is guided times max(cam, 0), enlarged to (H, W) bilinearly with ``align_corners=False``; nothing is
-    normalised, and the guided map keeps its signs.
+    normalized, and the guided map keeps its signs.
 
         def guided_gradcam(guided, cam):
             ...

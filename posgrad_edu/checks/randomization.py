@@ -1,4 +1,4 @@
-"""Cascading randomisation: networks that forget more and more layers.
+"""Cascading randomization: networks that forget more and more layers.
 
 Random weights can't be compared with right ones, so this check looks at what has to hold for any of them.
 """
@@ -163,7 +163,7 @@ def _similar(a: Tensor, b: Tensor) -> float:
 
 _COPY = "Append copy.deepcopy(...) at each step."
 CASCADING_RANDOMIZATION = Task(
-    name="cascading randomisation",
+    name="cascading randomization",
     signature="cascading_randomization(net, layers, seed)",
     lesson=9,
     make=_trained,
@@ -185,7 +185,7 @@ CASCADING_RANDOMIZATION = Task(
         Mistake("nothing-random", "no layer of your networks is random", "Are the new weights written into the copy?"),
         Mistake("wrong-end", "you began at the wrong end",
                 "layers is already ordered from the output down: take it as it comes."),
-        Mistake("independent", "each of your networks has one random layer: that is independent randomisation",
+        Mistake("independent", "each of your networks has one random layer: that is independent randomization",
                 "Cascading: what is random stays random in all later steps."),
         Mistake("all-at-once", "all layers are random from the first step on", "One more layer at each step."),
         Mistake("wrong-direction", "your networks learn again: the first has all layers random, the last only one",

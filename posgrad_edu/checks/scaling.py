@@ -161,7 +161,7 @@ SCALED = Task(
         Mistake("zero-map", "a map that is zero throughout didn't stay zero",
                 "Where there is no evidence, no colour belongs: return zeros for it.",
                 pattern=(True, True, False, True)),
-        Mistake("normalised", "you moved or bent the values as well", _LARGEST),
+        Mistake("normalized", "you moved or bent the values as well", _LARGEST),
     ],
 )  # fmt: skip
 

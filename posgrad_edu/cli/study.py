@@ -8,7 +8,7 @@ In the folder of ``--out``:
     rows.parquet, rows.csv       every comparison; the columns are those of ``study.TYPES``
     summary.csv, verdicts.csv    means over photos with intervals; the paper's claims
     report.md                    both as text, with what couldn't be measured
-    figures/                     curves over randomised layers, class sensitivity, maps
+    figures/                     curves over randomized layers, class sensitivity, maps
     units/                       what is finished, so that the same command goes on where it stopped
 
 Exit code 0 when all was measured, 1 when the study stopped or a photo couldn't be read, 2 for a mistake in the
@@ -55,7 +55,7 @@ def study(
     limit: Annotated[int | None, typer.Option(help="At most that many pictures, evenly spread.")] = None,
     scenes: Annotated[int, typer.Option(help="How many scenes the network of scenes looks at.")] = 16,
     mode: Annotated[str, typer.Option(help="cascading, cascading-from-input, independent.")] = "cascading",
-    depths: Annotated[int, typer.Option(help="At how many depths parameters are randomised.")] = 8,
+    depths: Annotated[int, typer.Option(help="At how many depths parameters are randomized.")] = 8,
     seeds: Annotated[int, typer.Option(help="How many draws of random parameters.")] = 3,
     jobs: Annotated[int, typer.Option(min=1, help="How many processes.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="A Dask cluster's scheduler: tcp://host:port.")] = None,
@@ -94,12 +94,12 @@ def write_results(outcome: Outcome, planned: Plan, out: Path) -> None:
     """Write the tables, the report and the figures; ``StudyStopped`` if there are no rows."""
     from posgrad_edu.study.claims import verdict_table
     from posgrad_edu.study.run import StudyStopped, write_table
-    from posgrad_edu.study.summary import report, summarise
+    from posgrad_edu.study.summary import report, summarize
 
     if outcome.rows.empty:
         first = f" The first reason: {outcome.failures[0].reason}" if outcome.failures else ""
         raise StudyStopped(f"Nothing could be measured.{first}")
-    summary = summarise(outcome.rows)
+    summary = summarize(outcome.rows)
     tables = {"rows.parquet": outcome.rows, "rows.csv": outcome.rows}
     tables |= {"summary.csv": summary, "verdicts.csv": verdict_table(summary)}
     for name, table in tables.items():
@@ -114,7 +114,7 @@ def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Pa
 
     Returns what each figure shows, in words, by its file's name.
     """
-    from posgrad_edu.study.charts import class_sensitivity_bars, randomisation_curves
+    from posgrad_edu.study.charts import class_sensitivity_bars, randomization_curves
     from posgrad_edu.study.measure import example, plain
     from posgrad_edu.viz import show_grid
 
@@ -126,7 +126,7 @@ def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Pa
             figures["class"] = class_sensitivity_bars(of_network)
         if of_network["mode"].str.startswith("cascading").any():
             measured = rows[(rows.network == network) & (rows.check == "parameters")]
-            figures["parameters"] = randomisation_curves(measured)
+            figures["parameters"] = randomization_curves(measured)
         measured_photos = set(rows.photo[rows.network == network])  # a damaged one has no rows, and no example
         unit = next(u for u in planned.units if u.network == network and u.picture.name in measured_photos)
         view, maps = example(unit)

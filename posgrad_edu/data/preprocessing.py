@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize, crop the centre, scale to 0..1 and normalise: PIL image -> float32 tensor (3, H, W).
+    """Resize, crop the centre, scale to 0..1 and normalize: PIL image -> float32 tensor (3, H, W).
 
     size: the crop in pixels; an int for a square, or (height, width).
     resize: before cropping; an int for the shorter side, or (height, width), which may squeeze the photo.
@@ -42,7 +42,7 @@ class Preprocessing:
         return center_crop(resized, self.size)
 
     def __call__(self, img: Image) -> Tensor:
-        """Return the photo as the network wants it: (3, H, W), float32, normalised."""
+        """Return the photo as the network wants it: (3, H, W), float32, normalized."""
         from torchvision.transforms.functional import normalize, to_tensor
 
         return normalize(to_tensor(self.view(img)), list(self.mean), list(self.std))

@@ -66,7 +66,7 @@ class Method:
         raise NotImplementedError
 
     def __call__(self, net: nn.Module, x: Tensor, target: Target) -> Tensor:
-        """Return maps (N, H, W), or (N, K, H, W) for a target of (N, K), signed and not normalised.
+        """Return maps (N, H, W), or (N, K, H, W) for a target of (N, K), signed and not normalized.
 
         net: a classifier in evaluation mode, x (N, C, H, W) -> logits (N, classes).
         target: one class for all photos, (N,) one each, or (N, K) for K classes of each photo.

@@ -6,7 +6,7 @@
 
 Each shows what a check can't tell. The edges look like a reasonable explanation and know nothing of the network: they
 are what a map has to differ from to mean anything, and the checks of sensitivity do catch them. Noise is caught by none
-of these: ask about another class, or randomise the network, and the map changes completely, as it should. To *pass* a
+of these: ask about another class, or randomize the network, and the map changes completely, as it should. To *pass* a
 sensitivity check is thus not enough; it takes the place of the evidence to tell noise from an explanation.
 
 None of the three has gradients, so the switch acts on the finished map, and the network serves to know its classes.

@@ -6,7 +6,7 @@ A ReLU network is piecewise linear. So its logit is a sum of what flows from the
 
 ∂f_c/∂b_l at one position is the gradient of the logit with regard to layer l's output there. A BatchNorm has a bias
 that no parameter holds alone, b - μ w / sqrt(σ² + ε), with μ and σ² its running statistics. A constant that the network
-adds or subtracts anywhere, as when it normalises its photos itself, is a bias, too.
+adds or subtracts anywhere, as when it normalizes its photos itself, is a bias, too.
 
 The map adds up the terms over channels and layers after ψ, which handles the sign, brings each term to the same
 range in each photo, and resizes it to the photo:

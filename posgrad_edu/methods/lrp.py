@@ -44,7 +44,7 @@ from posgrad_edu.engine.backward import backward_rules, is_constant, is_relu, ow
 from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.handling import POSITIVE, Handling
 from posgrad_edu.methods.base import InputSpaceMethod
-from posgrad_edu.methods.lrp_rules import Epsilon, Kept, Layer, Rule, ShareOut, Zero, get_rule, stabilised
+from posgrad_edu.methods.lrp_rules import Epsilon, Kept, Layer, Rule, ShareOut, Zero, get_rule, stabilized
 
 AVERAGES = (F.avg_pool2d, F.adaptive_avg_pool2d, Tensor.mean, torch.mean)
 # Relevance follows the values through these: PyTorch's own derivative takes it back to where they came from.
@@ -180,7 +180,7 @@ class Propagation:
         if any(constant) or kwargs.get("alpha", 1) != 1:
             raise refuse("lrp", func, "It adds a constant or a multiple, not two tensors that depend on the photo.")
         summands = copy(input), copy(other)
-        total = stabilised(summands[0] + summands[1], self.signed.epsilon)
+        total = stabilized(summands[0] + summands[1], self.signed.epsilon)
 
         def back(relevance: Tensor) -> tuple[Tensor, ...]:
             return tuple((s * relevance / total).sum_to_size(s.shape) for s in summands)

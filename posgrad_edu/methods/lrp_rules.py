@@ -185,7 +185,7 @@ def get_rule(rule: str | Rule) -> Rule:
     return RULES[rule]()
 
 
-def stabilised(z: Tensor, epsilon: float) -> Tensor:
+def stabilized(z: Tensor, epsilon: float) -> Tensor:
     """Return z moved away from zero by epsilon; for epsilon = 0, infinite at zero, so that 0/0 gives 0."""
     if epsilon == 0:
         return torch.where(z == 0, torch.inf, z)
@@ -213,7 +213,7 @@ class ShareOut:
                 total = sum(rest, start=first)
             z = total.detach() + share.bias
             part = share.part(self.layer.output()) if callable(share.part) else share.part
-            prepared.append((inputs, total, part / stabilised(z, self.rule.epsilon)))
+            prepared.append((inputs, total, part / stabilized(z, self.rule.epsilon)))
         return prepared
 
     def __call__(self, relevance: Tensor) -> tuple[Tensor]:

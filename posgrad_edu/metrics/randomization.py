@@ -1,7 +1,7 @@
 """Let a network forget: copies of it in which some layers hold random weights.
 
 A map that explains a network has to change when the network forgets what it learned. So the layers with weights
-(convolutions and linear layers) are re-initialised, in one of three orders:
+(convolutions and linear layers) are re-initialized, in one of three orders:
 
     cascading             from the output downwards: step d has the d layers nearest the output random
     cascading-from-input  from the input upwards
@@ -16,7 +16,7 @@ Each random tensor is drawn from a normal distribution that is cut off at two st
 and the standard deviation of the trained tensor whose place it takes: what is lost is what was learned, not the
 scale. Biases are drawn likewise, from their own mean and deviation. Each layer and each seed has a random stream of
 its own, which depends on the layer's name. Two layers of one shape must not get the same numbers, and a layer gets
-the same numbers in whatever order and company it is randomised.
+the same numbers in whatever order and company it is randomized.
 
 BatchNorm keeps its statistics and its affine parameters. With ``batchnorm="reset"`` each BatchNorm is a layer of its
 own in the order, and forgets too: mean 0, variance 1, weight 1, bias 0, as when it was made.
@@ -70,7 +70,7 @@ def randomizable_layers(net: nn.Module, x: Tensor, *, batchnorm: str = "keep") -
 
 
 class Step(NamedTuple):
-    """One step of a randomisation test."""
+    """One step of a randomization test."""
 
     depth: int  # of the layers counted from where the order begins, the number or, for independent, the place
     layer: str  # the layer that became random in this step
@@ -78,16 +78,16 @@ class Step(NamedTuple):
 
 
 def steps(layers: Sequence[str], mode: str = "cascading", depths: int | Iterable[int] | None = None) -> list[Step]:
-    """Return the steps of a randomisation test over layers that are named from the output down.
+    """Return the steps of a randomization test over layers that are named from the output down.
 
     mode: one of ``MODES``. depths: which steps; an int for that many, evenly spread, the first and the last among
     them; ``None`` for all. Raises ``ValueError`` for a mode or depth that doesn't exist, and where there is no step.
     """
     if mode not in MODES:
-        raise unknown_name("mode of randomisation", mode, MODES)
+        raise unknown_name("mode of randomization", mode, MODES)
     order = list(reversed(layers)) if mode == "cascading-from-input" else list(layers)
     if not order:
-        raise ValueError("There is nothing to randomise: the network runs no convolution or linear layer of torch.nn.")
+        raise ValueError("There is nothing to randomize: the network runs no convolution or linear layer of torch.nn.")
     if isinstance(depths, int):
         depths = spread(len(order), depths)
     chosen = range(1, len(order) + 1) if depths is None else sorted(set(depths))

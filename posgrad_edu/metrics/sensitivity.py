@@ -18,7 +18,7 @@ The tables have a row for each comparison, with ``spearman``, ``spearman_abs``, 
 where one of the two maps is constant and nothing can be compared: ``nan``, and counted, never dropped.
 
 References:
-    Khakzar, Baselizadeh, Navab 2020. arXiv:2012.00362, sec. 4 (class sensitivity, parameter randomisation).
+    Khakzar, Baselizadeh, Navab 2020. arXiv:2012.00362, sec. 4 (class sensitivity, parameter randomization).
     Adebayo et al. Sanity Checks for Saliency Maps. NeurIPS 2018. arXiv:1810.03292, sec. 3 (parameters and data).
 """
 

@@ -29,7 +29,7 @@ HEADS = {"average": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
 
 class ScenePreprocessing:
-    """What a classifier of scenes does to a picture: grey, 64 x 64, brightness 0..1, not normalised.
+    """What a classifier of scenes does to a picture: grey, 64 x 64, brightness 0..1, not normalized.
 
     A scene passes as it is, so that its boxes hold in the tensor and in maps. The network's input is nowhere negative,
     which is what LRP's z+ rule asks for.

@@ -11,7 +11,7 @@ The digits are the 1,797 of scikit-learn, 8 x 8 pixels each, in fixed parts (``s
 
     test        every fifth of each class, 355 digits: no network here has seen them
     train       all others, 1,442
-    memorised   the first twenty of each class among those, 200. A network whose labels were permuted can only learn
+    memorized   the first twenty of each class among those, 200. A network whose labels were permuted can only learn
                 its digits by heart, and these are the ones
 
 Test and training digits may be by the same hand: scikit-learn doesn't say who wrote which digit.
@@ -46,8 +46,8 @@ from posgrad_edu.errors import unknown_name
 SIZE = 64  # a scene's width and height, in pixels
 CLASSES = 10
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SPLITS = ("train", "test", "memorised")
-MEMORISED = 20  # digits of each class
+SPLITS = ("train", "test", "memorized")
+MEMORIZED = 20  # digits of each class
 HEIGHTS = (18, 26)  # a digit's 8 x 8 pixels become this many, from and to
 WIDTHS = (16, 24)
 INK = 0.1  # darker than this is paper: an enlarged digit's faint rim would make its box larger than what one sees
@@ -77,7 +77,7 @@ class Digits(NamedTuple):
 
 @functools.cache
 def load_digits(split: str = "test") -> Digits:
-    """Return the digits of a part: "train", "test" or "memorised"; ``ValueError`` for another."""
+    """Return the digits of a part: "train", "test" or "memorized"; ``ValueError`` for another."""
     from sklearn import datasets
 
     if split not in SPLITS:
@@ -92,7 +92,7 @@ def load_digits(split: str = "test") -> Digits:
     parts = {
         "train": ~kept_for_testing,
         "test": kept_for_testing,
-        "memorised": ~kept_for_testing & (train_rank < MEMORISED),
+        "memorized": ~kept_for_testing & (train_rank < MEMORIZED),
     }
     rows = np.flatnonzero(parts[split])
     images = (bunch.images[rows] / 16).astype(np.float32)
@@ -106,7 +106,7 @@ def make_scene(seed: int, digits: Sequence[int] | None = None, split: str = "tes
     """Return the scene of this seed: the same one each time.
 
     digits: two to four different classes, in the order of the boxes; ``None`` for two to four random ones.
-    split: "test" for digits that no network has seen, "train" or "memorised" for those of a training.
+    split: "test" for digits that no network has seen, "train" or "memorized" for those of a training.
     clutter: how many strokes and fragments lie about; one that finds no room outside the boxes is left out.
     Raises ``ValueError`` for classes that don't exist or are repeated, another split, or a negative seed.
     """

@@ -3,7 +3,7 @@
     python -m posgrad_edu.scenes train                       # about two minutes on two cores
     python -m posgrad_edu.scenes train --permuted-labels     # about three
 
-Permuted labels (Adebayo et al. 2018, "data randomisation"): the classes of the *digits* are shuffled, once and for
+Permuted labels (Adebayo et al. 2018, "data randomization"): the classes of the *digits* are shuffled, once and for
 good. This handwritten 3 is now called an 8, that one a 0. The pictures are the same, and so is how often each class
 is dealt out; only the bond between a shape and its name is cut. All that a network can do is learn each digit by heart,
 which takes longer, so it gets 200 of them. It still looks at digits, each at its place, but knows nothing about threes.
@@ -58,19 +58,19 @@ class Accuracy(NamedTuple):
 
 
 def permuted_classes(seed: int = 0) -> NDArray[np.int64]:
-    """Return a class for each row of scikit-learn's digits: shuffled among the memorised ones, -1 for all others."""
-    pool = load_digits("memorised")
+    """Return a class for each row of scikit-learn's digits: shuffled among the memorized ones, -1 for all others."""
+    pool = load_digits("memorized")
     classes = np.full(sum(len(load_digits(split).rows) for split in ("train", "test")), -1)
     classes[pool.rows] = np.random.default_rng(seed).permutation(pool.classes)
     return classes
 
 
 def permuted_digits(seed: int, permutation: int = 0) -> tuple[int, ...]:
-    """Return what the digits of ``make_scene(seed, split="memorised")`` are called under permuted labels, box by box.
+    """Return what the digits of ``make_scene(seed, split="memorized")`` are called under permuted labels, box by box.
 
     permutation: the seed of ``permuted_classes``. Two digits of a scene may get one name.
     """
-    _, rows = scene_and_rows(seed, split="memorised")
+    _, rows = scene_and_rows(seed, split="memorized")
     return tuple(int(name) for name in permuted_classes(permutation)[rows])
 
 
@@ -80,10 +80,10 @@ def labelled_scenes(
     """Return the pictures (N, 1, 64, 64) of the scenes of these seeds, and the answers (N, 10) a network should give.
 
     permutation: the seed of ``permuted_classes`` for answers by those; ``None`` for the true ones.
-    Raises ``ValueError`` for permuted answers to another split than "memorised".
+    Raises ``ValueError`` for permuted answers to another split than "memorized".
     """
-    if permutation is not None and split != "memorised":
-        raise ValueError(f"Only the memorised digits have permuted classes: give split='memorised', not {split!r}.")
+    if permutation is not None and split != "memorized":
+        raise ValueError(f"Only the memorized digits have permuted classes: give split='memorized', not {split!r}.")
     drawn = [scene_and_rows(seed, split=split) for seed in bar(seeds, "drawing scenes", disable=not progress)]
     pictures, answers = scene_tensors([scene for scene, _ in drawn])
     if permutation is not None:
@@ -104,16 +104,16 @@ def train(net: nn.Module, x: Tensor, y: Tensor, steps: int, seed: int = 0, progr
     Leaves the network in evaluation mode.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(net.parameters(), lr=4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
+    optimizer = torch.optim.Adam(net.parameters(), lr=4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=4e-3, total_steps=steps)
     net.train().to(memory_format=torch.channels_last)  # the same numbers in an order that is faster on a CPU
     losses = []
     for _ in bar(range(steps), "training", disable=not progress):
         batch = torch.randint(len(x), (BATCH,), generator=generator)
         loss = F.binary_cross_entropy_with_logits(net(x[batch]), y[batch])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         losses.append(loss.item())
     net.eval().to(memory_format=torch.contiguous_format)
@@ -174,14 +174,14 @@ def train_command(
     file = out or Path(SCENES_WEIGHTS["permuted-labels" if permuted_labels else "pretrained"][0])
     if not file.resolve().parent.is_dir():  # found now, not after minutes of training
         raise typer.BadParameter(f"There is no folder '{file.parent}'. Make it first.", param_hint="--out")
-    split, permutation = ("memorised", seed) if permuted_labels else ("train", None)
+    split, permutation = ("memorized", seed) if permuted_labels else ("train", None)
     steps = steps or (STEPS_BY_HEART if permuted_labels else STEPS)
     torch.manual_seed(seed)
     net = scenes_net(batch_norm=True)
     x, y = labelled_scenes(range(scenes), split, permutation, progress=True)
     train(net, x, y, steps, seed, progress=True)
     net = fold(net)
-    fresh = labelled_scenes(HELD_OUT, "memorised" if permuted_labels else "test", permutation)
+    fresh = labelled_scenes(HELD_OUT, "memorized" if permuted_labels else "test", permutation)
     for name, pictures, answers in (("training", x, y), ("held-out", *fresh)):
         right, no = accuracy(net, pictures, answers), always_no(answers)
         typer.echo(f"{name} scenes: {right.bits:.2%} of bits right (always no: {no:.2%}), {right.scenes:.2%} of scenes")

@@ -1,10 +1,10 @@
 """A study: all methods, handlings and checks over many photos; means, the paper's claims, a report, charts."""
 
-from posgrad_edu.study.charts import class_sensitivity_bars, randomisation_curves
+from posgrad_edu.study.charts import class_sensitivity_bars, randomization_curves
 from posgrad_edu.study.claims import CLAIMS, verdict, verdict_table
 from posgrad_edu.study.measure import PUBLISHED, Plan, Study, Unit, plan
 from posgrad_edu.study.run import StudyStopped
-from posgrad_edu.study.summary import interval, read_summary, report, summarise
+from posgrad_edu.study.summary import interval, read_summary, report, summarize
 
 __all__ = [
     "CLAIMS",
@@ -16,10 +16,10 @@ __all__ = [
     "class_sensitivity_bars",
     "interval",
     "plan",
-    "randomisation_curves",
+    "randomization_curves",
     "read_summary",
     "report",
-    "summarise",
+    "summarize",
     "verdict",
     "verdict_table",
 ]

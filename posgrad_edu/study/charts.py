@@ -43,7 +43,7 @@ MARKER = 4.5  # points
 # --- Parameters ---
 
 
-def randomisation_curves(rows: DataFrame) -> Figure:
+def randomization_curves(rows: DataFrame) -> Figure:
     """Return a figure of the rank correlation with the trained network's map over the number of random layers.
 
     rows: a study's rows of the parameters check, of one network and one cascading mode; other checks are left out. A
@@ -75,12 +75,12 @@ def randomisation_curves(rows: DataFrame) -> Figure:
     figure.supxlabel(f"random layers, {_direction(rows)}, of {int(checked(rows).layers.max())}", fontsize=10)
     figure.supylabel("rank correlation with the trained network's map", fontsize=10)
     _legend(figure, axes)
-    figure.alt = describe_randomisation(rows)
+    figure.alt = describe_randomization(rows)
     return figure
 
 
-def describe_randomisation(rows: DataFrame) -> str:
-    """Return alt text for ``randomisation_curves``: each curve at its first, middle and last depth."""
+def describe_randomization(rows: DataFrame) -> str:
+    """Return alt text for ``randomization_curves``: each curve at its first, middle and last depth."""
     table = curves(rows)
     depths = sorted({int(depth) for depth in table.depth if depth > 0})
     chosen = [depths[0], depths[len(depths) // 2], depths[-1]]
@@ -100,7 +100,7 @@ def describe_randomisation(rows: DataFrame) -> str:
 def curves(rows: DataFrame) -> DataFrame:
     """Return a row a method, handling and depth: the mean of spearman over photos, its interval low and high, photos.
 
-    rows: as for ``randomisation_curves``. A photo's seeds are averaged first; degenerate maps are left out.
+    rows: as for ``randomization_curves``. A photo's seeds are averaged first; degenerate maps are left out.
     """
     import pandas as pd
 
@@ -151,7 +151,7 @@ def _curve(ax: Any, curve: DataFrame, style: Style, label: str) -> None:
 def class_sensitivity_bars(summary: DataFrame, group: str = "least") -> Figure:
     """Return a figure of how alike two classes' maps are: a panel a network, a line a method, with intervals.
 
-    summary: as ``verdicts.summarise`` makes it. group: which second class, "least", "runner-up" or "present".
+    summary: as ``verdicts.summarize`` makes it. group: which second class, "least", "runner-up" or "present".
     The line at 0.5 is the one that a verdict asks about. Raises ``ValueError`` where nothing was measured.
     """
     table = _class_rows(summary, group)

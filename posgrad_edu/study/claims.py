@@ -143,7 +143,7 @@ def verdict(alike_low: float, difference_low: float, threshold: float = ALIKE_AB
 def verdict_table(summary: DataFrame) -> DataFrame:
     """Return what a study says of each claim: one row a claim and network, in the order of ``CLAIMS``.
 
-    summary: as ``verdicts.summarise`` makes it.
+    summary: as ``verdicts.summarize`` makes it.
     Columns: check, method, handling, version (in words), source, claim (a sentence), network; means of spearman for
     signed, for positive (this claim's handling) and for their difference, each with _low and _high; photos (with a
     difference), comparisons and degenerate (of both versions), verdict, reading (what the two halves came to), and why

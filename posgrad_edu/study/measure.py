@@ -89,7 +89,7 @@ class Study:
     networks: names for ``load_classifier``.
     images: a folder with pictures, in subfolders or not; ``None`` for the sample photos. limit: at most that many of
         them, evenly spread over the folder. scenes: how many scenes the network of scenes looks at.
-    mode, depths, seeds: how parameters are randomised: the order, how many depths, how many draws.
+    mode, depths, seeds: how parameters are randomized: the order, how many depths, how many draws.
     """
 
     methods: tuple[str, ...] = tuple(METHODS)
@@ -110,7 +110,7 @@ class Study:
             if wrong:
                 raise unknown_name(field.removesuffix("s"), wrong[0], names)
         if self.mode not in MODES:
-            raise unknown_name("mode of randomisation", self.mode, MODES)
+            raise unknown_name("mode of randomization", self.mode, MODES)
         for field in ("methods", "handlings", "checks", "networks"):
             if not getattr(self, field):
                 raise ValueError(f"A study needs one of the {field} at least.")
@@ -135,7 +135,7 @@ class Unit(NamedTuple):
     check: str
     picture: Picture
     labels: tuple[tuple[str, str], ...]  # methods with their handlings
-    options: tuple[tuple[str, Any], ...]  # how parameters are randomised; nothing for other checks
+    options: tuple[tuple[str, Any], ...]  # how parameters are randomized; nothing for other checks
     key: str
 
     @property

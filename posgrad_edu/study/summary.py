@@ -1,6 +1,6 @@
 """From the rows of a study to means with intervals, and to a report: what was measured, and what it says of the claims.
 
-    summary = summarise(rows)              # a row a network, check, method, handling and group
+    summary = summarize(rows)              # a row a network, check, method, handling and group
     verdict_table(summary)                 # a row a claim and network, see claims.py
     Path("report.md").write_text(report(summary), encoding="utf-8")
 
@@ -70,7 +70,7 @@ RESAMPLES = 5000
 # --- Means and intervals ---
 
 
-def summarise(rows: DataFrame) -> DataFrame:
+def summarize(rows: DataFrame) -> DataFrame:
     """Return means over photos with their intervals: one row a network, check, method, handling and group.
 
     rows: one row a comparison of two maps, or a map's place, with the columns ``TEXTS``, ``NUMBERS``, ``ALIKE``,
@@ -178,7 +178,7 @@ def checked(rows: DataFrame) -> DataFrame:
     """Return the rows with all columns, nothing missing but measures, sorted; refuse what can't be averaged."""
     missing = [name for name in (*NAMES, "degenerate") if name not in rows]
     if missing or rows.empty:
-        raise ValueError(f"These rows have no {', '.join(missing)}." if missing else "There are no rows to summarise.")
+        raise ValueError(f"These rows have no {', '.join(missing)}." if missing else "There are no rows to summarize.")
     table = rows.reindex(columns=[*TEXTS, *NUMBERS, *ALIKE, *PLACE, "degenerate"])
     incomplete = [name for name in (*NAMES, "degenerate") if table[name].isna().any()]
     if incomplete:
@@ -235,7 +235,7 @@ def _in_groups(table: DataFrame) -> DataFrame:
     parts = [others.assign(group=others.comparison.where(others.comparison != "", others.check.map(CHECKS)))]
     for (network, mode), cascade in table[of_parameters].groupby(["network", "mode"]):
         if mode not in MODES:
-            raise unknown_name("mode of randomisation", mode, MODES)
+            raise unknown_name("mode of randomization", mode, MODES)
         if (cascade.depth < 1).any() or cascade.layers.nunique() > 1:
             raise ValueError(
                 f"Each row of the parameters check of {network}, {mode}, needs a depth from 1 and the same number "
@@ -251,7 +251,7 @@ def _in_groups(table: DataFrame) -> DataFrame:
 def stages(depths: Iterable[int], layers: int, mode: str = "cascading") -> dict[str, list[int]]:
     """Return the stages that can be told from the depths measured, each with its depths.
 
-    layers: how many there are to randomise. One layer at a time (independent) is no cascade and has the mean only.
+    layers: how many there are to randomize. One layer at a time (independent) is no cascade and has the mean only.
     """
     measured = sorted({int(depth) for depth in depths})
     if mode == "independent":
@@ -355,7 +355,7 @@ _STAGES = ("classifier", "first layer", "half", "all", "mean")
 def report(summary: DataFrame, title: str = "What the study measured") -> str:
     """Return a report in Markdown: verdicts, what may explain them, how to read the tables, and a table each check.
 
-    summary: as ``summarise`` or ``read_summary`` gives it. The same summary gives the same text.
+    summary: as ``summarize`` or ``read_summary`` gives it. The same summary gives the same text.
     """
     parts = [f"# {title}", _overview(summary), *verdict_section(verdict_table(summary))]
     parts += ["## How to read the numbers", READING]

@@ -17,7 +17,7 @@ from posgrad_edu.widgets.layer_slider import LayerSlider
 from posgrad_edu.widgets.matrix_depth import MatrixDepth
 from posgrad_edu.widgets.own_photo import OwnPhoto
 from posgrad_edu.widgets.predict import Predict
-from posgrad_edu.widgets.randomization_slider import RandomisationSlider
+from posgrad_edu.widgets.randomization_slider import RandomizationSlider
 from posgrad_edu.widgets.threshold_slider import ThresholdSlider
 from posgrad_edu.widgets.verdict_explorer import VerdictExplorer
 
@@ -33,7 +33,7 @@ __all__ = [
     "MatrixDepth",
     "OwnPhoto",
     "Predict",
-    "RandomisationSlider",
+    "RandomizationSlider",
     "ThresholdSlider",
     "VerdictExplorer",
 ]

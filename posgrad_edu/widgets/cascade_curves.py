@@ -1,4 +1,4 @@
-"""The CascadeCurves: what a randomisation test measured, and a map at each of its steps.
+"""The CascadeCurves: what a randomization test measured, and a map at each of its steps.
 
 The curves come from rows that were measured before, over photos and draws of random weights. One of them is chosen and
 drawn in colour with its range; the others stay pale behind it. A slider marks one step on the curves, and shows the
@@ -77,7 +77,7 @@ class CascadeCurves(PhotoPanel):
         self.target = find_class(self.clf, str(target), self._logits)
         self.layers = randomizable_layers(self.clf.net, self._x)
         if (rows["layers"] != len(self.layers)).any():
-            raise ValueError(f"{clf.name} has {len(self.layers)} layers to randomise; the rows are of another network.")
+            raise ValueError(f"{clf.name} has {len(self.layers)} layers to randomize; the rows are of another network.")
         self._points = functools.lru_cache(maxsize=256)(self._of_rows)
         self._network = functools.lru_cache(maxsize=2)(self._forgetful)  # copies of a network can be large
         self._compute = functools.lru_cache(maxsize=256)(self._explain)

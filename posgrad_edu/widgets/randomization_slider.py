@@ -1,4 +1,4 @@
-"""A first randomisation test: how much of the network may forget everything before the map changes?
+"""A first randomization test: how much of the network may forget everything before the map changes?
 
 A slider sets how many layers, counted from the output, hold random weights. Beside the map of the trained network
 stands the map of the partly random one, for the same class, with the rank correlation of the two in a sentence.
@@ -34,7 +34,7 @@ SHOWN = ("guided-backprop", "gradient", "deconvnet", "gradcam")
 FULL_COLOUR = 0.995  # a map's own unit is the magnitude that this share of its pixels doesn't exceed
 
 
-class RandomisationSlider(PhotoPanel):
+class RandomizationSlider(PhotoPanel):
     """Controls for how many layers are random, the method and its handling, and what they do to the map.
 
     clf: a ``Classifier``, the default network if ``None``. photo: the name of a sample photo, or a picture.

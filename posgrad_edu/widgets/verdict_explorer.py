@@ -33,7 +33,7 @@ LINES = {"agrees": ("#ce0018", "-"), "partly": ("#6a4c00", "--"), "disagrees": (
 class VerdictExplorer(Panel):
     """Controls for a check, a method's version, a network and the threshold, and what they show.
 
-    summary: as ``verdicts.summarise`` or ``verdicts.read_summary`` gives it.
+    summary: as ``verdicts.summarize`` or ``verdicts.read_summary`` gives it.
     start: values for the controls check ("class", "parameters"), version ("gradcam, positive", ...), network and
     threshold (0.3 to 0.9).
     Results: ``row`` (the claim's row of ``claims.verdict_table``), ``verdict``, ``counts`` (all claims' verdicts at

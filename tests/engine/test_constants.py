@@ -53,7 +53,7 @@ DIFFERENCES: dict[str, Change] = {
     "minus a parameter, in place": lambda net, z: z.sub_(net.shift[:, None, None]),
     "a buffer minus": lambda net, z: net.fixed - z,
     "torch.rsub": lambda net, z: torch.rsub(z, net.fixed, alpha=2),
-    "normalised": lambda net, z: torch.subtract(z, 0.2).div(0.3),
+    "normalized": lambda net, z: torch.subtract(z, 0.2).div(0.3),
     "subtract": lambda net, z: z.subtract(0.2),
     "subtract_": lambda net, z: z.subtract_(net.fixed),
 }
@@ -90,8 +90,8 @@ def test_the_term_of_a_constant_by_hand() -> None:
     assert nets.largest(term[:, 0], expected.detach()) < 1e-12
 
 
-def test_a_network_that_normalises_its_photos_itself() -> None:
-    class Normalised(nn.Module):
+def test_a_network_that_normalizes_its_photos_itself() -> None:
+    class Normalized(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.net = nets.plain()
@@ -99,7 +99,7 @@ def test_a_network_that_normalises_its_photos_itself() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.net(x.sub_(0.5).div_(0.25))
 
-    net, x = nets.seeded(Normalised), nets.photos(16)
+    net, x = nets.seeded(Normalized), nets.photos(16)
     terms = fullgrad_terms(net, x, 0)
     assert nets.largest(sum(term.flatten(1).sum(1) for term in terms), net(x.clone())[:, 0].detach()) < 1e-12
     assert [tuple(term.shape[2:]) for term in terms[:2]] == [(3, 16, 16), (3, 16, 16)]

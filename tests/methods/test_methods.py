@@ -493,8 +493,8 @@ def test_the_map_is_the_photo_s(method: str, dtype: torch.dtype) -> None:
             assert largest(maps.double(), exact) < 1e-3
 
 
-class Normalised(nn.Module):
-    """A network's own normalisation, which overwrites its input."""
+class Normalized(nn.Module):
+    """A network's own normalization, which overwrites its input."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.sub_(0.5).div_(0.25)
@@ -509,7 +509,7 @@ def behind(first: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("method", [name for name in pg.METHODS if name != "lrp"])
 def test_a_first_layer_may_overwrite_its_input(method: str) -> None:
-    net, x = behind(Normalised()), nets.photos(16)
+    net, x = behind(Normalized()), nets.photos(16)
     before = x.clone()
     maps = explain(net, x, nets.TARGET, method)  # the first call looks for the CAM's layer, the second knows it
     assert torch.equal(explain(net, x, nets.TARGET, method), maps)
@@ -517,7 +517,7 @@ def test_a_first_layer_may_overwrite_its_input(method: str) -> None:
     beforehand = explain(behind(nn.Identity()), (x - 0.5) / 0.25, nets.TARGET, method)
     if method in CAMS:
         assert torch.equal(maps, beforehand)
-    elif method not in ("fullgrad", "input-x-gradient"):  # these two multiply by the photo before it is normalised
+    elif method not in ("fullgrad", "input-x-gradient"):  # these two multiply by the photo before it is normalized
         assert largest(maps, beforehand / 0.25) < EXACT
 
 
@@ -532,7 +532,7 @@ def test_what_else_asks_a_network_keeps_the_photos_too() -> None:
     from posgrad_edu.checks.black_boxes import Kind, boxed
     from posgrad_edu.widgets import LayerSlider
 
-    net, x = behind(Normalised()), nets.photos(16)
+    net, x = behind(Normalized()), nets.photos(16)
     before = x.clone()
     boxed(Kind("activations", "activations"))(net, x, nets.TARGET)
     assert torch.equal(x, before)

@@ -424,7 +424,7 @@ def test_a_single_class_has_no_other(other: str, x: Tensor) -> None:
         pg.class_sensitivity(single, x, "gradient", other=other)
 
 
-def test_a_network_without_layers_to_randomise(x: Tensor) -> None:
+def test_a_network_without_layers_to_randomize(x: Tensor) -> None:
     class Own(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -84,10 +84,10 @@ def test_energy_by_hand(box: Box) -> None:
         assert energy_in_box(saliency.abs(), box) == pytest.approx(magnitudes, abs=1e-12)
 
 
-@pytest.mark.parametrize("normalise", [False, True])
-def test_energy_is_quantus_s_relevance_mass_of_the_positive_part(normalise: bool) -> None:
+@pytest.mark.parametrize("normalize", [False, True])
+def test_energy_is_quantus_s_relevance_mass_of_the_positive_part(normalize: bool) -> None:
     """Dividing a map by its largest magnitude, as Quantus does by default, changes no share."""
-    metric = quantus.RelevanceMassAccuracy(abs=False, normalise=normalise, **SILENT)
+    metric = quantus.RelevanceMassAccuracy(abs=False, normalise=normalize, **SILENT)
     theirs = quantus_says(metric, MAPS.clamp(min=0), BOXES)
     assert [energy_in_box(m, box) for m, box in zip(MAPS, BOXES, strict=True)] == pytest.approx(theirs, abs=1e-12)
 

@@ -35,7 +35,7 @@ def net() -> nn.Module:
     net = Crossed().eval().requires_grad_(False)
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter.mul_(1.7).add_(0.03)  # a scale that no initialisation has
+            parameter.mul_(1.7).add_(0.03)  # a scale that no initialization has
         net.norm.running_mean.normal_()
         net.norm.running_var.uniform_(0.5, 2)
     return net
@@ -238,8 +238,8 @@ def test_steps_that_do_not_exist_are_refused(options: dict, message: str) -> Non
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("depths", [None, 3, [1]])
-def test_without_layers_there_is_nothing_to_randomise(mode: str, depths: int | list[int] | None) -> None:
-    with pytest.raises(ValueError, match="nothing to randomise"):
+def test_without_layers_there_is_nothing_to_randomize(mode: str, depths: int | list[int] | None) -> None:
+    with pytest.raises(ValueError, match="nothing to randomize"):
         steps([], mode, depths)
 
 

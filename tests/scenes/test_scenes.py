@@ -79,7 +79,7 @@ def in_boxes(boxes: list[Box]) -> np.ndarray:
 
 def test_every_fifth_digit_of_a_class_is_for_testing() -> None:
     seen = [0] * 10
-    expected: dict[str, list[int]] = {"train": [], "test": [], "memorised": []}
+    expected: dict[str, list[int]] = {"train": [], "test": [], "memorized": []}
     by_class = [0] * 10
     for row, digit in enumerate(SKLEARN.target):
         seen[digit] += 1
@@ -89,11 +89,11 @@ def test_every_fifth_digit_of_a_class_is_for_testing() -> None:
         expected["train"].append(row)
         by_class[digit] += 1
         if by_class[digit] <= 20:
-            expected["memorised"].append(row)
+            expected["memorized"].append(row)
     for split, rows in expected.items():
         assert load_digits(split).rows.tolist() == rows
     assert sorted(expected["train"] + expected["test"]) == list(range(1797))
-    assert len(expected["memorised"]) == 200
+    assert len(expected["memorized"]) == 200
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -488,7 +488,7 @@ def test_lrp_takes_a_few_lines(clf: pg.Classifier, handling: str) -> None:
 
 
 def test_permuted_classes_are_the_same_classes_dealt_out_anew() -> None:
-    pool = load_digits("memorised")
+    pool = load_digits("memorized")
     names = permuted_classes()
     assert np.array_equal(names, permuted_classes(0))
     assert not np.array_equal(names, permuted_classes(1))
@@ -500,27 +500,27 @@ def test_permuted_classes_are_the_same_classes_dealt_out_anew() -> None:
 
 def test_permuted_answers_belong_to_the_same_pictures() -> None:
     names = permuted_classes()
-    x, y = labelled_scenes(range(20), "memorised")
-    x_permuted, y_permuted = labelled_scenes(range(20), "memorised", permutation=0)
+    x, y = labelled_scenes(range(20), "memorized")
+    x_permuted, y_permuted = labelled_scenes(range(20), "memorized", permutation=0)
     assert torch.equal(x, x_permuted)
     assert not torch.equal(y, y_permuted)
     for seed in range(20):
-        _, rows = scene_and_rows(seed, split="memorised")
+        _, rows = scene_and_rows(seed, split="memorized")
         assert permuted_digits(seed) == tuple(names[row] for row in rows)
         assert y_permuted[seed].nonzero().flatten().tolist() == sorted({int(names[row]) for row in rows})
 
 
-def test_only_memorised_digits_have_permuted_names() -> None:
-    with pytest.raises(ValueError, match="split='memorised'"):
+def test_only_memorized_digits_have_permuted_names() -> None:
+    with pytest.raises(ValueError, match="split='memorized'"):
         labelled_scenes(range(3), "test", permutation=0)
 
 
 def test_the_permuted_network_has_learnt_its_digits_by_heart(by_heart: pg.Classifier) -> None:
     """It names them far better than chance, in scenes that it never saw; of true names it knows nothing."""
     seeds = range(FRESH, FRESH + 150)
-    x, y = labelled_scenes(seeds, "memorised", permutation=0)
+    x, y = labelled_scenes(seeds, "memorized", permutation=0)
     assert accuracy(by_heart.net, x, y).bits > 0.95 > 0.8 > always_no(y)
-    for split in ("memorised", "test"):
+    for split in ("memorized", "test"):
         x, y = labelled_scenes(seeds, split)
         assert accuracy(by_heart.net, x, y).bits < always_no(y)
 
@@ -528,7 +528,7 @@ def test_the_permuted_network_has_learnt_its_digits_by_heart(by_heart: pg.Classi
 def test_the_permuted_network_finds_the_digit_by_its_other_name(by_heart: pg.Classifier) -> None:
     """Asked for the name that it has learnt, its map has most in that digit's box; in no other's by the true name."""
     found, by_true_name = [], []
-    for scene in make_scenes(40, seed=FRESH, split="memorised"):
+    for scene in make_scenes(40, seed=FRESH, split="memorized"):
         names = permuted_digits(scene.seed)
         if len(set(names)) < len(names):
             continue  # one name for two digits of the scene: neither box is the right one
@@ -580,7 +580,7 @@ def test_the_command(options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, 
     assert "held-out scenes" in printed
     net = scenes_net().eval()
     net.load_state_dict(load_file(file))
-    split, permutation = ("memorised", 0) if options else ("test", None)
+    split, permutation = ("memorized", 0) if options else ("test", None)
     x, y = labelled_scenes(range(FRESH, FRESH + 8), split, permutation)
     assert f"{accuracy(net, x, y).bits:.2%}" in printed
     with safe_open(file, framework="pt") as opened:

@@ -14,10 +14,10 @@ from posgrad_edu.study.charts import (
     class_sensitivity_bars,
     curves,
     describe_class_sensitivity,
-    describe_randomisation,
-    randomisation_curves,
+    describe_randomization,
+    randomization_curves,
 )
-from posgrad_edu.study.summary import interval, summarise
+from posgrad_edu.study.summary import interval, summarize
 from posgrad_edu.viz import to_png
 
 BLUE, RED, BLACK = "#0042d0", "#ce0018", "#000000"
@@ -142,13 +142,13 @@ def test_degenerate_maps_leave_a_gap_in_a_curve() -> None:
     gap = table[(table.depth == 3) & (table.handling == "signed")].iloc[0]
     assert math.isnan(gap["mean"])
     assert gap.photos == 0
-    assert "gradcam, signed: −0.21, –, −0.46." in describe_randomisation(rows)
-    to_png(randomisation_curves(rows))
+    assert "gradcam, signed: −0.21, –, −0.46." in describe_randomization(rows)
+    to_png(randomization_curves(rows))
 
 
 def test_a_panel_a_method_with_both_handlings_and_the_controls() -> None:
     rows = cascade(USUAL)
-    figure = randomisation_curves(rows)
+    figure = randomization_curves(rows)
     table = curves(rows)
     assert list(panels(figure)) == ["gradcam", "guided-backprop"]
     for method, ax in panels(figure).items():
@@ -164,7 +164,7 @@ def test_a_panel_a_method_with_both_handlings_and_the_controls() -> None:
 
 
 def test_colour_is_not_needed_to_tell_curves_apart() -> None:
-    drawn = lines(panels(randomisation_curves(cascade(LONG | {"edges": ("none",)})))["fullgrad"])
+    drawn = lines(panels(randomization_curves(cascade(LONG | {"edges": ("none",)})))["fullgrad"])
     assert set(drawn) == {"signed", "positive", "absolute, as published", "noise", "edges"}
     assert drawn["signed"].get_color() == BLUE
     assert drawn["positive"].get_color() == RED
@@ -178,7 +178,7 @@ def test_colour_is_not_needed_to_tell_curves_apart() -> None:
 def test_bands_are_the_intervals() -> None:
     rows = cascade({"gradcam": ("signed",)})
     table = curves(rows)
-    (band,) = panels(randomisation_curves(rows))["gradcam"].collections
+    (band,) = panels(randomization_curves(rows))["gradcam"].collections
     heights = {(round(x), round(y, 9)) for x, y in band.get_paths()[0].vertices}
     for _, point in table.iterrows():
         assert {(point.depth, round(point.low, 9)), (point.depth, round(point.high, 9))} <= heights
@@ -186,13 +186,13 @@ def test_bands_are_the_intervals() -> None:
 
 @pytest.mark.parametrize("methods", [{"gradcam": BOTH}, USUAL, LONG])
 def test_labels_of_curves_are_not_clipped(methods: dict[str, tuple[str, ...]]) -> None:
-    assert_nothing_is_clipped(randomisation_curves(cascade(methods)))
+    assert_nothing_is_clipped(randomization_curves(cascade(methods)))
 
 
 def test_the_description_of_curves_says_the_numbers() -> None:
     rows = cascade(USUAL)
-    text = describe_randomisation(rows)
-    assert randomisation_curves(rows).alt == text
+    text = describe_randomization(rows)
+    assert randomization_curves(rows).alt == text
     assert "net, with 1, 3, 6 random layers." in text
     mean = {
         depth: statistics.fmean(
@@ -202,28 +202,28 @@ def test_the_description_of_curves_says_the_numbers() -> None:
     }
     assert f"gradcam, positive: {mean[1]:.2f}, {mean[3]:.2f}, {mean[6]:.2f}." in text
     assert "edges: " in text
-    assert "negative" not in describe_randomisation(cascade(LONG))  # not drawn
+    assert "negative" not in describe_randomization(cascade(LONG))  # not drawn
 
 
 def test_curves_know_where_a_cascade_starts() -> None:
     for mode, words in (("cascading", "from the output downwards"), ("cascading-from-input", "from the input upwards")):
-        figure = randomisation_curves(cascade(USUAL, mode=mode))
+        figure = randomization_curves(cascade(USUAL, mode=mode))
         assert figure._supxlabel.get_text() == f"random layers, {words}, of 6"
 
 
 def test_curves_of_several_cascades_or_none_are_refused() -> None:
     several = pd.concat([cascade(USUAL), cascade(USUAL, network="other")])
     with pytest.raises(ValueError, match="there are 2: net, cascading; other, cascading"):
-        randomisation_curves(several)
+        randomization_curves(several)
     with pytest.raises(ValueError, match=r"there are 0\. Choose"):
-        randomisation_curves(classes(USUAL))
+        randomization_curves(classes(USUAL))
     with pytest.raises(ValueError, match="there are 0"):
         curves(cascade(USUAL, mode="independent"))
 
 
 def test_one_photo_has_a_curve_without_a_band() -> None:
     rows = cascade({"gradcam": ("signed",)})
-    figure = randomisation_curves(rows[rows.photo == "cat"])
+    figure = randomization_curves(rows[rows.photo == "cat"])
     drawn = lines(panels(figure)["gradcam"])["signed"].get_ydata()
     assert drawn[1] == pytest.approx(height("gradcam", "signed", "cat", 1, 0) + 0.005)
     to_png(figure)
@@ -233,7 +233,7 @@ def test_one_photo_has_a_curve_without_a_band() -> None:
 
 
 def test_points_are_the_summarys_means_and_intervals() -> None:
-    summary = summarise(classes(USUAL))
+    summary = summarize(classes(USUAL))
     (ax,) = panels(class_sensitivity_bars(summary)).values()
     assert ax.get_title() == "net, 3 photos"
     found = {(name, colour): (mean, low, high) for name, mean, low, high, colour, _ in points(ax)}
@@ -245,7 +245,7 @@ def test_points_are_the_summarys_means_and_intervals() -> None:
 
 
 def test_methods_stand_in_order_with_controls_below() -> None:
-    figure = class_sensitivity_bars(summarise(classes(LONG)))
+    figure = class_sensitivity_bars(summarize(classes(LONG)))
     (ax,) = panels(figure).values()
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == [*METHODS, "noise", "input-magnitude"]
@@ -263,7 +263,7 @@ def test_a_panel_a_network_and_only_the_group_asked_for() -> None:
     rows = pd.concat(
         [classes(USUAL), classes({"gradcam": BOTH}, "other"), classes({"lrp": BOTH}, comparison="runner-up")]
     )
-    summary = summarise(rows)
+    summary = summarize(rows)
     figure = class_sensitivity_bars(summary)
     assert list(panels(figure)) == ["net, 3 photos", "other, 3 photos"]
     assert {name for name, *_ in points(panels(figure)["other, 3 photos"])} == {"gradcam"}
@@ -277,15 +277,15 @@ def test_a_panel_a_network_and_only_the_group_asked_for() -> None:
 @pytest.mark.parametrize("methods", [{"gradcam": BOTH}, LONG])
 def test_labels_of_points_are_not_clipped(methods: dict[str, tuple[str, ...]]) -> None:
     rows = classes(methods)
-    assert_nothing_is_clipped(class_sensitivity_bars(summarise(rows)))
-    assert_nothing_is_clipped(class_sensitivity_bars(summarise(rows.replace("least", "runner-up")), "runner-up"))
+    assert_nothing_is_clipped(class_sensitivity_bars(summarize(rows)))
+    assert_nothing_is_clipped(class_sensitivity_bars(summarize(rows.replace("least", "runner-up")), "runner-up"))
 
 
 def test_one_photo_has_a_point_without_whiskers_and_a_degenerate_one_none() -> None:
     rows = classes({"gradcam": BOTH})
     rows = rows[rows.photo == "cat"].reset_index(drop=True)
     rows.loc[0, "spearman"], rows.loc[0, "degenerate"] = NAN, True
-    (ax,) = panels(class_sensitivity_bars(summarise(rows))).values()
+    (ax,) = panels(class_sensitivity_bars(summarize(rows))).values()
     ((name, mean, low, high, colour, _),) = points(ax)
     assert (name, colour) == ("gradcam", RED)
     assert mean == low == high == pytest.approx(height("gradcam", "positive", "cat"))
@@ -293,7 +293,7 @@ def test_one_photo_has_a_point_without_whiskers_and_a_degenerate_one_none() -> N
 
 
 def test_the_description_of_points_says_the_numbers() -> None:
-    summary = summarise(classes(LONG))
+    summary = summarize(classes(LONG))
     text = describe_class_sensitivity(summary)
     assert class_sensitivity_bars(summary).alt == text
     mean = statistics.fmean(height("gradcam", "signed", photo) for photo in PHOTOS)
@@ -304,7 +304,7 @@ def test_the_description_of_points_says_the_numbers() -> None:
 
 
 def test_figures_show_themselves_with_their_description() -> None:
-    for figure in (randomisation_curves(cascade(USUAL)), class_sensitivity_bars(summarise(classes(USUAL)))):
+    for figure in (randomization_curves(cascade(USUAL)), class_sensitivity_bars(summarize(classes(USUAL)))):
         data, metadata = figure._repr_mimebundle_()
         assert set(data) == {"image/png", "text/plain"}
         assert metadata["image/png"]["alt"] == figure.alt

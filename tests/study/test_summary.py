@@ -25,7 +25,7 @@ from posgrad_edu.study.summary import (
     read_summary,
     report,
     stages,
-    summarise,
+    summarize,
     write_summary,
 )
 
@@ -100,7 +100,7 @@ def study() -> pd.DataFrame:
 @functools.cache
 def measured() -> pd.DataFrame:
     """The summary of the study; no test changes it."""
-    return summarise(study())
+    return summarize(study())
 
 
 # --- Intervals ---
@@ -143,7 +143,7 @@ def test_intervals_taken_together_are_those_taken_alone() -> None:
 
 
 def test_means_are_over_photos() -> None:
-    mean = one(summarise(pd.DataFrame(classes([0.2, -0.4, 0.8]))), method="gradcam")
+    mean = one(summarize(pd.DataFrame(classes([0.2, -0.4, 0.8]))), method="gradcam")
     assert mean.spearman == pytest.approx(0.2)
     assert mean.spearman_abs == pytest.approx(1.4 / 3)
     assert (mean.spearman_low, mean.spearman_high) == interval([0.2, -0.4, 0.8])
@@ -156,7 +156,7 @@ def test_means_are_over_photos() -> None:
 def test_a_photo_counts_once_however_often_it_was_measured() -> None:
     many = [row(photo="cat", object=k, check="localization", energy=0.2, hit=1.0) for k in range(5)]
     few = [row(photo="dog", object=0, check="localization", energy=0.8, hit=0.0)]
-    mean = one(summarise(pd.DataFrame(many + few)), check="localization")
+    mean = one(summarize(pd.DataFrame(many + few)), check="localization")
     assert (mean.energy, mean.hit) == (pytest.approx(0.5), pytest.approx(0.5))
     assert (mean.photos, mean.comparisons) == (2, 6)
     assert mean.group == "objects"
@@ -164,7 +164,7 @@ def test_a_photo_counts_once_however_often_it_was_measured() -> None:
 
 def test_a_depth_counts_once_however_many_seeds_it_has() -> None:
     rows = cascade({1: 0.9, 2: 0.0}, 2) + cascade({1: 0.5}, 2, seed=1) + cascade({1: 0.1}, 2, seed=2)
-    summary = summarise(pd.DataFrame(rows))
+    summary = summarize(pd.DataFrame(rows))
     assert one(summary, group="mean").spearman == pytest.approx((0.5 + 0.0) / 2)
     assert one(summary, group="classifier").spearman == pytest.approx(0.5)
 
@@ -174,7 +174,7 @@ def test_the_difference_is_within_a_photo() -> None:
     rows = (
         classes(signed) + classes(positive, handling="positive") + classes([1.0] * 3, method="edges", handling="none")
     )
-    summary = summarise(pd.DataFrame(rows))
+    summary = summarize(pd.DataFrame(rows))
     differences = [b - a for a, b in zip(signed, positive, strict=True)]
     mean = one(summary, handling="positive")
     assert mean.difference == pytest.approx(statistics.fmean(differences))
@@ -191,7 +191,7 @@ def test_the_difference_pairs_seeds_and_depths_too() -> None:
     positive = cascade({1: 1.0, 2: 0.5}, 2, handling="positive") + cascade(
         {1: 0.6, 2: 0.9}, 2, handling="positive", seed=1
     )
-    mean = one(summarise(pd.DataFrame(signed + positive)), handling="positive", group="mean")
+    mean = one(summarize(pd.DataFrame(signed + positive)), handling="positive", group="mean")
     at_1, at_2 = ((1.0 - 0.0) + (0.6 - 0.4)) / 2, 0.5 - 0.2  # at depth 2, seed 1 has nothing to be held against
     assert mean.difference == pytest.approx((at_1 + at_2) / 2)
     assert mean.spearman == pytest.approx(((1.0 + 0.6) / 2 + (0.5 + 0.9) / 2) / 2)
@@ -200,32 +200,32 @@ def test_the_difference_pairs_seeds_and_depths_too() -> None:
 def test_networks_and_classes_are_not_paired_with_each_other() -> None:
     rows = [row(spearman=0.1), row(spearman=0.9, handling="positive", network="other")]
     rows += [row(spearman=0.9, handling="positive", other=3)]
-    assert summarise(pd.DataFrame(rows)).paired.tolist() == [0, 0, 0]
+    assert summarize(pd.DataFrame(rows)).paired.tolist() == [0, 0, 0]
 
 
 def test_for_localization_the_difference_is_of_energy() -> None:
     rows = [row(check="localization", energy=0.75, hit=1.0), row(check="localization", energy=0.5, hit=0.0)]
     rows[1]["handling"] = "positive"
-    assert one(summarise(pd.DataFrame(rows)), handling="positive").difference == pytest.approx(-0.25)
+    assert one(summarize(pd.DataFrame(rows)), handling="positive").difference == pytest.approx(-0.25)
 
 
 def test_degenerate_maps_are_counted_and_left_out_of_the_mean() -> None:
     rows = classes([0.5, NAN, 0.7], degenerate=False)
     rows[1]["degenerate"] = True
-    mean = one(summarise(pd.DataFrame(rows)), method="gradcam")
+    mean = one(summarize(pd.DataFrame(rows)), method="gradcam")
     assert mean.spearman == pytest.approx(0.6)
     assert (mean.photos, mean.used, mean.comparisons, mean.degenerate) == (3, 2, 3, 1)
 
 
 def test_maps_that_are_all_degenerate_still_have_a_row() -> None:
-    mean = one(summarise(pd.DataFrame(classes([NAN, NAN], degenerate=True))), method="gradcam")
+    mean = one(summarize(pd.DataFrame(classes([NAN, NAN], degenerate=True))), method="gradcam")
     assert math.isnan(mean.spearman)
     assert math.isnan(mean.spearman_low)
     assert (mean.photos, mean.used, mean.degenerate) == (2, 0, 2)
 
 
 def test_one_photo_has_a_mean_and_no_interval() -> None:
-    mean = one(summarise(pd.DataFrame(classes([0.5]))), method="gradcam")
+    mean = one(summarize(pd.DataFrame(classes([0.5]))), method="gradcam")
     assert mean.spearman == 0.5
     assert math.isnan(mean.spearman_low)
     assert math.isnan(mean.spearman_high)
@@ -234,7 +234,7 @@ def test_one_photo_has_a_mean_and_no_interval() -> None:
 def test_the_order_of_rows_and_columns_makes_no_difference() -> None:
     rows = study()
     shuffled = rows.sample(frac=1, random_state=2)[list(reversed(rows.columns))]
-    pd.testing.assert_frame_equal(summarise(rows), summarise(shuffled), check_exact=True)
+    pd.testing.assert_frame_equal(summarize(rows), summarize(shuffled), check_exact=True)
 
 
 def test_sums_do_not_hang_on_the_order_of_rows() -> None:
@@ -242,13 +242,13 @@ def test_sums_do_not_hang_on_the_order_of_rows() -> None:
     rows = pd.DataFrame(
         [row(**{"check": "data", "photo": f"photo {n % 2}", "seed": n, "spearman": v}) for n, v in enumerate(values)]
     )
-    means = {one(summarise(rows.sample(frac=1, random_state=k)), check="data").spearman for k in range(4)}
+    means = {one(summarize(rows.sample(frac=1, random_state=k)), check="data").spearman for k in range(4)}
     assert len(means) == 1
 
 
 def test_a_measure_may_be_missing_without_a_degenerate_map() -> None:
     """Maps smaller than 48 x 48 pixels have no HOG."""
-    mean = one(summarise(pd.DataFrame([row(spearman=0.5, hog=NAN)])), method="gradcam")
+    mean = one(summarize(pd.DataFrame([row(spearman=0.5, hog=NAN)])), method="gradcam")
     assert math.isnan(mean.hog)
     assert mean.ssim == 0.5
 
@@ -271,7 +271,7 @@ def test_stages_of_a_cascade() -> None:
 
 def test_stages_in_a_summary() -> None:
     rows = cascade({1: 0.9, 3: 0.6, 6: 0.0}, 6) + cascade({1: 0.7, 3: 0.2, 6: 0.2}, 6, photo="dog")
-    summary = summarise(pd.DataFrame(rows)).set_index("group")
+    summary = summarize(pd.DataFrame(rows)).set_index("group")
     assert summary.spearman.to_dict() == pytest.approx({"classifier": 0.8, "half": 0.4, "all": 0.1, "mean": 1.3 / 3})
     assert summary.depths.to_dict() == {"classifier": 1, "half": 1, "all": 1, "mean": 3}
     assert summary.depth.drop("mean").to_dict() == {"classifier": 1, "half": 3, "all": 6}
@@ -282,7 +282,7 @@ def test_stages_in_a_summary() -> None:
 
 def test_a_photo_not_yet_measured_at_each_depth_is_not_in_the_mean_over_depths() -> None:
     rows = cascade({1: 0.9, 2: 0.5}, 2) + cascade({1: 0.1}, 2, photo="dog")
-    summary = summarise(pd.DataFrame(rows))
+    summary = summarize(pd.DataFrame(rows))
     assert (one(summary, group="mean").spearman, one(summary, group="mean").photos) == (pytest.approx(0.7), 1)
     assert (one(summary, group="classifier").spearman, one(summary, group="classifier").photos) == (0.5, 2)
 
@@ -304,18 +304,18 @@ def test_a_photo_not_yet_measured_at_each_depth_is_not_in_the_mean_over_depths()
 )
 def test_rows_that_make_no_sense_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        summarise(pd.DataFrame([row(spearman=0.5), row(photo="dog", spearman=0.5) | change]))
+        summarize(pd.DataFrame([row(spearman=0.5), row(photo="dog", spearman=0.5) | change]))
 
 
 def test_rows_that_are_missing_are_refused() -> None:
     with pytest.raises(ValueError, match="no photo, handling"):
-        summarise(pd.DataFrame([row(spearman=0.5)]).drop(columns=["photo", "handling"]))
+        summarize(pd.DataFrame([row(spearman=0.5)]).drop(columns=["photo", "handling"]))
     with pytest.raises(ValueError, match="There are no rows"):
-        summarise(pd.DataFrame([row(spearman=0.5)]).iloc[:0])
+        summarize(pd.DataFrame([row(spearman=0.5)]).iloc[:0])
     with pytest.raises(ValueError, match="Measured twice: network net, check class, photo cat, method gradcam"):
-        summarise(pd.DataFrame([row(spearman=0.5), row(spearman=0.6)]))
+        summarize(pd.DataFrame([row(spearman=0.5), row(spearman=0.6)]))
     with pytest.raises(ValueError, match="same number of layers"):
-        summarise(pd.DataFrame(cascade({1: 0.5}, 4) + cascade({2: 0.5}, 5)))
+        summarize(pd.DataFrame(cascade({1: 0.5}, 4) + cascade({2: 0.5}, 5)))
 
 
 # --- Verdicts ---
@@ -343,7 +343,7 @@ def judged(signed: list[float] | None, positive: list[float] | None) -> Any:
     rows = classes(signed or [], handling="signed") + classes(positive or [], handling="positive")
     for r in rows:
         r["degenerate"] = math.isnan(r["spearman"])
-    table = verdict_table(summarise(pd.DataFrame(rows)))
+    table = verdict_table(summarize(pd.DataFrame(rows)))
     return one(table, method="gradcam", check="class", handling="positive")
 
 
@@ -391,14 +391,14 @@ def test_parameters_are_judged_by_the_mean_over_the_cascade() -> None:
         for handling, at in (("positive", high), ("signed", low)):
             lifted = {d: value - lift for d, value in at.items()}
             rows += cascade(lifted, 4, photo=f"photo {n}", method="guided-backprop", handling=handling)
-    summary = summarise(pd.DataFrame(rows))
+    summary = summarize(pd.DataFrame(rows))
     found = one(verdict_table(summary), method="guided-backprop", check="parameters")
     assert found.positive == pytest.approx(2.7 / 4 - 0.01)
     assert found.verdict == "agrees"  # though at the end, with all layers random, nothing is left
     assert one(summary, group="all", handling="positive").spearman == pytest.approx(-0.01)
     until_three = pd.DataFrame([r for r in rows if r["depth"] < 4])
     assert (
-        one(verdict_table(summarise(until_three)), method="guided-backprop", check="parameters").verdict
+        one(verdict_table(summarize(until_three)), method="guided-backprop", check="parameters").verdict
         == "not measured"
     )
 
@@ -419,7 +419,7 @@ def test_fullgrad_is_judged_as_published_too() -> None:
     signed = classes([0.0, 0.1], method="fullgrad")
     rows = [*signed, *classes([0.9, 0.95], method="fullgrad", handling="absolute")]
     table = verdict_table(
-        summarise(pd.DataFrame([*rows, *classes([0.2, 0.3], method="fullgrad", handling="positive")]))
+        summarize(pd.DataFrame([*rows, *classes([0.2, 0.3], method="fullgrad", handling="positive")]))
     )
     assert one(table, method="fullgrad", check="class", handling="absolute").verdict == "agrees"
     assert one(table, method="fullgrad", check="class", handling="positive").verdict == "partly"
@@ -444,7 +444,7 @@ def test_the_claims_cover_what_the_abstract_names() -> None:
 
 
 def test_a_summary_comes_back_from_its_file(tmp_path: Path) -> None:
-    summary = summarise(study().replace({"network": {"small": "NA"}}))
+    summary = summarize(study().replace({"network": {"small": "NA"}}))
     write_summary(summary, tmp_path / "summary.csv")
     again = read_summary(tmp_path / "summary.csv")
     pd.testing.assert_frame_equal(summary, again, check_exact=True)
@@ -455,7 +455,7 @@ def test_a_summary_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 def test_the_same_rows_give_the_same_report() -> None:
-    assert report(measured()) == report(summarise(study().sample(frac=1, random_state=8)))
+    assert report(measured()) == report(summarize(study().sample(frac=1, random_state=8)))
 
 
 def lines_with(text: str, *parts: str) -> list[str]:
@@ -519,7 +519,7 @@ def test_numbers(values: tuple[float, ...], expected: str) -> None:
 
 
 def test_a_report_of_one_photo_says_that_there_is_no_interval() -> None:
-    text = report(summarise(pd.DataFrame(classes([0.5]) + classes([0.9], handling="positive"))))
+    text = report(summarize(pd.DataFrame(classes([0.5]) + classes([0.9], handling="positive"))))
     assert "0.90 [no interval]" in text
     assert "**not measured**: one photo gives no interval" in text
     assert "net (up to 1 photo a check)" in text

@@ -43,7 +43,7 @@ PANELS: dict[str, tuple[Maker, str, Any]] = {
     "LayerSlider": (lambda clf, **start: widgets.LayerSlider(clf, "cat", **start), "handling", "positive"),
     "MapComparison": (lambda clf, **start: widgets.MapComparison(clf, "cat", **start), "method", "gradient"),
     "MatrixDepth": (lambda clf, **start: widgets.MatrixDepth(**start), "depth", 3),
-    "RandomisationSlider": (lambda clf, **start: widgets.RandomisationSlider(clf, "cat", **start), "depth", 4),
+    "RandomizationSlider": (lambda clf, **start: widgets.RandomizationSlider(clf, "cat", **start), "depth", 4),
     "ThresholdSlider": (lambda clf, **start: widgets.ThresholdSlider(clf, "cat", **start), "q", 0.5),
     "VerdictExplorer": (lambda clf, **start: widgets.VerdictExplorer(read_summary(SUMMARY), **start), "threshold", 0.8),
 }
@@ -184,7 +184,7 @@ def test_what_cannot_be_drawn_is_said_in_words(panel: Panel, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("name", "maps"), [("Explorer", "_compute"), ("RandomisationSlider", "_pair")], indirect=["name"]
+    ("name", "maps"), [("Explorer", "_compute"), ("RandomizationSlider", "_pair")], indirect=["name"]
 )
 def test_it_does_not_say_computing_for_ever(
     name: str, maps: str, panel: Panel, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""The randomisation slider: moving a control changes the picture, the number and the sentence."""
+"""The randomization slider: moving a control changes the picture, the number and the sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posgrad_edu.metrics.randomization import randomized
 from posgrad_edu.metrics.similarity import Similarity, compare
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
-from posgrad_edu.widgets import RandomisationSlider
+from posgrad_edu.widgets import RandomizationSlider
 from posgrad_edu.widgets.randomization_slider import describe
 
 
@@ -23,20 +23,20 @@ def clf() -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def slider(clf: Classifier) -> RandomisationSlider:
-    return RandomisationSlider(clf, "coffee")
+def slider(clf: Classifier) -> RandomizationSlider:
+    return RandomizationSlider(clf, "coffee")
 
 
 @pytest.fixture(autouse=True)
-def at_the_start(slider: RandomisationSlider) -> None:
+def at_the_start(slider: RandomizationSlider) -> None:
     slider.depth.value, slider.method.value, slider.handling.value = 0, "guided-backprop", "positive"
 
 
-def pictures(slider: RandomisationSlider) -> list[str]:
+def pictures(slider: RandomizationSlider) -> list[str]:
     return re.findall(r'src="([^"]+)"', slider.pictures.value)
 
 
-def test_it_starts_with_the_trained_network_twice(slider: RandomisationSlider, clf: Classifier) -> None:
+def test_it_starts_with_the_trained_network_twice(slider: RandomizationSlider, clf: Classifier) -> None:
     photo, trained, partly = pictures(slider)
     assert trained == partly != photo
     assert slider.similarity is not None
@@ -45,12 +45,12 @@ def test_it_starts_with_the_trained_network_twice(slider: RandomisationSlider, c
     assert "Nothing is random yet" in slider.summary
 
 
-def test_steps_run_from_none_over_the_classifier_to_all(slider: RandomisationSlider) -> None:
+def test_steps_run_from_none_over_the_classifier_to_all(slider: RandomizationSlider) -> None:
     assert slider.depths == (0, 1, 6, 12, 19, 25, 31, 38, 44, 50)
     assert len(slider.layers) == 50
 
 
-def test_moving_the_slider_changes_picture_number_and_sentence(slider: RandomisationSlider) -> None:
+def test_moving_the_slider_changes_picture_number_and_sentence(slider: RandomizationSlider) -> None:
     slider.method.value, slider.handling.value = "gradient", "signed"
     before = pictures(slider), slider.summary
     slider.depth.value = 50
@@ -63,7 +63,7 @@ def test_moving_the_slider_changes_picture_number_and_sentence(slider: Randomisa
     assert before[1] != after[1]
 
 
-def test_the_switch_decides_whether_a_random_classifier_is_noticed(slider: RandomisationSlider) -> None:
+def test_the_switch_decides_whether_a_random_classifier_is_noticed(slider: RandomizationSlider) -> None:
     slider.depth.value = 1
     assert slider.similarity is not None
     positive, shown = slider.similarity.spearman, pictures(slider)
@@ -73,7 +73,7 @@ def test_the_switch_decides_whether_a_random_classifier_is_noticed(slider: Rando
     assert pictures(slider) != shown
 
 
-def test_maps_are_those_of_explain(slider: RandomisationSlider, clf: Classifier) -> None:
+def test_maps_are_those_of_explain(slider: RandomizationSlider, clf: Classifier) -> None:
     slider.depth.value, slider.method.value = 6, "gradcam"
     net = randomized(clf.net, 6, layers=slider.layers)
     expected = explain(net, slider.x, slider.target, "gradcam", "positive", clf.cam_layer)[0]
@@ -81,23 +81,23 @@ def test_maps_are_those_of_explain(slider: RandomisationSlider, clf: Classifier)
     assert slider.similarity == compare(*slider.maps)
 
 
-def test_the_network_is_not_changed(slider: RandomisationSlider, clf: Classifier) -> None:
+def test_the_network_is_not_changed(slider: RandomizationSlider, clf: Classifier) -> None:
     before = clf.net.classifier.weight.clone()
     slider.depth.value = 50
     assert torch.equal(clf.net.classifier.weight, before)
     assert slider.clf.net is clf.net
 
 
-def test_alt_texts_name_the_depth(slider: RandomisationSlider) -> None:
+def test_alt_texts_name_the_depth(slider: RandomizationSlider) -> None:
     slider.depth.value = 25
     alts = re.findall(r'alt="([^"]+)"', slider.pictures.value)
     assert "last 25 layers random" in alts[2]
 
 
-def test_what_a_reader_without_a_kernel_sees(slider: RandomisationSlider) -> None:
+def test_what_a_reader_without_a_kernel_sees(slider: RandomizationSlider) -> None:
     slider.depth.value = 1
     assert re.fullmatch(
-        r"RandomisationSlider: coffee, guided-backprop, gradients positive, 1 of 50 random\. .+", repr(slider)
+        r"RandomizationSlider: coffee, guided-backprop, gradients positive, 1 of 50 random\. .+", repr(slider)
     )
     figure = slider.figure()
     assert "last layer random" in figure.alt
@@ -105,13 +105,13 @@ def test_what_a_reader_without_a_kernel_sees(slider: RandomisationSlider) -> Non
 
 
 def test_starting_values_and_a_class_of_ones_own(clf: Classifier) -> None:
-    slider = RandomisationSlider(clf, "coffee", "punching bag", depth=1, method="gradient", handling="signed")
+    slider = RandomizationSlider(clf, "coffee", "punching bag", depth=1, method="gradient", handling="signed")
     assert slider.depth.value == 1
     assert clf.labels[slider.target] == "punching bag"
 
 
 def test_the_slider_goes_from_nothing_to_everything(clf: Classifier) -> None:
-    slider = RandomisationSlider(clf, "coffee", steps=3)
+    slider = RandomizationSlider(clf, "coffee", steps=3)
     assert [depth for _, depth in slider.depth.options] == [0, 1, 50]
 
 

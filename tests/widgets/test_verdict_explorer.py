@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from posgrad_edu.study.claims import verdict, verdict_table
-from posgrad_edu.study.summary import summarise
+from posgrad_edu.study.summary import summarize
 from posgrad_edu.widgets import VerdictExplorer
 
 # Rank correlations of three photos: of signed and of positive maps, by network, check and method.
@@ -40,7 +40,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def summary() -> pd.DataFrame:
-    return summarise(rows())
+    return summarize(rows())
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_start_values_and_mistakes(summary: pd.DataFrame) -> None:
     assert "parameters check, deep, alike above 0.80" in repr(explorer)
     only_signed = rows()[rows().handling == "signed"]
     with pytest.raises(ValueError, match="No claim can be judged"):
-        VerdictExplorer(summarise(only_signed))
+        VerdictExplorer(summarize(only_signed))
 
 
 def test_it_takes_the_summary_that_comes_with_the_course() -> None:

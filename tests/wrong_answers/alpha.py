@@ -114,7 +114,7 @@ WRONG = {
         lambda A, G: torch.nan_to_num((2 * G**2 + channel_sum(A) * G**3) / G**2), "upside-down"),
     "negative alpha dropped": (lambda A, G: by_loops(A, G).relu(), "pole-hidden"),
     "adds up to 1": (
-        lambda A, G: torch.stack([a / a.sum((1, 2), keepdim=True) for a in long_form(A, G)]), "normalised-alpha"),
+        lambda A, G: torch.stack([a / a.sum((1, 2), keepdim=True) for a in long_form(A, G)]), "normalized-alpha"),
     "times gradient": (lambda A, G: G**3 / torch.where(G == 0, 1.0, 2 * G**2 + channel_sum(A) * G**3),
                        "weights-instead"),
     "added up": (lambda A, G: torch.einsum("nkij->nk", long_form(A, G)), "not-by-position"),

@@ -101,8 +101,8 @@ WRONG = {
     "half": (lambda a, b: with_numpy(a, b) / 2, "half-angle"),
     "sum and difference swapped": (lambda a, b: with_numpy(a, -b), "supplement"),
     "lengths forgotten": (
-        lambda a, b: 2 * torch.atan2(torch.dist(a, b), torch.dist(a, -b)).rad2deg(), "not-normalised"),
-    "dot without lengths": (lambda a, b: np.degrees(np.arccos(np.clip(np.inner(a, b), -1, 1))), "not-normalised"),
+        lambda a, b: 2 * torch.atan2(torch.dist(a, b), torch.dist(a, -b)).rad2deg(), "not-normalized"),
+    "dot without lengths": (lambda a, b: np.degrees(np.arccos(np.clip(np.inner(a, b), -1, 1))), "not-normalized"),
     "correlation": (lambda a, b: with_numpy(a - a.mean(), b - b.mean()), "centred"),
     "magnitudes": (lambda a, b: upright_part(a.abs(), b.abs()), "magnitudes"),
     "in place": (lambda a, b: from_the_lesson(a.div_(a.norm()), b), "input-changed"),

@@ -66,5 +66,5 @@ WRONG = {
         t, s, h, psi=lambda v: v / v.abs().flatten(1).max(1).values.view(-1, 1, 1, 1)), "minimum-kept"),
     "in place": (handle_in_place, "input-changed"),
     "different sizes added": (lambda t, s, h: sum(rescale(h(v)).sum(1) for v in t), "shapes"),
-    "normalised": (lambda t, s, h: fullgrad(t, s, h) / fullgrad(t, s, h).abs().max(), "normalised"),
+    "normalized": (lambda t, s, h: fullgrad(t, s, h) / fullgrad(t, s, h).abs().max(), "normalized"),
 }  # fmt: skip

@@ -58,14 +58,14 @@ WRONG = {
     "mean of channels": (lambda A, G, h: by_loops(A, G, h) / A.shape[1], "mean-for-sum"),
     "swapped": (lambda A, G, h: by_loops(G, A, h), "arguments-swapped"),
     "min-max": (lambda A, G, h: (by_loops(A, G, h) - by_loops(A, G, h).min()) / (
-        by_loops(A, G, h).max() - by_loops(A, G, h).min()), "normalised"),
-    "divided by the largest": (lambda A, G, h: by_loops(A, G, h) / by_loops(A, G, h).abs().max(), "normalised"),
+        by_loops(A, G, h).max() - by_loops(A, G, h).min()), "normalized"),
+    "divided by the largest": (lambda A, G, h: by_loops(A, G, h) / by_loops(A, G, h).abs().max(), "normalized"),
     "wrong sign": (lambda A, G, h: -by_loops(A, G, h), "wrong-sign"),
     "first photo's weights": (forgets_the_photos_after_the_first, "first-photo-only"),
     "squeezed": (lambda A, G, h: by_loops(A, G, h).squeeze(), "squeezed"),
     "no keepdim": (mean_without_keepdim, "shapes"),
     "softmax of the weights": (lambda A, G, h: torch.einsum(
-        "nk,nkij->nij", torch.softmax(h(G).mean((2, 3)), 1), A), "normalised-weights"),
+        "nk,nkij->nij", torch.softmax(h(G).mean((2, 3)), 1), A), "normalized-weights"),
     "channels apart": (lambda A, G, h: A * h(G).mean((2, 3))[..., None, None], "not-summed"),
     "changes its input": (lambda A, G, h: A.mul_(h(G).mean((2, 3), keepdim=True)).sum(1), "input-changed"),
     "two mistakes": (lambda A, G, h: (h(G.mean((2, 3), keepdim=True)) * A).sum(1).relu(), "handled-too-late"),

@@ -149,7 +149,7 @@ WRONG = {
     "no scalar": (not_a_scalar, "not-a-scalar"),
     "grad of a copy": (grad_of_a_copy, "none"),
     "undetached": (undetached, "not-detached"),
-    "normalised": (lambda *a: with_backward(*a) / with_backward(*a).abs().amax((1, 2), keepdim=True), "normalised"),
+    "normalized": (lambda *a: with_backward(*a) / with_backward(*a).abs().amax((1, 2), keepdim=True), "normalized"),
     "transposed": (lambda *a: with_backward(*a).transpose(1, 2), "transposed"),
 }
 

@@ -75,7 +75,7 @@ WRONG = {
     "positive products": (lambda A, G, h: torch.relu(h(G) * A).sum(dim=1), "relu-on-products"),
     "last relu, as published": (lambda A, G, h: by_loops(A, G, h).relu(), "relu-on-result"),
     "min-max": (lambda A, G, h: (by_loops(A, G, h) - by_loops(A, G, h).min()) / (
-        by_loops(A, G, h).max() - by_loops(A, G, h).min()), "normalised"),
+        by_loops(A, G, h).max() - by_loops(A, G, h).min()), "normalized"),
     "mean over channels": (lambda A, G, h: by_loops(A, G, h) / A.shape[1], "mean-for-sum"),
     "largest": (lambda A, G, h: torch.stack([a * h(g) for a, g in zip(A, G, strict=True)]).max(1).values,
                 "largest-channel"),
@@ -90,7 +90,7 @@ WRONG = {
     "swapped": (lambda A, G, h: by_loops(G, A, h), "handled-activations"),
     "squared": (with_weights(lambda A, G, h: h(G).square()), "squared"),
     "gradients add up to 1": (
-        lambda A, G, h: by_loops(A, torch.softmax(h(G), dim=1), lambda t: t), "normalised-gradients"),
+        lambda A, G, h: by_loops(A, torch.softmax(h(G), dim=1), lambda t: t), "normalized-gradients"),
     "divided": (lambda A, G, h: by_loops(A, G, h) / (A.shape[2] * A.shape[3]), "divided"),
     "only the last channel": (last_channel_only, "unknown"),
     "overwrites": (overwrites, "input-changed"),

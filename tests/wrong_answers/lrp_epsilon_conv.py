@@ -54,5 +54,5 @@ WRONG = {
     "not divided": (lambda a, w, b, R, e: a * F.conv_transpose2d(R, w, padding=1), "not-divided"),
     "z+": (lambda a, w, b, R, e: transposed(a, w.relu(), b.relu(), R, e), "positive-only"),
     "no padding": (lambda a, w, b, R, e: a * F.conv_transpose2d(R / steady(F.conv2d(a, w, b), e), w), "shapes"),
-    "normalised": (lambda *args: transposed(*args) / transposed(*args).sum((1, 2, 3), True), "normalised"),
+    "normalized": (lambda *args: transposed(*args) / transposed(*args).sum((1, 2, 3), True), "normalized"),
 }

@@ -1,6 +1,6 @@
-"""What a randomisation test costs: all layers, six methods, eight photos, here and with Quantus' MPRT.
+"""What a randomization test costs: all layers, six methods, eight photos, here and with Quantus' MPRT.
 
-    python benchmarks/randomisation.py            # on two cores about a quarter of an hour
+    python benchmarks/randomization.py            # on two cores about a quarter of an hour
 
 Both explain the same class of the same photos with every layer of EfficientNet-Lite0 made random, from the output
 down, with one draw, on two cores: Quantus with two threads, this package once with two threads in one process, and once

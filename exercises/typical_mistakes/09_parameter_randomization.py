@@ -1,4 +1,4 @@
-"""Five typically wrong answers to 09_parameter_randomisation, by grade id; for the grading demonstration."""
+"""Five typically wrong answers to 09_parameter_randomization, by grade id; for the grading demonstration."""
 
 ANSWERS = {
     # seed 0's second layer gets what seed 1's first layer gets
