@@ -32,16 +32,16 @@ from posgrad_edu.errors import unknown_name
 class Handling:
     """A function of gradient information, applied to each value by itself, with a name.
 
-    ``keep`` maps a tensor of any shape to one of the same shape. It must scale with its input,
-    keep(c · t) = c · keep(t) for c > 0, so that a method's map scales with the logit it explains.
+    ``function`` maps a tensor of any shape to one of the same shape. It must scale with its input,
+    function(c · t) = c · function(t) for c > 0, so that a method's map scales with the logit it explains.
     """
 
     name: str
-    keep: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
+    function: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
     meaning: str = field(repr=False, default="")
 
     def __call__(self, information: Tensor) -> Tensor:
-        return self.keep(information)
+        return self.function(information)
 
     def __str__(self) -> str:
         return self.name

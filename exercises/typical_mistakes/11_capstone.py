@@ -47,7 +47,7 @@ class SmoothGrad(InputSpaceMethod):
             dice = torch.Generator().manual_seed(self.seed)
             point = (x + self.spread * torch.randn(x.shape, generator=dice)).requires_grad_()
             total = total + input_gradients(forward(net, point, target), target, point)
-        return self.reduced(self.switch(total / self.samples))
+        return self.reduced(self.handle(total / self.samples))
 """,
     # measured on one photo; and the magnitude of a signed map taken for positive handling
     "solution-5": """

@@ -115,12 +115,12 @@ def _method(kind: Kind) -> Method | Box:
 def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Return the mean over the channels of the layer for CAMs: it needs the network, and neither class nor gradient."""
     from posgrad_edu.engine.layers import find_layer
+    from posgrad_edu.engine.passes import run_without_graph
 
     kept: list[Tensor] = []
     handle = find_layer(net, None, x).register_forward_hook(lambda module, inputs, output: kept.append(output.clone()))
     try:
-        with torch.no_grad():
-            net(x.clone())  # a first layer that works in place overwrites this copy
+        run_without_graph(net, x)
     finally:
         handle.remove()
     small = kept[0].mean(1, keepdim=True)

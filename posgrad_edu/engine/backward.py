@@ -44,17 +44,49 @@ Rule = Callable[..., Any]
 RELU = (F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
 # These are ReLUs when their lower bound is 0; an upper bound, if any, is ReLU6's second gate.
 CLAMP = (
-    *(F.hardtanh, F.hardtanh_, F.relu6),
-    *(torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_),
-    *(torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_),
-    *(torch.clip, torch.clip_, Tensor.clip, Tensor.clip_),
+    F.hardtanh,
+    F.hardtanh_,
+    F.relu6,
+    torch.clamp,
+    torch.clamp_,
+    Tensor.clamp,
+    Tensor.clamp_,
+    torch.clamp_min,
+    torch.clamp_min_,
+    Tensor.clamp_min,
+    Tensor.clamp_min_,
+    torch.clip,
+    torch.clip_,
+    Tensor.clip,
+    Tensor.clip_,
 )
 # Activations that stand where a ReLU would, but have no gate, or one at a threshold: rules made for ReLUs say nothing
 # about them.
 SMOOTH = (
-    *(F.silu, F.gelu, F.elu, F.selu, F.celu, F.mish, F.softplus, F.hardswish, F.leaky_relu, F.prelu, F.rrelu),
-    *(torch.prelu, torch.selu, torch.celu, torch.rrelu, torch.selu_, F.elu_, F.leaky_relu_),
-    *(torch.celu_, torch.rrelu_, Tensor.prelu, F.threshold, torch.threshold, torch.threshold_),
+    F.silu,
+    F.gelu,
+    F.elu,
+    F.selu,
+    F.celu,
+    F.mish,
+    F.softplus,
+    F.hardswish,
+    F.leaky_relu,
+    F.prelu,
+    F.rrelu,
+    torch.prelu,
+    torch.selu,
+    torch.celu,
+    torch.rrelu,
+    torch.selu_,
+    F.elu_,
+    F.leaky_relu_,
+    torch.celu_,
+    torch.rrelu_,
+    Tensor.prelu,
+    F.threshold,
+    torch.threshold,
+    torch.threshold_,
 )
 # Layers that multiply by weights and may add a bias.
 WEIGHTED = (F.conv1d, F.conv2d, F.conv3d, F.linear)

@@ -15,12 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import dropout, pooling
 
+from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.errors import unknown_name
 
 # Layers that only gather or pass on what an activation before them holds.
 PASSES_ON = (
-    *(pooling._AvgPoolNd, pooling._MaxPoolNd, pooling._AdaptiveAvgPoolNd, pooling._AdaptiveMaxPoolNd),
-    *(dropout._DropoutNd, nn.Identity, nn.Flatten),
+    pooling._AvgPoolNd,
+    pooling._MaxPoolNd,
+    pooling._AdaptiveAvgPoolNd,
+    pooling._AdaptiveMaxPoolNd,
+    dropout._DropoutNd,
+    nn.Identity,
+    nn.Flatten,
 )
 # Of each network, by the shape of a photo: a smaller photo runs out of positions earlier.
 _found: weakref.WeakKeyDictionary[nn.Module, dict[torch.Size, str]] = weakref.WeakKeyDictionary()
@@ -75,8 +81,8 @@ def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
         if is_spatial(output) and not isinstance(module, PASSES_ON):
             spatial.append(module)
 
-    with watch(names, seen), torch.no_grad():
-        net(x[:1].clone())  # a first layer that works in place overwrites this copy
+    with watch(names, seen):
+        run_without_graph(net, x[:1])
     if not spatial:
         raise ValueError(
             "No layer of this network has an output with positions (N, C, h, w), so a class activation map has "

@@ -20,7 +20,19 @@ def with_gradients() -> Iterator[None]:
         yield
 
 
-def answer(net: nn.Module, x: Tensor) -> Tensor:
+def run_without_graph(net: nn.Module, x: Tensor) -> Any:
+    """Run the network on photos x (N, C, H, W), which keep their values; return its output."""
+    with torch.no_grad():
+        return net(x.clone())  # a first layer that works in place overwrites this copy
+
+
+def predict(net: nn.Module, x: Tensor) -> Tensor:
+    """Return the network's logits (N, classes) for photos x (N, C, H, W), checked, without a graph."""
+    with torch.no_grad():
+        return checked_logits(net, x)
+
+
+def checked_logits(net: nn.Module, x: Tensor) -> Tensor:
     """Return the network's logits (N, classes) for photos x (N, C, H, W), which keep their values.
 
     Raises ``ValueError`` for a network that returns anything else.
@@ -37,7 +49,7 @@ def answer(net: nn.Module, x: Tensor) -> Tensor:
 
 def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Return the logits (N, classes), checked against the photos and the classes asked for."""
-    logits = answer(net, x)
+    logits = checked_logits(net, x)
     last = logits.shape[1] - 1
     if target.max() > last:
         raise ValueError(f"Class {int(target.max())} is out of range: the network has {last + 1} classes, 0 to {last}.")
@@ -45,14 +57,14 @@ def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 
 def gradients(
-    logits: Tensor, target: Tensor, inputs: Sequence[Any], again: bool = False
+    logits: Tensor, target: Tensor, inputs: Sequence[Any], retain_graph: bool = False
 ) -> Iterator[list[Tensor | None]]:
     """Yield, for each of the K classes of target (N, K), the gradients of its logit with regard to ``inputs``.
 
     One forward pass serves all K. Photos of a batch don't meet in a network in evaluation mode, so the
     gradient of the sum over photos holds each photo's own gradient. The first of ``inputs`` is what is explained:
     logits that don't depend on it are refused; another that they don't depend on gives ``None``.
-    again: keep what the forward pass left in memory, so that one can go back through it another time.
+    retain_graph: keep what the forward pass left in memory, so that one can go back through it another time.
     """
     unreachable = ValueError(
         "The logits don't depend on what is explained through differentiable operations. "
@@ -63,14 +75,14 @@ def gradients(
     classes = target.shape[1]
     for k in range(classes):
         logit = logits.gather(1, target[:, k : k + 1]).sum()
-        keep = again or k < classes - 1
-        grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=keep, allow_unused=True)]
+        retain = retain_graph or k < classes - 1
+        grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=retain, allow_unused=True)]
         if grads[0] is None:  # the logits depend on the network's parameters alone
             raise unreachable
         yield grads
 
 
-def input_gradients(logits: Tensor, target: Tensor, x: Tensor, again: bool = False) -> Tensor:
+def input_gradients(logits: Tensor, target: Tensor, x: Tensor, retain_graph: bool = False) -> Tensor:
     """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W)."""
-    found = [grads[0] for grads in gradients(logits, target, [x], again)]
+    found = [grads[0] for grads in gradients(logits, target, [x], retain_graph)]
     return torch.stack([torch.zeros_like(x) if g is None else g for g in found], dim=1)

@@ -15,14 +15,23 @@ from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
 from posgrad_edu.methods.fullgrad import FullGrad
 from posgrad_edu.methods.gradient import Gradient, InputXGradient
 from posgrad_edu.methods.lrp import LRP
-from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop, RectGrad
+from posgrad_edu.methods.rectgrad import RectGrad
+from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop
 from posgrad_edu.methods.sharing import explain_all
 
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
-        *(Gradient, InputXGradient, GradCAM, GradCAMPlusPlus, LayerCAM, FullGrad),
-        *(DeconvNet, GuidedBackprop, RectGrad, LRP),
+        Gradient,
+        InputXGradient,
+        GradCAM,
+        GradCAMPlusPlus,
+        LayerCAM,
+        FullGrad,
+        DeconvNet,
+        GuidedBackprop,
+        RectGrad,
+        LRP,
     )
 }
 

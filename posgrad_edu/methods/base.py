@@ -5,12 +5,12 @@ A method is a small dataclass. Its fields are its options; calling it explains p
     GradCAM(handling="positive")(net, x, target)     # (N, H, W)
 
 A method of your own needs two things: ``published``, the handling its authors used, and ``maps``, which turns a
-network, a batch (N, C, H, W) and classes (N, K) into maps (N, K, h, w). Checks, several classes at once, the
-switch and resizing to the photo come with the base class.
+network, a batch (N, C, H, W) and classes (N, K) into maps (N, K, h, w). It calls ``self.handle(gradient)`` where the
+sign of its gradient information matters. Checks, several classes at once and resizing to the photo come with the base
+class.
 
 The package's own methods take ``maps`` apart: ``record`` does all that no handling changes, ``read`` makes the map of
-it. Methods with an equal ``recording`` can read one record, so that several of them cost one forward pass
-(``sharing.py``).
+it. Methods with an equal ``record_key`` can read one record, so that several of them cost one forward pass.
 """
 
 from __future__ import annotations
@@ -34,31 +34,54 @@ class Method:
     """A saliency method: options as fields, ``method(net, x, target)`` for raw signed maps.
 
     handling: what is done with the sign of gradient information; ``None`` for as published.
+    published: the handling that its authors used, or ``None`` where that is not one handling everywhere.
+    record_options: the options that decide ``record``; ``None`` for a method whose record no other can read.
     """
 
     name: ClassVar[str]
-    published: ClassVar[Handling] = SIGNED
+    published: ClassVar[Handling | None] = SIGNED
+    record_options: ClassVar[tuple[str, ...] | None] = None
 
     handling: str | Handling | None = None
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        own_way = "record" in vars(cls) or "maps" in vars(cls)
+        if own_way and "record_options" not in vars(cls):
+            cls.record_options = None  # what decided its parent's record may not be all that decides its own
+
     def __post_init__(self) -> None:
-        get_handling(self.switch)  # a misspelt name is refused now, not after a long computation
+        if self.handling is not None:
+            get_handling(self.handling)  # a misspelt name is refused now, not after a long computation
 
     @property
-    def switch(self) -> Handling:
-        """The handling in force."""
+    def active_handling(self) -> Handling | None:
+        """The handling in force: the one that was given, or else the published one."""
         return self.published if self.handling is None else get_handling(self.handling)
 
+    def handle(self, information: Tensor) -> Tensor:
+        """Return gradient information with the handling in force applied to it."""
+        handling = self.active_handling
+        if handling is None:
+            raise ValueError(f"{self.name} has no published handling. Give it one.")
+        return handling(information)
+
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        """Return one raw map (N, K, h, w) for each photo of x (N, C, H, W) and class of target (N, K)."""
+        """Return one raw map (N, K, h, w) for each photo of x (N, C, H, W) and class of target (N, K).
+
+        x and target are copies, without a graph: this method alone holds them and may write into them. It runs where
+        gradients are taken, whatever the caller's mode.
+        """
         return self.read(self.record(net, x, target))
 
-    def recording(self) -> Hashable:
-        """What decides ``record``, the handling apart; ``None`` for a method that shares it with no other."""
-        return None
+    def record_key(self) -> Hashable:
+        """Return what decides ``record``: methods with equal keys can read one record."""
+        if self.record_options is None:
+            return object()  # equal to no other
+        return type(self).record, *(getattr(self, option) for option in self.record_options)
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Any:
-        """Run the network and return what maps are made of, whatever the handling."""
+        """Run the network and return what maps are made of, whatever the handling. It may write into x, as ``maps``."""
         raise NotImplementedError
 
     def read(self, record: Any) -> Tensor:

@@ -27,7 +27,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -48,15 +47,14 @@ class CAM(Method):
     relu: keep only the positive part of the finished map.
     """
 
+    record_options: ClassVar[tuple[str, ...]] = ("layer",)
+
     layer: str | nn.Module | None = None
     relu: bool = False
 
     def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
         """Return the map (N, h, w) from activations and gradients (N, C, h, w)."""
         raise NotImplementedError
-
-    def recording(self) -> Hashable:
-        return "cam", self.layer
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
         with graph_from(find_layer(net, self.layer, x)) as recorded:
@@ -76,10 +74,10 @@ class GradCAM(CAM):
     """Channels weighted by their averaged gradient (Selvaraju et al. 2017, eq. 1)."""
 
     name: ClassVar[str] = "gradcam"
-    published: ClassVar[Handling] = SIGNED
+    published: ClassVar[Handling | None] = SIGNED
 
     def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
-        weights = self.switch(grad).mean((2, 3), keepdim=True)
+        weights = self.handle(grad).mean((2, 3), keepdim=True)
         return (weights * activation).sum(1)
 
 
@@ -93,7 +91,7 @@ class GradCAMPlusPlus(CAM):
     def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
         total = activation.sum((2, 3), keepdim=True)
         alpha = torch.where(grad == 0, 0.0, 1 / (2 + total * grad))
-        weights = (alpha * self.switch(grad)).sum((2, 3), keepdim=True)
+        weights = (alpha * self.handle(grad)).sum((2, 3), keepdim=True)
         return (weights * activation).sum(1)
 
 
@@ -105,4 +103,4 @@ class LayerCAM(CAM):
     published: ClassVar[Handling] = POSITIVE
 
     def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
-        return (self.switch(grad) * activation).sum(1)
+        return (self.handle(grad) * activation).sum(1)

@@ -9,7 +9,7 @@ are what a map has to differ from to mean anything, and the checks of sensitivit
 of these: ask about another class, or randomize the network, and the map changes completely, as it should. To *pass* a
 sensitivity check is thus not enough; it takes the place of the evidence to tell noise from an explanation.
 
-None of the three has gradients, so the switch acts on the finished map, and the network serves to know its classes.
+None of the three has gradients, so the handling acts on the finished map, and the network serves to know its classes.
 
 Example:
     >>> maps = explain(net, x, target=282, method="edges")
@@ -21,7 +21,6 @@ Reference:
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -37,8 +36,7 @@ from posgrad_edu.methods.base import Method
 class Control(Method):
     """A map without an explanation; what the three share."""
 
-    def recording(self) -> Hashable:
-        return self.name
+    record_options: ClassVar[tuple[str, ...]] = ("name",)
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
@@ -46,11 +44,11 @@ class Control(Method):
         return self.draw(net, x, target).to(x)
 
     def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        """Return the maps (N, K, H, W) before the switch."""
+        """Return the maps (N, K, H, W), not handled yet."""
         raise NotImplementedError
 
     def read(self, record: Tensor) -> Tensor:
-        return self.switch(record)
+        return self.handle(record)
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,7 @@ class Noise(Control):
     """
 
     name: ClassVar[str] = "noise"
+    record_options: ClassVar[tuple[str, ...]] = ("name", "seed")
 
     seed: int = 0
 
@@ -73,9 +72,6 @@ class Noise(Control):
         super().__post_init__()
         if self.seed < 0:
             raise ValueError(f"seed is a whole number from 0, not {self.seed}.")
-
-    def recording(self) -> Hashable:
-        return self.name, self.seed
 
     def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         who = 0

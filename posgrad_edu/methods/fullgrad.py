@@ -27,7 +27,7 @@ arXiv:1905.00780, eq. 3 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -43,13 +43,25 @@ from posgrad_edu.handling import ABSOLUTE, Handling
 from posgrad_edu.methods.base import Method
 
 SUBTRACTIONS = (
-    *(torch.sub, torch.subtract, torch.rsub, Tensor.__rsub__),
-    *(Tensor.sub, Tensor.sub_, Tensor.subtract, Tensor.subtract_),
+    torch.sub,
+    torch.subtract,
+    torch.rsub,
+    Tensor.__rsub__,
+    Tensor.sub,
+    Tensor.sub_,
+    Tensor.subtract,
+    Tensor.subtract_,
 )
 # These too hold biases, but are not piecewise linear or not treated here: refused rather than forgotten.
 _OTHER_BIASES = (
-    *(F.layer_norm, F.group_norm, F.instance_norm, F.bilinear, F.multi_head_attention_forward),
-    *(F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d),
+    F.layer_norm,
+    F.group_norm,
+    F.instance_norm,
+    F.bilinear,
+    F.multi_head_attention_forward,
+    F.conv_transpose1d,
+    F.conv_transpose2d,
+    F.conv_transpose3d,
 )
 TOKENS = "Here it works on tokens, whose positions are no picture's."
 
@@ -63,11 +75,9 @@ class FullGrad(Method):
 
     name: ClassVar[str] = "fullgrad"
     published: ClassVar[Handling] = ABSOLUTE
+    record_options: ClassVar[tuple[str, ...]] = ()
 
     rescale: bool = True
-
-    def recording(self) -> Hashable:
-        return "fullgrad"
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
         return [term for term in contributions(net, x, target) if term.ndim == 5]
@@ -78,14 +88,14 @@ class FullGrad(Method):
 
     def psi(self, term: Tensor, size: tuple[int, ...]) -> Tensor:
         """Return a term (N, K, C, h, w) handled, rescaled, summed over channels and resized to ``size``."""
-        kept = self.switch(term)
+        handled = self.handle(term)
         if self.rescale:
-            magnitude = kept.abs()
+            magnitude = handled.abs()
             low, high = magnitude.amin((2, 3, 4), keepdim=True), magnitude.amax((2, 3, 4), keepdim=True)
             span = torch.where(high > low, high - low, 1.0)
-            kept = kept.sign() * (magnitude - low) / span
+            handled = handled.sign() * (magnitude - low) / span
         # Resizing is linear: adding the channels first gives the same map, a hundred times faster.
-        return F.interpolate(kept.sum(2), size=tuple(size), mode="bilinear", align_corners=True)
+        return F.interpolate(handled.sum(2), size=tuple(size), mode="bilinear", align_corners=True)
 
 
 def fullgrad_terms(net: nn.Module, x: Tensor, target: Target) -> list[Tensor]:

@@ -9,7 +9,7 @@ a little brighter:
 The second multiplies by the pixel itself. For a network of linear layers without biases and ReLUs it shares
 out the logit completely: the sum of R is f_c(x).
 
-Nothing inside these two methods aggregates or clips, so the switch acts on the *finished* map. That makes
+Nothing inside these two methods aggregates or clips, so the handling acts on the *finished* map. That makes
 them a control: clipping after an honest propagation hides negative evidence, but what is left still depends on
 the class and on the network.
 
@@ -23,7 +23,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,9 +37,7 @@ class Gradient(InputSpaceMethod):
     """The gradient of the logit with regard to the input (Simonyan et al. 2014, sec. 3.1)."""
 
     name: ClassVar[str] = "gradient"
-
-    def recording(self) -> Hashable:
-        return "gradient"
+    record_options: ClassVar[tuple[str, ...]] = ()
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         x.requires_grad_()
@@ -48,7 +45,7 @@ class Gradient(InputSpaceMethod):
 
     def read(self, record: tuple[Tensor, Tensor]) -> Tensor:
         _, grads = record
-        return self.switch(self.reduced(grads))
+        return self.handle(self.reduced(grads))
 
 
 @dataclass(frozen=True)
@@ -59,4 +56,4 @@ class InputXGradient(Gradient):
 
     def read(self, record: tuple[Tensor, Tensor]) -> Tensor:
         x, grads = record
-        return self.switch(self.reduced(x * grads))
+        return self.handle(self.reduced(x * grads))

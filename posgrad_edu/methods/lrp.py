@@ -1,7 +1,7 @@
-"""Layer-wise relevance propagation (LRP): share the logit out, layer by layer, down to the pixels.
+"""Layer-wise relevance propagation (LRP): redistribute the logit, layer by layer, down to the pixels.
 
-Each layer with weights hands the relevance R_j of its outputs back to its inputs in
-proportion to the contributions a_i w_ij, or to what a rule keeps of them (``lrp_rules.py`` has the rules):
+Each layer with weights redistributes the relevance R_j of its outputs to its inputs, in proportion to the
+contributions a_i w_ij or to what a rule makes of them (``lrp_rules.py`` has the rules):
 
     R_i = Σ_j  h(a_i w_ij) / (Σ_i' h(a_i' w_i'j) + h(b_j)) · R_j
 
@@ -9,13 +9,13 @@ proportion to the contributions a_i w_ij, or to what a rule keeps of them (``lrp
 is alpha1-beta0. As published (``handling=None``) the composite is z+ in convolutions, epsilon in linear layers.
 
 What has no weights: a ReLU passes relevance unchanged. Max pooling gives it to its winner. Average pooling and
-residual additions share it in proportion to their signed inputs. Concatenation and reshaping take it apart. A
+residual additions redistribute it in proportion to their signed inputs. Concatenation and reshaping take it apart. A
 BatchNorm is merged into the layer whose output it reads; without one it is a layer of one weight a channel. Anything
 else is refused by name, so that relevance is nowhere lost or made in silence, but for biases:
 
     bias="absorb" (published)   a bias receives its share, and no pixel does
     bias="ignore"               biases stay out of the denominator: pixels receive all the relevance of the output,
-                                but for z+ where an output has no positive contribution at all to share it out by
+                                but for z+ where an output has no positive contribution at all
 
 The output starts with relevance 1 (seed="one"), so that a map holds shares of the logit, whatever the logit's sign;
 seed="logit" starts with the logit itself, as Bach et al. do: the map times one number, negative for a class that the
@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -42,24 +42,58 @@ from torch import Tensor, nn
 from posgrad_edu.engine import backward
 from posgrad_edu.engine.backward import backward_rules, is_constant, is_relu, own_backward, refuse, scale_and_shift
 from posgrad_edu.engine.passes import forward, input_gradients
-from posgrad_edu.handling import POSITIVE, Handling
+from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import InputSpaceMethod
-from posgrad_edu.methods.lrp_rules import Epsilon, Kept, Layer, Rule, ShareOut, Zero, get_rule, stabilized
+from posgrad_edu.methods.lrp_rules import (
+    Epsilon,
+    Handled,
+    LinearLayer,
+    Redistribution,
+    Rule,
+    Zero,
+    get_rule,
+    stabilized,
+)
 
 AVERAGES = (F.avg_pool2d, F.adaptive_avg_pool2d, Tensor.mean, torch.mean)
 # Relevance follows the values through these: PyTorch's own derivative takes it back to where they came from.
 ROUTES = (
-    *(F.max_pool2d, torch.max_pool2d, F.adaptive_max_pool2d, F.pad, F.dropout, F.dropout2d, F.channel_shuffle),
-    *(torch.cat, torch.concat, torch.flatten, torch.squeeze, torch.unsqueeze, torch.transpose, torch.permute),
-    *(torch.reshape, torch.chunk, torch.split, Tensor.flatten, Tensor.reshape, Tensor.view, Tensor.squeeze),
-    *(Tensor.unsqueeze, Tensor.transpose, Tensor.permute, Tensor.contiguous, Tensor.clone, Tensor.chunk),
-    *(Tensor.split, Tensor.__getitem__, Tensor.to),
+    F.max_pool2d,
+    torch.max_pool2d,
+    F.adaptive_max_pool2d,
+    F.pad,
+    F.dropout,
+    F.dropout2d,
+    F.channel_shuffle,
+    torch.cat,
+    torch.concat,
+    torch.flatten,
+    torch.squeeze,
+    torch.unsqueeze,
+    torch.transpose,
+    torch.permute,
+    torch.reshape,
+    torch.chunk,
+    torch.split,
+    Tensor.flatten,
+    Tensor.reshape,
+    Tensor.view,
+    Tensor.squeeze,
+    Tensor.unsqueeze,
+    Tensor.transpose,
+    Tensor.permute,
+    Tensor.contiguous,
+    Tensor.clone,
+    Tensor.chunk,
+    Tensor.split,
+    Tensor.__getitem__,
+    Tensor.to,
 )
 
 
 @dataclass(frozen=True)
 class LRP(InputSpaceMethod):
-    """Relevance shared out from the logit to the pixels (Bach et al. 2015).
+    """Relevance redistributed from the logit to the pixels (Bach et al. 2015).
 
     rule: one rule for all layers, by name ("zero", "epsilon", "z+", "gamma", "alpha-beta", "flat") or a ``Rule``.
     conv, linear: instead, rules for convolutions and for linear layers. first: the rule of the first layer.
@@ -67,7 +101,7 @@ class LRP(InputSpaceMethod):
     """
 
     name: ClassVar[str] = "lrp"
-    published: ClassVar[Handling] = POSITIVE  # in the convolutions; the composite's linear layers keep both signs
+    published: ClassVar[Handling | None] = None  # the composite's convolutions and linear layers differ
 
     rule: str | Rule | None = None
     conv: str | Rule | None = None
@@ -89,20 +123,30 @@ class LRP(InputSpaceMethod):
     def rules(self) -> tuple[Rule, Rule, Rule | None]:
         """Return the rules for convolutions, for linear layers, and for the first layer of all."""
         first = None if self.first is None else get_rule(self.first)
-        if self.handling is not None:
-            return Kept(keep=self.switch), Kept(keep=self.switch), first
+        if self.active_handling is not None:
+            return Handled(self.active_handling), Handled(self.active_handling), first
         conv, linear = self.rule or self.conv or "z+", self.rule or self.linear or "epsilon"
         return get_rule(conv), get_rule(linear), first
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         conv, linear, first = self.rules()
         x.requires_grad_()
-        with Propagation(conv, linear, first, with_bias=self.bias == "absorb").rules():
+        with Propagation(conv, linear, first, with_bias=self.bias == "absorb").context():
             logits = forward(net, x, target)
         relevance = input_gradients(logits, target, x)
         if self.seed == "logit":  # each rule is linear in the relevance it is given
             relevance = relevance * logits.detach().gather(1, target)[..., None, None, None]
         return self.reduced(relevance)
+
+
+class Source(NamedTuple):
+    """The layer that made a tensor, for a BatchNorm that reads it."""
+
+    version: int  # of the output: it tells whether an in-place ReLU or addition has changed it since
+    output: Tensor  # held so that no other tensor gets its id
+    input: Tensor
+    layer: LinearLayer
+    rule: Rule
 
 
 @dataclass
@@ -113,11 +157,9 @@ class Propagation:
     linear: Rule
     first: Rule | None
     with_bias: bool = True
-    # Layers by the id of their output, for a BatchNorm that reads it; the output itself is kept so that its id stays,
-    # and its version, which tells whether an in-place ReLU or addition has changed it since.
-    sources: dict[int, tuple[int, Tensor, Tensor, Layer, Rule]] = field(default_factory=dict)
+    sources: dict[int, Source] = field(default_factory=dict)  # by the id of their output
 
-    def rules(self) -> backward_rules:
+    def context(self) -> backward_rules:
         """Return the context to run the network in."""
         families: dict[tuple[Callable, ...], Callable | None] = {
             backward.WEIGHTED: self.weighted,
@@ -131,46 +173,50 @@ class Propagation:
         return backward_rules(treated, otherwise=self.unknown)
 
     def weighted(self, func: Callable, input: Tensor, weight: Tensor, bias: Any = None, *rest: Any, **k: Any) -> Tensor:
-        """A convolution or linear layer: shared out by its rule."""
+        """A convolution or linear layer: its rule redistributes."""
         rule = self.linear if func is F.linear else self.conv
         if self.first is not None:
             rule, self.first = self.first, None
         channels = (-1,) if func is F.linear else (-1, *[1] * (weight.ndim - 2))
         shift = None if bias is None else bias.detach().reshape(channels)
-        layer = Layer(lambda a, w: func(a, w, None, *rest, **k), copy(input), weight.detach(), shift)
-        output = self.share(lambda a: func(a, weight, bias, *rest, **k), layer, rule, input)
-        self.sources[id(output)] = (output._version, output, input, layer, rule)
+        layer = LinearLayer(lambda a, w: func(a, w, None, *rest, **k), detached_copy(input), weight.detach(), shift)
+        output = self.redistribute(lambda a: func(a, weight, bias, *rest, **k), layer, rule, input)
+        self.sources[id(output)] = Source(output._version, output, input, layer, rule)
         return output
 
     def batch_norm(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A BatchNorm: merged into the layer that made its input, or a layer of one weight a channel."""
         scale, shift = scale_and_shift(input, *args, **kwargs)
-        version, _, source, layer, rule = self.sources.get(id(input), (-1, input, input, None, self.conv))
         places = (1, -1, *[1] * (input.ndim - 2))
         scale_z, shift_z = scale.reshape(places), shift.reshape(places)
-        if layer is not None and version == input._version:
+        source = self.sources.get(id(input))
+        if source is not None and source.version == input._version:
+            read, rule, layer = source.input, source.rule, source.layer
             weight = layer.w * scale.reshape(-1, *[1] * (layer.w.ndim - 1))
-            merged = Layer(layer.apply, layer.a, weight, shift_z if layer.b is None else layer.b * scale_z + shift_z)
+            bias = shift_z if layer.b is None else layer.b * scale_z + shift_z
+            merged = LinearLayer(layer.apply, layer.a, weight, bias)
         else:
-            source, rule = input, self.conv
-            merged = Layer(torch.mul, copy(input), scale_z, shift_z)
-        return self.share(lambda _: func(input.detach(), *args, **kwargs), merged, rule, source)
+            read, rule = input, self.conv
+            merged = LinearLayer(torch.mul, detached_copy(input), scale_z, shift_z)
+        return self.redistribute(lambda _: func(input.detach(), *args, **kwargs), merged, rule, read)
 
-    def share(self, compute: Callable[[Tensor], Tensor], layer: Layer, rule: Rule, input: Tensor) -> Tensor:
+    def redistribute(
+        self, compute: Callable[[Tensor], Tensor], layer: LinearLayer, rule: Rule, input: Tensor
+    ) -> Tensor:
         """Return ``compute(input)`` with the rule as its way back."""
         if not self.with_bias:
-            layer = Layer(layer.apply, layer.a, layer.w)
-        return own_backward(compute, ShareOut(layer, rule), input)
+            layer = LinearLayer(layer.apply, layer.a, layer.w)
+        return own_backward(compute, Redistribution(layer, rule), input)
 
     @property
-    def signed(self) -> Rule:
-        """What additions and averages share by: their signed inputs."""
+    def unweighted(self) -> Rule:
+        """The rule of additions and averages: in proportion to their signed inputs."""
         return Zero() if isinstance(self.linear, Zero) else Epsilon()
 
     def average(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An average: a linear layer whose weights are all alike."""
-        layer = Layer(lambda a, _: func(a, *args, **kwargs), copy(input), input.new_ones(()))
-        return self.share(lambda a: func(a, *args, **kwargs), layer, self.signed, input)
+        layer = LinearLayer(lambda a, _: func(a, *args, **kwargs), detached_copy(input), input.new_ones(()))
+        return self.redistribute(lambda a: func(a, *args, **kwargs), layer, self.unweighted, input)
 
     def addition(self, func: Callable, input: Tensor, other: Tensor, **kwargs: Any) -> Tensor:
         """A residual addition: each summand receives its part of the sum."""
@@ -179,11 +225,11 @@ class Propagation:
             return func(input, other, **kwargs)
         if any(constant) or kwargs.get("alpha", 1) != 1:
             raise refuse("lrp", func, "It adds a constant or a multiple, not two tensors that depend on the photo.")
-        summands = copy(input), copy(other)
-        total = stabilized(summands[0] + summands[1], self.signed.epsilon)
+        summands = detached_copy(input), detached_copy(other)
+        denominator = stabilized(summands[0] + summands[1], self.unweighted.epsilon)
 
         def back(relevance: Tensor) -> tuple[Tensor, ...]:
-            return tuple((s * relevance / total).sum_to_size(s.shape) for s in summands)
+            return tuple((s * relevance / denominator).sum_to_size(s.shape) for s in summands)
 
         return own_backward(lambda a, b: func(a, b, **kwargs), back, input, other)
 
@@ -202,6 +248,6 @@ class Propagation:
         return output
 
 
-def copy(tensor: Tensor) -> Tensor:
+def detached_copy(tensor: Tensor) -> Tensor:
     """Return the values as they are now: an in-place operation may overwrite the tensor later."""
     return tensor.detach().clone()

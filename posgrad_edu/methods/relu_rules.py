@@ -1,4 +1,4 @@
-"""DeconvNet, Guided Backprop and RectGrad: the gradient, with another rule for going back through a ReLU.
+"""DeconvNet and Guided Backprop: the gradient, with another rule for going back through a ReLU.
 
 A ReLU computes a = max(z, 0). With G the signal that arrives from above, h the handling, and [·] a gate that is
 1 where the condition holds and 0 elsewhere, what each method passes on downwards is
@@ -6,29 +6,24 @@ A ReLU computes a = max(z, 0). With G the signal that arrives from above, h the 
     gradient          G ⊙ [z > 0]
     deconvnet         h(G)                                    published: h = positive
     guided backprop   h(G) ⊙ [z > 0]                          published: h = positive
-    rectgrad          h(G) ⊙ [z > 0] ⊙ [|a ⊙ h(G)| > τ]       published: h = positive
 
-τ is the q-th quantile, in each photo and layer, of the contributions |a ⊙ h(G)|. With h signed, guided backprop
-*is* the gradient, and so is rectgrad for q = 0, where τ = 0; with h positive rectgrad for q = 0 is guided
-backprop. With h positive no evidence against the class ever passes a layer: lesson 10 shows what that does when
-it is repeated in every layer. A ReLU6 is gated at 6 as well.
+With h signed, guided backprop *is* the gradient. With h positive no evidence against the class ever passes a layer:
+lesson 10 shows what that does when it is repeated in every layer. A ReLU6 is gated at 6 as well.
 
 These rules are made for ReLUs. A network without any, or with a smooth activation such as SiLU in a ReLU's place,
 is refused; sigmoid gates and attention keep their own derivative.
 
 Example:
-    >>> maps = explain(net, x, target=282, method="rectgrad", handling="signed", q=0.9)
+    >>> maps = explain(net, x, target=282, method="guided-backprop", handling="signed")
 
 References:
     Zeiler, Fergus. Visualizing and Understanding Convolutional Networks. ECCV 2014. arXiv:1311.2901.
     Springenberg et al. Striving for Simplicity. ICLR workshop 2015. arXiv:1412.6806, sec. 3.4.
-    Kim et al. Why are Saliency Maps Noisy? ICCV workshop 2019. arXiv:1902.04893 (RectGrad), eq. 2.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -64,7 +59,7 @@ class ReLUPass:
     def signal(self, rule: Back) -> Tensor:
         """Return what arrives at the input (N, K, C, H, W) where ``rule`` decides what each ReLU passes on."""
         self.chosen[:] = [rule]
-        return input_gradients(self.logits, self.target, self.x, again=True)
+        return input_gradients(self.logits, self.target, self.x, retain_graph=True)
 
     def relu(self, func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Run a ReLU; note what it lets through, and where its gate is open."""
@@ -93,13 +88,11 @@ class ReLUMethod(InputSpaceMethod):
     """The gradient with ``back`` as the way back through each ReLU; what the three methods share."""
 
     published: ClassVar[Handling] = POSITIVE
+    record_options: ClassVar[tuple[str, ...]] = ()
 
     def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
         """Return what passes downwards, from what arrives, the ReLU's output and where its gate is open."""
         raise NotImplementedError
-
-    def recording(self) -> Hashable:
-        return "relu"
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> ReLUPass:
         return ReLUPass(net, x, target, self.name)
@@ -115,7 +108,7 @@ class DeconvNet(ReLUMethod):
     name: ClassVar[str] = "deconvnet"
 
     def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
-        return self.switch(grad)
+        return self.handle(grad)
 
 
 @dataclass(frozen=True)
@@ -125,46 +118,4 @@ class GuidedBackprop(ReLUMethod):
     name: ClassVar[str] = "guided-backprop"
 
     def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
-        return self.switch(grad) * gate
-
-
-@dataclass(frozen=True)
-class RectGrad(ReLUMethod):
-    """Only the largest contributions a ⊙ G of each layer pass (Kim et al. 2019, eq. 2).
-
-    q: share of the contributions that is cut in each layer and photo, 0 <= q < 1. A layer with fewer than
-    1 / (1 - q) values passes nothing, since only what exceeds the threshold passes: fifty for the published q.
-    times_input: multiply the result by the input, as the authors' final maps are.
-    """
-
-    name: ClassVar[str] = "rectgrad"
-
-    q: float = 0.98
-    times_input: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.q < 1:
-            raise ValueError(f"q is the share of contributions to cut, 0 <= q < 1, not {self.q}.")
-
-    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
-        signal = self.switch(grad) * gate
-        contribution = (a * signal).abs()
-        return signal * (contribution > quantile(contribution, self.q))
-
-    def read(self, record: ReLUPass) -> Tensor:
-        signal = record.signal(self.back)
-        return self.reduced(record.x.detach().unsqueeze(1) * signal if self.times_input else signal)
-
-
-def quantile(values: Tensor, q: float) -> Tensor:
-    """Return the q-th quantile of each sample's values >= 0, shaped to broadcast; 0 for q = 0 (nothing is cut).
-
-    It is the smallest value that at least the share q of the sample's values doesn't exceed.
-    """
-    per_sample = values.flatten(1)
-    shape = (-1, *[1] * (values.ndim - 1))
-    if q == 0:
-        return per_sample.new_zeros(len(per_sample)).reshape(shape)
-    rank = math.ceil(q * per_sample.shape[1])
-    return per_sample.kthvalue(rank, dim=1).values.reshape(shape)
+        return self.handle(grad) * gate

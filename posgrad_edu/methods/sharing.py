@@ -1,7 +1,7 @@
 """Several methods at once, for the price of few forward passes.
 
 GradCAM, GradCAM++ and LayerCAM read the same activations and gradients; a map with positive gradients is made of the
-same ones as a map with signed gradients. So methods that say they can share a ``recording`` share it:
+same ones as a map with signed gradients. So methods with equal ``record_key`` share one record:
 
     explain_all(net, x, target, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
 
@@ -11,7 +11,7 @@ shares with nothing: its rules decide what each layer keeps on the way up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 
 from torch import Tensor, nn
 
@@ -29,7 +29,7 @@ def explain_all(net: nn.Module, x: Tensor, target: Target, methods: Mapping[str,
     classes = checked_classes(net, x, target)
     found: dict[str, Tensor] = {}
     with with_gradients():
-        for labels in sharing(methods):
+        for labels in by_record(methods):
             first = methods[labels[0]]
             if len(labels) == 1:
                 found[labels[0]] = finish(first.maps(net, x.detach().clone(), classes.clone()), x, target)
@@ -39,12 +39,9 @@ def explain_all(net: nn.Module, x: Tensor, target: Target, methods: Mapping[str,
     return {label: found[label] for label in methods}
 
 
-def sharing(methods: Mapping[str, Method]) -> Iterable[list[str]]:
+def by_record(methods: Mapping[str, Method]) -> Iterable[list[str]]:
     """Return the labels in groups; within a group one record serves all."""
-    groups: dict[object, list[str]] = {}
+    groups: dict[Hashable, list[str]] = {}
     for label, method in methods.items():
-        kind, key = type(method), method.recording()
-        own_way = kind.maps is not Method.maps  # a subclass that doesn't go by record and read
-        # A subclass that records in its own way inherits the key of its parent, but not its record.
-        groups.setdefault(label if key is None or own_way else (kind.record, key), []).append(label)
+        groups.setdefault(method.record_key(), []).append(label)
     return groups.values()

@@ -38,6 +38,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from posgrad_edu.engine.layers import watch
+from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.errors import unknown_name
 
 MODES = ("cascading", "cascading-from-input", "independent")
@@ -64,8 +65,8 @@ def randomizable_layers(net: nn.Module, x: Tensor, *, batchnorm: str = "keep") -
         seen.pop(names[module], None)
         seen[names[module]] = None
 
-    with watch(names, note), torch.no_grad():
-        net(x[:1].clone())  # a first layer that works in place overwrites this copy
+    with watch(names, note):
+        run_without_graph(net, x[:1])
     return list(reversed(seen))
 
 

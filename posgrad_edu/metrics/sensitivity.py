@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.inputs import Target, as_target, check_network, check_photos
-from posgrad_edu.engine.passes import answer
+from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods import configure, explain_all
@@ -217,8 +217,7 @@ def data_sensitivity_all(
 
 
 def _logits(net: nn.Module, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return torch.cat([answer(net, x[photos]) for photos in _batches(len(x))])
+    return torch.cat([predict(net, x[photos]) for photos in _batches(len(x))])
 
 
 def _one_each(target: Target, photos: int, device: torch.device) -> Tensor:

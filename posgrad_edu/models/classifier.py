@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.layers import find_layer, last_spatial_layer
-from posgrad_edu.engine.passes import answer
+from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ class Classifier:
 
     def _answer(self, x: Tensor) -> Tensor:
         check_network(self.net)  # again: somebody may have gone on training it
-        with torch.no_grad():
-            return answer(self.net, x)[0]
+        return predict(self.net, x)[0]
 
     @property
     def labels(self) -> list[str]:

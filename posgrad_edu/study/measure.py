@@ -38,12 +38,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from posgrad_edu.data.photos import PHOTOS, mosaic, read_image
-from posgrad_edu.engine.passes import answer
+from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import UnsupportedOperation, unknown_name
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import CONTROLS, METHODS, configure, explain_all
 from posgrad_edu.methods.base import Method
-from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.metrics.localization import localization_all
 from posgrad_edu.metrics.randomization import MODES
 from posgrad_edu.metrics.sensitivity import data_sensitivity_all, parameter_sensitivity_all
@@ -201,8 +200,9 @@ def usable(clf: Classifier, study: Study) -> tuple[tuple[tuple[str, str], ...], 
 
 
 def _handling(method: str, handling: str) -> str:
-    """Return the handling that "published" means. LRP's is none of the four: its layers have different ones."""
-    return METHODS[method].published.name if handling == PUBLISHED and method != LRP.name else handling
+    """Return the handling that "published" means; a method whose own is none of the four keeps the word."""
+    published = METHODS[method].published
+    return published.name if handling == PUBLISHED and published else handling
 
 
 def pictures(study: Study, network: str) -> list[Picture]:
@@ -341,8 +341,7 @@ def _show(picture: Picture, clf: Classifier) -> _Shown:
 
 def _asked(clf: Classifier, shown: _Shown) -> tuple[int, dict[str, int]]:
     """Return the class that is explained, and those it's compared with, by how they were chosen."""
-    with torch.no_grad():
-        order = answer(clf.net, shown.x)[0].argsort(descending=True).tolist()
+    order = predict(clf.net, shown.x)[0].argsort(descending=True).tolist()
     target = shown.classes[0] if shown.classes else order[0]
     others = {"present": shown.classes[1]} if shown.classes else {"runner-up": order[1]}
     if clf.name == SCENES or not shown.classes:  # in a mosaic only the two photos' classes are compared

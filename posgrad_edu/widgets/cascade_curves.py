@@ -267,7 +267,9 @@ class CascadeCurves(PhotoPanel):
 
     def _kind(self, label: str) -> str:
         method = self.methods[label]
-        return CONTROL if method.name in CONTROLS else method.switch.name if method.switch.name in PALE else CONTROL
+        handling = method.active_handling
+        known = method.name not in CONTROLS and handling is not None and handling.name in PALE
+        return handling.name if handling is not None and known else CONTROL
 
     def figure(self) -> Figure:
         """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""

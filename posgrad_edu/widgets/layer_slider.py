@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.engine.layers import find_layer, is_spatial, watch
+from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
@@ -81,8 +82,8 @@ class LayerSlider(TwoClassPanel):
             if isinstance(output, Tensor) and is_spatial(output):
                 sizes[modules[module]] = (output.shape[2], output.shape[3])
 
-        with watch(modules, seen), torch.no_grad():
-            self.clf.net(self._x.clone())  # a first layer that works in place overwrites this copy
+        with watch(modules, seen):
+            run_without_graph(self.clf.net, self._x)
         for name in layers:
             if name not in sizes:
                 raise ValueError(f"The layer {name!r} has no output with positions. Leave it out of layers.")

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
 from posgrad_edu import viz
 from posgrad_edu.engine.layers import PASSES_ON, is_spatial, watch
+from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.handling import Handling
 from posgrad_edu.metrics.similarity import Similarity
 from posgrad_edu.models.classifier import Classifier, resolve_class
@@ -57,8 +57,8 @@ def spatial_layers(clf: Classifier) -> list[str]:
         if is_spatial(output) and not isinstance(module, PASSES_ON) and all(output is not o for o in found.values()):
             found[outer[module]] = output  # an outer layer hands on its last inner layer's output: one name is enough
 
-    with watch(outer, seen), torch.no_grad():
-        clf.net(clf.batch())
+    with watch(outer, seen):
+        run_without_graph(clf.net, clf.batch())
     return list(dict.fromkeys([*found, clf.cam_layer]))
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 import posgrad_edu as pg
-from posgrad_edu.methods.lrp_rules import AlphaBeta, Epsilon, Flat, Gamma, Kept, Rule, ZBox, Zero
+from posgrad_edu.methods.lrp_rules import AlphaBeta, Epsilon, Flat, Gamma, Rule, ZBox, Zero, ZPlus
 
 Case = tuple[str, nn.Module, Tensor, Tensor]
 EPS = 1e-6
@@ -22,7 +22,7 @@ RULES: dict[str, Rule] = {
     "zero": Zero(),
     "epsilon": Epsilon(),
     "epsilon .5": Epsilon(epsilon=0.5),
-    "z+": Kept(),
+    "z+": ZPlus(),
     "gamma": Gamma(),
     "gamma 2": Gamma(gamma=2.0),
     "alpha-beta": AlphaBeta(),
@@ -192,7 +192,7 @@ def test_published_is_z_plus_in_convolutions_and_epsilon_in_linear_layers(case: 
     _, net, x, target = case
     published = explain(net, x, target, "lrp")
     assert torch.equal(published, explain(net, x, target, "lrp", conv="z+", linear="epsilon"))
-    assert torch.equal(published, explain(net, x, target, "lrp", conv=Kept(), linear=Epsilon()))
+    assert torch.equal(published, explain(net, x, target, "lrp", conv=ZPlus(), linear=Epsilon()))
     assert largest(explain(net, x, target, "lrp", rule="epsilon"), published) > 0.01
 
 

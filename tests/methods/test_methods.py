@@ -83,7 +83,7 @@ def test_no_handling_is_the_published_one(method: str, case: Case) -> None:
     _, net, x, target = case
     published = explain(net, x, target, method)
     assert torch.equal(published, explain(net, x, target, method, PUBLISHED[method]))
-    assert pg.METHODS[method].published.name == PUBLISHED[method]
+    assert pg.METHODS[method].published == HANDLINGS[PUBLISHED[method]]
     assert torch.equal(published, explain(net, x, target, method, HANDLINGS[PUBLISHED[method]]))
 
 
@@ -546,7 +546,7 @@ def test_a_method_of_ones_own() -> None:
         name = "brightness"
 
         def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-            return self.switch(x.mean(1, keepdim=True)).expand(-1, target.shape[1], -1, -1)
+            return self.handle(x.mean(1, keepdim=True)).expand(-1, target.shape[1], -1, -1)
 
     net, x, target = nets.make("plain")
     assert torch.equal(pg.explain(net, x, target, Brightness, "positive"), x.mean(1).clamp(min=0))

@@ -24,7 +24,7 @@ from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
 from zennit.types import Convolution
 
-from posgrad_edu.methods.lrp_rules import AlphaBeta, Epsilon, Flat, Gamma, Kept, Rule, ZBox, Zero
+from posgrad_edu.methods.lrp_rules import AlphaBeta, Epsilon, Flat, Gamma, Rule, ZBox, Zero, ZPlus
 
 Agrees = Callable[..., None]
 Case = tuple[str, nn.Module, Tensor, Tensor]
@@ -112,7 +112,7 @@ def test_layer_gradcam_without_resizing(agrees: Agrees) -> None:
 CAPTUM_LRP: dict[str, tuple[Callable[[], Any], Rule]] = {
     "epsilon": (lambda: captum_rules.EpsilonRule(1e-6), Epsilon()),
     "gamma": (captum_rules.GammaRule, Gamma(epsilon=1e-9)),
-    "z+": (captum_rules.Alpha1_Beta0_Rule, Kept(epsilon=1e-9)),
+    "z+": (captum_rules.Alpha1_Beta0_Rule, ZPlus(epsilon=1e-9)),
 }
 
 
@@ -186,7 +186,7 @@ ZENNIT: dict[str, tuple[Callable[[], Any], Rule]] = {
     "zero": (lambda: zr.Epsilon(epsilon=0), Zero()),
     "epsilon": (zr.Epsilon, Epsilon()),
     "epsilon .3": (lambda: zr.Epsilon(epsilon=0.3), Epsilon(epsilon=0.3)),
-    "z+": (zr.ZPlus, Kept()),
+    "z+": (zr.ZPlus, ZPlus()),
     "gamma": (zr.Gamma, Gamma()),
     "gamma 1.5": (lambda: zr.Gamma(gamma=1.5), Gamma(gamma=1.5)),
     "alpha-beta": (zr.AlphaBeta, AlphaBeta()),

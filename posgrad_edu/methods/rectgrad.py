@@ -1,0 +1,67 @@
+"""RectGrad: go back only through the ReLUs that contribute most.
+
+A ReLU computes a = max(z, 0). With G the signal that arrives from above, h the handling, and [·] a gate that is
+1 where the condition holds and 0 elsewhere, what is passed on downwards is
+
+    rectgrad          h(G) ⊙ [z > 0] ⊙ [|a ⊙ h(G)| > τ]       published: h = positive
+
+τ is the q-th quantile, in each photo and layer, of the contributions |a ⊙ h(G)| behind open gates. For q = 0, τ is 0
+and nothing is cut: rectgrad is the gradient with h signed, and guided backprop with h positive.
+
+Example:
+    >>> maps = explain(net, x, target=282, method="rectgrad", handling="signed", q=0.9)
+
+Reference: Kim et al. Why are Saliency Maps Noisy? ICCV workshop 2019. arXiv:1902.04893, eq. 2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from posgrad_edu.methods.relu_rules import ReLUMethod, ReLUPass
+
+
+@dataclass(frozen=True)
+class RectGrad(ReLUMethod):
+    """Only the largest contributions a ⊙ G of each layer pass (Kim et al. 2019, eq. 2).
+
+    q: share of the contributions that is cut in each layer and photo, 0 <= q < 1. A layer with fewer than
+    1 / (1 - q) values passes nothing, since only what exceeds the threshold passes: fifty for the published q.
+    times_input: multiply the result by the input, as the authors' final maps are.
+    """
+
+    name: ClassVar[str] = "rectgrad"
+
+    q: float = 0.98
+    times_input: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.q < 1:
+            raise ValueError(f"q is the share of contributions to cut, 0 <= q < 1, not {self.q}.")
+
+    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
+        signal = self.handle(grad) * gate
+        contribution = (a * signal).abs()
+        return signal * (contribution > quantile(contribution, self.q))
+
+    def read(self, record: ReLUPass) -> Tensor:
+        signal = record.signal(self.back)
+        return self.reduced(record.x.detach().unsqueeze(1) * signal if self.times_input else signal)
+
+
+def quantile(values: Tensor, q: float) -> Tensor:
+    """Return the q-th quantile of each sample's values >= 0, shaped to broadcast; 0 for q = 0 (nothing is cut).
+
+    It is the smallest value that at least the share q of the sample's values doesn't exceed.
+    """
+    per_sample = values.flatten(1)
+    shape = (-1, *[1] * (values.ndim - 1))
+    if q == 0:
+        return per_sample.new_zeros(len(per_sample)).reshape(shape)
+    rank = math.ceil(q * per_sample.shape[1])
+    return per_sample.kthvalue(rank, dim=1).values.reshape(shape)
