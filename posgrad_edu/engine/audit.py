@@ -18,7 +18,7 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.passes import answer, with_gradients
+from posgrad_edu.engine.passes import checked_logits, predict, with_gradients
 
 _SETTINGS = {bool, int, float, str}
 # Of each network, its structure when it passed, and with which shapes of photos.
@@ -37,11 +37,10 @@ def audit(net: nn.Module, x: Tensor) -> None:
     _refuse_backward_hooks(net)
     with with_gradients():
         photos = x.detach().clone().requires_grad_()
-        logits = answer(net, photos)
+        logits = checked_logits(net, photos)
         if len(x) > 1 and logits.requires_grad:
             _refuse_photos_that_meet(logits, photos)
-    with torch.no_grad():
-        _refuse_other_answers(logits.detach(), answer(net, _other_neighbours(x)), len(x))
+    _refuse_other_answers(logits.detach(), predict(net, _other_neighbours(x)), len(x))
     _shapes(net).add(kind)
 
 

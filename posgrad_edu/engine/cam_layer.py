@@ -22,8 +22,8 @@ from torch.nn.modules import dropout, pooling
 
 from posgrad_edu.engine.audit import structure
 from posgrad_edu.engine.graph import nodes, operation
-from posgrad_edu.engine.layers import channels_last, is_spatial, watch
-from posgrad_edu.engine.passes import answer, with_gradients
+from posgrad_edu.engine.layers import channels_last, watch
+from posgrad_edu.engine.passes import checked_logits, with_gradients
 
 # Layers that only gather or pass on what an activation before them holds.
 PASSES_ON = (
@@ -107,7 +107,7 @@ def _runs(net: nn.Module, photo: Tensor) -> tuple[Tensor, list[Run]]:
             runs.append(Run(names[module], module, edge, output.shape, last))
 
     with watch(names, seen):
-        return answer(net, photo), runs
+        return checked_logits(net, photo), runs
 
 
 def _may_be_seen(run: Run, photos: int) -> bool:
@@ -143,7 +143,8 @@ def _refuse_tokens(later: list[Run], order: list[Node], seen: Run) -> None:
     )
     above = set(order) - _below(seen.edge.node)
     attention = any(
-        operation(node).startswith(ATTENTION) and sum(before in above | {seen.edge.node} for before, _ in node.next_functions) > 1
+        operation(node).startswith(ATTENTION)
+        and sum(before in above | {seen.edge.node} for before, _ in node.next_functions) > 1
         for node in above
     )
     if tokens or attention:

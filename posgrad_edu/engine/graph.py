@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,44 +31,84 @@ from posgrad_edu.errors import UnsupportedOperation
 
 # Operations whose output is a linear function of what depends on the photo, plus perhaps a constant; or one that only
 # chooses among its inputs' values and moves them. BatchNorm counts: in evaluation mode it is a scale and a shift.
-LINEAR = frozenset(
-    "Convolution MkldnnConvolution SlowConv2D ThnnConv2D Addmm Addmv Mm Mv Linear MkldnnLinear "  # weights
-    "NativeBatchNorm CudnnBatchNorm MiopenBatchNorm "
-    "Add Sub Rsub Neg Sum Mean Cumsum "
-    "AvgPool1D AvgPool2D AvgPool3D AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D MkldnnAdaptiveAvgPool2D "
-    "UpsampleNearest1D UpsampleNearest2D UpsampleNearestExact2D UpsampleBilinear2D UpsampleBilinear2DAa "
-    "UpsampleBicubic2D UpsampleBicubic2DAa "
-    "MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D AdaptiveMaxPool3D MkldnnMaxPool2D Amax Max Topk "
-    "View ViewAs Reshape ReshapeAlias UnsafeView Flatten Unflatten Expand ExpandAs Permute Transpose T Squeeze "
-    "Unsqueeze Select Slice Narrow Split SplitWithSizes UnsafeSplit Unbind Chunk Cat Stack Index IndexSelect Gather "
-    "Take Clone Alias Contiguous ToCopy Copy CopySlices AsStrided Repeat RepeatInterleave Roll Flip Rot90 Unfold "
-    "Im2Col PixelShuffle PixelUnshuffle ChannelShuffle Diagonal Movedim "
-    "ConstantPadNd ReflectionPad1D ReflectionPad2D ReplicationPad1D ReplicationPad2D "
-    "BackwardHookFunction Identity ViewAsComplex ViewAsReal".split()
+WEIGHTED = ("Convolution", "MkldnnConvolution", "SlowConv2D", "ThnnConv2D", "Addmm", "Addmv", "Mm", "Mv", "Linear")
+BATCH_NORMS = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
+SUMS = ("Add", "Sub", "Rsub", "Neg", "Sum", "Mean", "Cumsum")
+AVERAGES = ("AvgPool1D", "AvgPool2D", "AvgPool3D", "AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D")
+RESIZES = ("UpsampleNearest2D", "UpsampleNearestExact2D", "UpsampleBilinear2D", "UpsampleBicubic2D")
+MAXIMA = (
+    "MaxPool2DWithIndices",
+    "MaxPool3DWithIndices",
+    "AdaptiveMaxPool2D",
+    "AdaptiveMaxPool3D",
+    "Amax",
+    "Max",
+    "Topk",
 )
+VIEWS = (
+    *(
+        "View",
+        "ViewAs",
+        "Reshape",
+        "ReshapeAlias",
+        "UnsafeView",
+        "Flatten",
+        "Unflatten",
+        "Expand",
+        "ExpandAs",
+        "Permute",
+    ),
+    *("Transpose", "T", "Squeeze", "Unsqueeze", "Select", "Slice", "Narrow", "Split", "SplitWithSizes"),
+    *(
+        "UnsafeSplit",
+        "Unbind",
+        "Chunk",
+        "Alias",
+        "Clone",
+        "Contiguous",
+        "ToCopy",
+        "Diagonal",
+        "Movedim",
+        "AccumulateGrad",
+    ),
+)
+MOVES = (
+    *("Cat", "Stack", "Index", "IndexSelect", "Gather", "Take", "Copy", "CopySlices", "AsStrided", "Repeat", "Roll"),
+    *("RepeatInterleave", "Flip", "Rot90", "Unfold", "Im2Col", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle"),
+    *("ConstantPadNd", "ReflectionPad1D", "ReflectionPad2D", "ReplicationPad1D", "ReplicationPad2D"),
+)
+LINEAR = frozenset((*WEIGHTED, *BATCH_NORMS, *SUMS, *AVERAGES, *RESIZES, *MAXIMA, *VIEWS, *MOVES))
 # Linear in each of two factors: linear where only one of them depends on the photo.
-PRODUCTS = frozenset(["Mul", "Div", "Bmm", "Baddbmm", "Matmul"])
+PRODUCTS = frozenset(("Mul", "Div", "Bmm", "Baddbmm"))
 # Not linear, but no activation either: rules made for ReLUs leave them their own derivative.
-NORMALIZATIONS = frozenset("NativeLayerNorm NativeGroupNorm FusedRmsNorm".split())
-SATURATING = frozenset("Sigmoid Hardsigmoid Softmax LogSoftmax Tanh Logsumexp".split())
+NORMALIZATIONS = frozenset(("NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm"))
+SATURATING = frozenset(("Sigmoid", "Hardsigmoid", "Softmax", "LogSoftmax", "Tanh", "Logsumexp"))
 
 
 def operation(node: Node) -> str:
     """Return a node's operation, such as "Convolution" for ``ConvolutionBackward0``."""
+    if is_custom(node):
+        return f"custom {node.name().removesuffix('Backward')}"
     return re.sub(r"(Backward|Backwards)\d*$", "", node.name().rpartition("::")[2])
+
+
+def is_custom(node: Node) -> bool:
+    """Tell whether a node is that of a ``torch.autograd.Function`` in Python."""
+    return isinstance(node, torch.autograd.function.BackwardCFunction)
 
 
 def spelled(node: Node) -> str:
     """Return the name that a reader knows an operation by, such as ``torch.nn.functional.silu``."""
     name = operation(node)
-    if isinstance(node, torch.autograd.function.BackwardCFunction):
-        return f"the custom function {name}"
+    if is_custom(node):
+        return f"the {name.replace('custom', 'custom function', 1)}"
     if name == "DifferentiableGraph":
         return "a scripted part whose operations can't be seen (torch.jit)"
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    for module, prefix in ((F, "torch.nn.functional"), (torch, "torch"), (Tensor, "torch.Tensor")):
-        if hasattr(module, plain):
-            return f"{prefix}.{plain}"
+    for word in (plain, plain.rpartition("_")[0], plain.partition("_")[0]):  # prelu_kernel is prelu
+        for module, prefix in ((F, "torch.nn.functional"), (torch, "torch"), (Tensor, "torch.Tensor")):
+            if word and hasattr(module, word):
+                return f"{prefix}.{word}"
     return plain
 
 
@@ -121,7 +161,11 @@ def as_gate(node: Node) -> Gate | None:
 
     Known are relu, relu6 and hardtanh from 0, clamp and clamp_min from 0, threshold(0, 0), and maximum with 0.
     """
-    name, saved = operation(node), lambda field: getattr(node, f"_saved_{field}", None)
+    name = operation(node)
+
+    def saved(field: str) -> Any:
+        return getattr(node, f"_saved_{field}", None)
+
     if name == "Relu":
         return Gate(node, math.inf)
     if name == "Threshold":
@@ -133,8 +177,10 @@ def as_gate(node: Node) -> Gate | None:
         upper = math.inf if high is None else high
         return Gate(node, upper) if low == 0 < upper else None
     if name in ("Maximum", "Fmax"):
-        constant = [saved(side) for (before, _), side in zip(node.next_functions, ("self", "other")) if before is None]
-        return Gate(node, math.inf) if len(constant) == 1 and not constant[0].any() else None
+        other = [
+            saved(side) for side, (before, _) in zip(("self", "other"), node.next_functions, strict=True) if not before
+        ]
+        return Gate(node, math.inf) if other and not other[0].any() else None
     return None
 
 
@@ -150,3 +196,64 @@ def _gate_input(node: Node) -> Tensor:
         side = "self" if node.next_functions[0][0] is not None else "other"
         return getattr(node, f"_saved_{side}")
     return node._saved_self  # type: ignore[attr-defined]
+
+
+# --- What rules made for ReLUs need of a network ---
+
+
+def gates(method: str, net: nn.Module, logits: Tensor, photo: Tensor) -> list[Gate]:
+    """Return the ReLUs between the logits and the photo; refuse an activation that rules made for ReLUs don't cover.
+
+    A clamp with an upper bound that no weights lie below keeps pixels in their range and is no activation.
+    Normalizations, and sigmoids that scale whole channels or the logits, keep their own derivative.
+    Raises ``UnsupportedOperation`` for any other operation that isn't linear, and where there is no ReLU.
+    """
+    order = nodes(logits, photo)
+    inside, weighted = set(order), _with_weights_below(order)
+    found: list[Gate] = []
+    for node in order:
+        gate = as_gate(node)
+        if gate is not None:
+            found += [gate] if math.isinf(gate.limit) or node in weighted else []
+        elif not _keeps_its_derivative(node, inside, net):
+            raise refuse(method, node, "It is made for ReLUs: choose a ReLU network, or another method.")
+    if order and not found:  # without a way to the photo, gradients say so
+        raise UnsupportedOperation(
+            f"{method} acts on ReLUs, and none was seen in this network, so it would be the plain gradient. Use "
+            "method='gradient', or a ReLU network that is not compiled or scripted."
+        )
+    return found
+
+
+def _with_weights_below(order: Iterable[Node]) -> set[Node]:
+    """Return the nodes with a layer of weights between them and the photo."""
+    found: set[Node] = set()
+    for node in reversed(list(order)):
+        below = [before for before, _ in node.next_functions if before is not None]
+        if any(before in found or operation(before) in WEIGHTED for before in below):
+            found.add(node)
+    return found
+
+
+def _keeps_its_derivative(node: Node, inside: set[Node], net: nn.Module) -> bool:
+    name = operation(node)
+    if name not in PRODUCTS:
+        return name in LINEAR | NORMALIZATIONS | SATURATING
+    sides = ("self", "other") if name in ("Mul", "Div") else ("self", "mat2")
+    factors: list[Tensor | None] = [getattr(node, f"_saved_{side}", None) for side in sides]
+    depends = [before in inside for before, _ in node.next_functions[:2]]
+    if all(depends):  # a gate that scales whole channels; of one shape, the two could be any activation
+        shapes = [None if factor is None else factor.shape for factor in factors]
+        return name in ("Mul", "Div") and None not in shapes and shapes[0] != shapes[1]
+    constant = factors[1] if depends[0] else factors[0]
+    return constant is None or _is_fixed(constant, net)
+
+
+def _is_fixed(factor: Tensor, net: nn.Module) -> bool:
+    """Tell whether a factor is surely the same for each photo; a mask such as z > 0, without a gradient, isn't."""
+    if factor.dtype == torch.bool:
+        return False
+    if sum(length > 1 for length in factor.shape) <= 1:  # a number, or one a channel
+        return True
+    where = factor.untyped_storage().data_ptr()
+    return any(where == t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers()))

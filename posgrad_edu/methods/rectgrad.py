@@ -45,7 +45,7 @@ class RectGrad(ReLUMethod):
             raise ValueError(f"q is the share of contributions to cut, 0 <= q < 1, not {self.q}.")
 
     def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
-        signal = self.handle(grad) * gate
+        signal = self.handle(grad).where(gate, 0.0)
         contribution = (a * signal).abs()
         return signal * (contribution > quantile(contribution, self.q))
 

@@ -11,7 +11,7 @@ With h signed, guided backprop *is* the gradient. With h positive no evidence ag
 lesson 10 shows what that does when it is repeated in every layer. A ReLU6 is gated at 6 as well.
 
 These rules are made for ReLUs. A network without any, or with a smooth activation such as SiLU in a ReLU's place,
-is refused; sigmoid gates and attention keep their own derivative.
+is refused; normalizations and sigmoids that scale whole channels keep their own derivative.
 
 Example:
     >>> maps = explain(net, x, target=282, method="guided-backprop", handling="signed")
@@ -24,14 +24,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from posgrad_edu.engine.backward import CLAMP, RELU, SMOOTH, backward_rules, own_backward, refuse, relu_limit
+from posgrad_edu.engine.graph import Gate, gates
 from posgrad_edu.engine.passes import forward, input_gradients
-from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import POSITIVE, Handling
 from posgrad_edu.methods.base import InputSpaceMethod
 
@@ -39,48 +39,34 @@ Back = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class ReLUPass:
-    """A forward pass whose ReLUs ask, on the way back, for the rule that is wanted then.
+    """A forward pass whose ReLUs follow, on the way back, the rule that is wanted then.
 
-    So one forward pass serves all rules: ``signal(rule)`` goes back through it once more.
+    The network runs as it is; the rule is hooked to the nodes of autograd's graph that are ReLUs. So one forward pass
+    serves all rules: ``signal(rule)`` goes back through it once more.
     """
 
     def __init__(self, net: nn.Module, x: Tensor, target: Tensor, method: str) -> None:
-        self.x, self.target, self.method = x.requires_grad_(), target, method
-        self.treated = 0
-        self.chosen: list[Back] = []  # the rule that is wanted now
-        with backward_rules(dict.fromkeys(RELU + CLAMP, self.relu) | dict.fromkeys(SMOOTH, self.smooth)):
-            self.logits = forward(net, x, target)
-        if not self.treated:
-            raise UnsupportedOperation(
-                f"{method} acts on ReLUs, and none was seen in this network, so it would be the plain "
-                "gradient. Use method='gradient', or a ReLU network that is not compiled or scripted."
-            )
+        self.x, self.target = x.requires_grad_(), target
+        self.logits = forward(net, self.x, target)
+        self.gates = gates(method, net, self.logits, self.x)
 
     def signal(self, rule: Back) -> Tensor:
         """Return what arrives at the input (N, K, C, H, W) where ``rule`` decides what each ReLU passes on."""
-        self.chosen[:] = [rule]
-        return input_gradients(self.logits, self.target, self.x, retain_graph=True)
+        with ExitStack() as hooks:
+            for gate in self.gates:
+                hooks.callback(gate.node.register_hook(_replaced(gate, rule)).remove)
+            return input_gradients(self.logits, self.target, self.x, retain_graph=True)
 
-    def relu(self, func: Callable[..., Any], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Run a ReLU; note what it lets through, and where its gate is open."""
-        limit = relu_limit(func, (input, *args), kwargs)
-        if limit is None:
-            return func(input, *args, **kwargs)
-        self.treated += 1
-        noted: list[Tensor] = []
-        chosen = self.chosen  # not self: it holds the logits, whose graph would hold it, and none would ever be freed
 
-        def compute(z: Tensor) -> Tensor:
-            output = func(z, *args, **kwargs)
-            a = output.clone()  # an in-place operation may overwrite the output later
-            noted.extend((a, (a > 0) & (a < limit)))
-            return output
+def _replaced(gate: Gate, rule: Back) -> Callable[..., tuple[Tensor | None, ...]]:
+    """Return a hook that puts the rule's result in the place of the ReLU's own gradient."""
 
-        return own_backward(compute, lambda grad: (chosen[0](grad, *noted),), input)
+    def hook(grads_in: tuple[Tensor | None, ...], grads_out: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+        a = gate.output()
+        passed = rule(grads_out[0], a, gate.open(a))
+        return tuple(None if grad is None else passed for grad in grads_in)  # maximum(z, 0) has two inputs
 
-    def smooth(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Tensor:
-        """Refuse an activation that the rules say nothing about."""
-        raise refuse(self.method, func, "It is made for ReLUs: choose a ReLU network, or another method.")
+    return hook
 
 
 @dataclass(frozen=True)
@@ -118,4 +104,4 @@ class GuidedBackprop(ReLUMethod):
     name: ClassVar[str] = "guided-backprop"
 
     def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
-        return self.handle(grad) * gate
+        return self.handle(grad).where(gate, 0.0)

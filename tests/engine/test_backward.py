@@ -102,11 +102,6 @@ def test_what_is_not_a_relu_is_not_treated_as_one(function: str, method: str) ->
 
 
 IN_A_RELUS_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
-    "nn.Threshold": nn.Threshold(0.0, 0.0),
-    "nn.Threshold in place": nn.Threshold(0.0, 0.0, inplace=True),
-    "F.threshold_": lambda z: F.threshold_(z, 0.0, 0.0),
-    "torch.threshold": lambda z: torch.threshold(z, 0.0, 0.0),
-    "torch.threshold_": lambda z: torch.threshold_(z, 0.0, 0.0),
     "F.celu_": F.celu_,
     "nn.CELU in place": nn.CELU(inplace=True),
     "F.rrelu_": F.rrelu_,
