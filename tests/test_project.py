@@ -83,11 +83,11 @@ def test_lines_are_counted_rightly() -> None:
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_modules_are_short(path: Path) -> None:
     method = path.parent.name == "methods" and not path.name.startswith("lrp")  # LRP's two files: see below
-    assert lines_of_code(path.read_text(encoding="utf-8")) <= (100 if method else 300)
+    assert lines_of_code(path.read_text(encoding="utf-8")) <= (120 if method else 300)
 
 
 def test_lrp_is_short() -> None:
-    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("methods/lrp*.py")) <= 250
+    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("methods/lrp*.py")) <= 310
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

@@ -112,18 +112,44 @@ def fullgrad_terms(net: nn.Module, x: Tensor, target: Target) -> list[Tensor]:
 
 def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     """Return x ⊙ ∂f/∂x (N, K, C, H, W), then b ⊙ ∂f/∂b of each layer or constant that is a bias, in forward order."""
-    biases: list[Tensor] = []
-    outputs: list[tuple[GradientEdge, Tensor]] = []  # where each bias enters, and zeros of that output's shape
+    biases = Biases()
+    with biases.context():
+        logits = forward(net, x.requires_grad_(), target)
+    factors = [x.detach(), *biases.values]
+    unreached = [torch.zeros_like(x), *biases.zeros]
+    per_class = [
+        [factor * (zeros if g is None else g) for factor, zeros, g in zip(factors, unreached, grads, strict=True)]
+        for grads in gradients(logits, target, [x, *biases.places])
+    ]
+    return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]
 
-    def note(output: Tensor, bias: Tensor | None) -> Tensor:
+
+class Biases:
+    """The biases of one forward pass, in its order, and where each of them enters."""
+
+    def __init__(self) -> None:
+        self.values: list[Tensor] = []
+        self.places: list[GradientEdge] = []
+        self.zeros: list[Tensor] = []  # of the shape that the output has there
+
+    def context(self) -> backward_rules:
+        """Return the context to run the network in."""
+        rules = {F.batch_norm: self.batch_norm, **dict.fromkeys(WEIGHTED, self.linear)}
+        rules |= dict.fromkeys(ADDITIONS + SUBTRACTIONS, self.addition)
+        return backward_rules(rules | dict.fromkeys(_OTHER_BIASES, self.other))
+
+    def note(self, output: Tensor, bias: Tensor | None) -> Tensor:
+        """Take note of a bias, one a channel or of the output's shape, and return the output."""
         if bias is not None and output.requires_grad:
             # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
-            outputs.append((get_gradient_edge(output), output.new_zeros(()).expand(output.shape)))
+            self.places.append(get_gradient_edge(output))
+            self.zeros.append(output.new_zeros(()).expand(output.shape))
             channels = (-1, *[1] * (output.ndim - 2))  # they come second
-            biases.append(bias.detach().reshape(channels if bias.ndim == 1 else bias.shape))
+            self.values.append(bias.detach().reshape(channels if bias.ndim == 1 else bias.shape))
         return output
 
     def linear(
+        self,
         func: Callable[..., Tensor],
         input: Tensor,
         weight: Tensor,
@@ -131,14 +157,17 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
         *args: Any,
         **kwargs: Any,
     ) -> Tensor:
+        """A convolution or linear layer: its own bias."""
         if func is F.linear and input.ndim != 2:
             raise refuse("fullgrad", func, TOKENS)
-        return note(func(input, weight, bias, *args, **kwargs), bias)
+        return self.note(func(input, weight, bias, *args, **kwargs), bias)
 
-    def batch_norm(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        return note(func(*args, **kwargs), scale_and_shift(*args, **kwargs)[1])
+    def batch_norm(self, func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """A BatchNorm: what it adds to each channel."""
+        return self.note(func(*args, **kwargs), scale_and_shift(*args, **kwargs)[1])
 
-    def addition(func: Callable[..., Tensor], input: Any, other: Any, *args: Any, **kwargs: Any) -> Tensor:
+    def addition(self, func: Callable[..., Tensor], input: Any, other: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """A sum or difference of a constant and of what depends on the photo: the constant."""
         fixed = is_constant(input), is_constant(other)
         if fixed[0] == fixed[1]:  # two that depend on the photo, such as a residual addition, or none
             return func(input, other, *args, **kwargs)
@@ -147,20 +176,8 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
         output = func(input, other, *args, **kwargs)
         if output.ndim not in (2, 4):
             raise refuse("fullgrad", func, TOKENS)
-        return note(output, shift)
+        return self.note(output, shift)
 
-    def other(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    def other(self, func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """A layer whose bias isn't treated here."""
         raise refuse("fullgrad", func, "Its bias would be missing from the sum: choose another method.")
-
-    x.requires_grad_()
-    rules = dict.fromkeys(WEIGHTED, linear) | {F.batch_norm: batch_norm} | dict.fromkeys(_OTHER_BIASES, other)
-    with backward_rules(rules | dict.fromkeys(ADDITIONS + SUBTRACTIONS, addition)):
-        logits = forward(net, x, target)
-    places = [x, *(edge for edge, _ in outputs)]
-    unreached = [torch.zeros_like(x), *(zeros for _, zeros in outputs)]
-    factors = [x.detach(), *biases]
-    per_class = [
-        [factor * (zeros if g is None else g) for factor, zeros, g in zip(factors, unreached, grads, strict=True)]
-        for grads in gradients(logits, target, places)
-    ]
-    return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]

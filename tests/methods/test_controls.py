@@ -190,3 +190,20 @@ def test_the_nearest_names_know_methods_and_controls(name: str, near: str, net: 
     hint, listed = str(error.value).split("There are: ")
     assert f"'{near}'" in hint
     assert listed == ", ".join([*METHODS, *CONTROLS]) + "."
+
+
+def test_edges_of_a_photo_in_half_precision_are_computed_in_full(net: nn.Module) -> None:
+    x = nets.photos(16).bfloat16()
+    maps = explain(net.bfloat16(), x, 0, "edges")
+    assert maps.dtype == torch.bfloat16
+    assert torch.equal(maps, explain(nets.make("plain")[0], x.double(), 0, "edges").bfloat16())
+
+
+def test_noise_knows_all_parameters_of_the_network_not_only_the_last(net: nn.Module, x: Tensor) -> None:
+    before = Noise()(net, x, 0)
+    for parameter in list(net.parameters()):
+        with torch.no_grad():
+            parameter[0] += 1e-9
+        after = Noise()(net, x, 0)
+        assert not torch.equal(after, before)
+        before = after

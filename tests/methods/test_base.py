@@ -1,0 +1,142 @@
+"""What the base class gives every method: the handling in force, copies to write into, and records to share."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import networks as nets
+import pytest
+import torch
+from torch import Tensor, nn
+
+import posgrad_edu as pg
+from posgrad_edu.handling import NEGATIVE, POSITIVE, SIGNED, Handling
+from posgrad_edu.methods.cam import GradCAM, GradCAMPlusPlus, LayerCAM
+from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
+from posgrad_edu.methods.fullgrad import FullGrad
+from posgrad_edu.methods.gradient import Gradient, InputXGradient
+from posgrad_edu.methods.lrp import LRP
+from posgrad_edu.methods.rectgrad import RectGrad
+from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop
+
+
+class OwnMaps(GradCAM):
+    """A method that makes its maps without record and read."""
+
+    name = "own-maps"
+
+    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True).expand(-1, target.shape[1], -1, -1)
+
+
+class OwnRecord(GradCAM):
+    """A method with a record of its own."""
+
+    name = "own-record"
+
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return super().record(net, x, target)
+
+
+class OwnRecordThatIsShared(OwnRecord):
+    """A method that says what decides its own record."""
+
+    name = "own-record-that-is-shared"
+    record_options: ClassVar[tuple[str, ...]] = ("layer",)
+
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return super().record(net, x, target)
+
+
+# --- The handling in force ---
+
+
+def test_the_handling_in_force_is_the_given_one_or_the_published_one() -> None:
+    assert GradCAM().active_handling is GradCAM.published is SIGNED
+    assert LayerCAM().active_handling is POSITIVE
+    assert LayerCAM("negative").active_handling is NEGATIVE
+    own = Handling("doubled", lambda t: 2 * t)
+    assert LayerCAM(own).active_handling is own
+    assert LayerCAM(own).handle(torch.tensor([-1.0, 2.0])).tolist() == [-2.0, 4.0]
+
+
+def test_lrp_has_no_single_published_handling() -> None:
+    assert LRP.published is None
+    assert LRP().active_handling is None
+    assert LRP("positive").active_handling is POSITIVE
+    assert [name for name, method in pg.METHODS.items() if method.published is None] == ["lrp"]
+
+
+def test_no_handling_in_force_is_refused_where_one_is_needed() -> None:
+    with pytest.raises(ValueError, match="lrp has no published handling"):
+        LRP().handle(torch.ones(2))
+
+
+# --- What maps may write into ---
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_method_may_write_into_what_it_is_given(together: bool) -> None:
+    class Writes(pg.Method):
+        name = "writes"
+
+        def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+            assert not x.requires_grad
+            maps = x.mul_(2).sum(1, keepdim=True).expand(-1, target.shape[1], -1, -1).clone()
+            target.zero_()
+            return maps
+
+    net, x, target = nets.make("plain")
+    before, asked = x.clone(), target.unsqueeze(1).repeat(1, 2)
+    for photos in (x, x.requires_grad_()):
+        if together:
+            maps = pg.explain_all(net, photos, asked, {"writes": Writes()})["writes"]
+        else:
+            maps = pg.explain(net, photos, asked, Writes)
+        assert torch.equal(maps[:, 1], 2 * before.sum(1))
+        assert torch.equal(x, before)
+        assert torch.equal(asked, target.unsqueeze(1).repeat(1, 2))
+        assert not maps.requires_grad
+
+
+# --- Which methods share a record ---
+
+
+def test_methods_that_make_the_same_record_have_one_key() -> None:
+    families = [
+        [GradCAM(), GradCAM("positive"), GradCAM(relu=True), GradCAMPlusPlus(), LayerCAM("negative")],
+        [GradCAM(layer="0"), LayerCAM(layer="0")],
+        [Gradient(), Gradient(reduce=None), InputXGradient("positive")],
+        [FullGrad(), FullGrad("signed", rescale=False)],
+        [DeconvNet(), GuidedBackprop("signed"), RectGrad(q=0.5), RectGrad(times_input=True)],
+        [Noise(), Noise("absolute")],
+        [Noise(seed=1)],
+        [Edges()],
+        [InputMagnitude()],
+        [OwnRecordThatIsShared(), OwnRecordThatIsShared("positive")],
+    ]
+    for n, family in enumerate(families):
+        for m, other in enumerate(families):
+            same = {a.record_key() == b.record_key() for a in family for b in other}
+            assert same == {n == m}, (family, other)
+
+
+@pytest.mark.parametrize("kind", [OwnMaps, OwnRecord, LRP])
+def test_a_method_that_goes_its_own_way_shares_with_no_other(kind: type[pg.Method]) -> None:
+    method = kind()
+    assert method.record_key() != kind().record_key()
+    assert method.record_key() != GradCAM().record_key()
+
+
+def test_a_method_with_maps_of_its_own_beside_its_parent() -> None:
+    net, x, target = nets.make("plain")
+    together = pg.explain_all(net, x, target, {"parent": GradCAM(), "own": OwnMaps(), "again": OwnMaps()})
+    assert torch.equal(together["parent"], pg.explain(net, x, target, "gradcam"))
+    assert torch.equal(together["own"], x.mean(1))
+    assert torch.equal(together["again"], x.mean(1))
+
+
+def test_maps_come_in_the_order_they_were_asked_for() -> None:
+    net, x, target = nets.make("plain")
+    methods = {"a": GradCAM(), "b": Gradient(), "c": LayerCAM(), "d": Noise(), "e": InputXGradient()}
+    assert list(pg.explain_all(net, x, target, methods)) == list(methods)
