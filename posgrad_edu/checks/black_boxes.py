@@ -114,7 +114,7 @@ def _method(kind: Kind) -> Method | Box:
 
 def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Return the mean over the channels of the layer for CAMs: it needs the network, and neither class nor gradient."""
-    from posgrad_edu.engine.layers import find_layer
+    from posgrad_edu.engine.cam_layer import find_layer
     from posgrad_edu.engine.passes import run_without_graph
 
     kept: list[Tensor] = []

@@ -13,15 +13,18 @@ its modules change.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.passes import checked_logits, predict, with_gradients
+from posgrad_edu.errors import UnsupportedOperation
 
+_HOOKS = ("_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
 _SETTINGS = {bool, int, float, str}
-# Of each network, its structure when it passed, and with which shapes of photos.
+# Of each network, its structure then, and which audits it has passed with which shapes of photos.
 _passed: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, set[Hashable]]] = weakref.WeakKeyDictionary()
 
 
@@ -31,22 +34,28 @@ def audit(net: nn.Module, x: Tensor) -> None:
     net: in evaluation mode. x: photos (N, C, H, W). Costs two forward passes and for N > 1 a backward pass, the first
     time; then next to nothing.
     """
-    kind = (x.shape, x.dtype, x.device)
-    if kind in _shapes(net):
-        return
-    _refuse_backward_hooks(net)
-    with with_gradients():
-        photos = x.detach().clone().requires_grad_()
-        logits = checked_logits(net, photos)
-        if len(x) > 1 and logits.requires_grad:
-            _refuse_photos_that_meet(logits, photos)
-    _refuse_other_answers(logits.detach(), predict(net, _other_neighbours(x)), len(x))
-    _shapes(net).add(kind)
+    once(_audit, net, x)
+
+
+def once(examine: Callable[..., None], net: nn.Module, x: Tensor, *others: Any) -> None:
+    """Call ``examine(net, x, *others)`` unless this network, in this structure, has passed it with such photos."""
+    kind = (examine, x.shape, x.dtype, x.device)
+    passed = _passed_by(net)
+    if kind not in passed:
+        examine(net, x, *others)
+        passed.add(kind)
 
 
 def vouch(copy: nn.Module, net: nn.Module) -> None:
     """Pass a copy that differs from an audited network in the values of its parameters alone."""
-    _passed[copy] = (structure(copy), set(_shapes(net)))
+    _passed[copy] = (structure(copy), set(_passed_by(net)))
+
+
+def _passed_by(net: nn.Module) -> set[Hashable]:
+    now = structure(net)
+    if net not in _passed or _passed[net][0] != now:
+        _passed[net] = (now, set())
+    return _passed[net][1]
 
 
 def structure(net: nn.Module) -> Hashable:
@@ -58,27 +67,33 @@ def structure(net: nn.Module) -> Hashable:
     found: list[object] = []
     waiting: list[nn.Module] = [net]
     while waiting:
-        fields = waiting.pop().__dict__
-        inside = [module for module in fields["_modules"].values() if module is not None]
-        found += [id(module) for module in inside]
-        found += [len(fields[hooks]) for hooks in ("_forward_hooks", "_backward_hooks", "_backward_pre_hooks")]
+        module = waiting.pop()
+        fields = module.__dict__
+        inside = (
+            [m for m in fields["_modules"].values() if m is not None] if "_modules" in fields else [*module.children()]
+        )
+        found += [id(m) for m in inside]
+        found += [len(fields.get(hooks, ())) for hooks in _HOOKS]
         found += [value for value in fields.values() if value.__class__ in _SETTINGS]
         waiting += inside
     return tuple(found)
 
 
-def _shapes(net: nn.Module) -> set[Hashable]:
-    now = structure(net)
-    if net not in _passed or _passed[net][0] != now:
-        _passed[net] = (now, set())
-    return _passed[net][1]
+def _audit(net: nn.Module, x: Tensor) -> None:
+    _refuse_backward_hooks(net)
+    with with_gradients():
+        photos = x.detach().clone().requires_grad_()
+        logits = checked_logits(net, photos)
+        if len(x) > 1 and logits.requires_grad:
+            _refuse_photos_that_meet(logits, photos)
+    _refuse_other_answers(logits.detach(), predict(net, _other_neighbours(x)), len(x))
 
 
 def _refuse_backward_hooks(net: nn.Module) -> None:
     for name, module in net.named_modules():
         if module._backward_hooks or module._backward_pre_hooks:
-            raise ValueError(
-                f"A backward hook is on the layer {name or 'of the whole network'!r}, and could change each gradient. "
+            raise UnsupportedOperation(
+                f"A backward hook is on {f'the layer {name!r}' if name else 'the network'}, and could change each gradient. "
                 "Remove it: register_full_backward_hook returned a handle with remove()."
             )
 

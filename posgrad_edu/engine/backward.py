@@ -125,7 +125,9 @@ def on_gradient(output: Tensor, change: Callable[[Tensor], Tensor]) -> None:
         output.register_hook(change)
 
 
-class _OwnBackward(torch.autograd.Function):
+class OwnBackward(torch.autograd.Function):
+    """An operation with a backward pass of ours; see ``own_backward``."""
+
     @staticmethod
     def forward(ctx: Any, compute: Callable, backward: Callable, *inputs: Tensor) -> Tensor:
         ctx.own = backward
@@ -146,7 +148,7 @@ def own_backward(
 
     ``compute`` may work in place. ``backward`` may be called once for each class that is explained.
     """
-    return _OwnBackward.apply(compute, backward, *inputs)
+    return OwnBackward.apply(compute, backward, *inputs)
 
 
 def relu_limit(func: Callable[..., Any], args: tuple, kwargs: dict) -> float | None:

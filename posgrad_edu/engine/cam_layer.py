@@ -10,6 +10,7 @@ passes it by.
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections import defaultdict
 from collections.abc import Hashable
@@ -18,23 +19,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
-from torch.nn.modules import dropout, pooling
 
 from posgrad_edu.engine.audit import structure
 from posgrad_edu.engine.graph import nodes, operation
-from posgrad_edu.engine.layers import channels_last, watch
+from posgrad_edu.engine.layers import PASSES_ON, channels_last, watch
 from posgrad_edu.engine.passes import checked_logits, with_gradients
+from posgrad_edu.errors import unknown_name
 
-# Layers that only gather or pass on what an activation before them holds.
-PASSES_ON = (
-    pooling._AvgPoolNd,
-    pooling._MaxPoolNd,
-    pooling._AdaptiveAvgPoolNd,
-    pooling._AdaptiveMaxPoolNd,
-    dropout._DropoutNd,
-    nn.Identity,
-    nn.Flatten,
-)
 # Attention: each position becomes a mixture of all, so that a map at a layer below shows other places.
 ATTENTION = ("Bmm", "ScaledDotProduct")
 _NOWHERE = (
@@ -75,6 +66,26 @@ def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
     if x.shape[1:] not in by_shape:
         by_shape[x.shape[1:]] = _search(net, x[:1])
     return by_shape[x.shape[1:]]
+
+
+def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.Module:
+    """Return the module that ``layer`` stands for: itself, its name, or ``None`` for the last spatial one.
+
+    Whether its channels come second can't be seen before it runs: see ``Recorded``.
+    """
+    modules = dict(net.named_modules())
+    if layer is None:
+        return modules[last_spatial_layer(net, x)]
+    if not isinstance(layer, (str, nn.Module)):
+        raise TypeError(f"layer is a module of the network or its name, not {type(layer).__name__}. Give one layer.")
+    if isinstance(layer, nn.Module):
+        if not any(layer is module for module in modules.values()):
+            raise ValueError(f"This {type(layer).__name__} is not a layer of the network. Give one of its modules.")
+        return layer
+    name = re.sub(r"\[(\d+)\]", r".\1", layer)  # layer4[2] is layer4.2
+    if name not in modules:
+        raise unknown_name("layer", layer, modules)
+    return modules[name]
 
 
 def _search(net: nn.Module, x: Tensor) -> str:

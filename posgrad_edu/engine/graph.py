@@ -78,6 +78,7 @@ MOVES = (
     *("ConstantPadNd", "ReflectionPad1D", "ReflectionPad2D", "ReplicationPad1D", "ReplicationPad2D"),
 )
 LINEAR = frozenset((*WEIGHTED, *BATCH_NORMS, *SUMS, *AVERAGES, *RESIZES, *MAXIMA, *VIEWS, *MOVES))
+CLAMPS = ("Clamp", "ClampMin", "ClampMax", "Hardtanh")
 # Linear in each of two factors: linear where only one of them depends on the photo.
 PRODUCTS = frozenset(("Mul", "Div", "Bmm", "Baddbmm"))
 # Not linear, but no activation either: rules made for ReLUs leave them their own derivative.
@@ -198,13 +199,34 @@ def _gate_input(node: Node) -> Tensor:
     return node._saved_self  # type: ignore[attr-defined]
 
 
+# --- What LRP needs of a network ---
+
+
+def refuse_unshared(logits: Tensor, photo: Tensor, treated: type[torch.autograd.Function]) -> None:
+    """Refuse a network in which relevance would pass an operation without a rule.
+
+    treated: the function whose nodes have one. All others may only move values, or choose the largest.
+    Raises ``UnsupportedOperation`` by the operation's name.
+    """
+    advice = "It works on networks of linear layers, ReLUs, BatchNorm, pooling and additions that run in Python."
+    for node in nodes(logits, photo):
+        if is_custom(node) and getattr(node, "_forward_cls", None) is treated:
+            continue
+        if operation(node) not in {*MAXIMA, *VIEWS, *MOVES}:
+            raise refuse("lrp", node, advice)
+        if operation(node) in ("Cat", "Stack") and any(before is None for before, _ in node.next_functions):
+            raise refuse("lrp", node, "It joins a constant, which would take a share of the relevance.")
+        if operation(node) == "CopySlices":
+            raise refuse("lrp", node, "It fills a part of a tensor in place.")
+
+
 # --- What rules made for ReLUs need of a network ---
 
 
 def gates(method: str, net: nn.Module, logits: Tensor, photo: Tensor) -> list[Gate]:
     """Return the ReLUs between the logits and the photo; refuse an activation that rules made for ReLUs don't cover.
 
-    A clamp with an upper bound that no weights lie below keeps pixels in their range and is no activation.
+    A clamp that no weights lie below keeps pixels in their range and is no activation.
     Normalizations, and sigmoids that scale whole channels or the logits, keep their own derivative.
     Raises ``UnsupportedOperation`` for any other operation that isn't linear, and where there is no ReLU.
     """
@@ -215,7 +237,7 @@ def gates(method: str, net: nn.Module, logits: Tensor, photo: Tensor) -> list[Ga
         gate = as_gate(node)
         if gate is not None:
             found += [gate] if math.isinf(gate.limit) or node in weighted else []
-        elif not _keeps_its_derivative(node, inside, net):
+        elif not (_keeps_its_derivative(node, inside, net) or (node not in weighted and operation(node) in CLAMPS)):
             raise refuse(method, node, "It is made for ReLUs: choose a ReLU network, or another method.")
     if order and not found:  # without a way to the photo, gradients say so
         raise UnsupportedOperation(

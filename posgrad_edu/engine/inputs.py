@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.engine.audit import audit
+
 Target = int | Sequence[int] | Sequence[Sequence[int]] | Tensor
 
 
@@ -61,4 +63,19 @@ def checked_classes(net: nn.Module, x: Tensor, target: Target) -> Tensor:
     """Return the classes as (N, K), or refuse what can't be explained with a ``ValueError`` that says what to do."""
     check_network(net)
     check_photos(x)
-    return as_target(target, len(x), x.device)
+    check_precision(net, x)
+    classes = as_target(target, len(x), x.device)
+    audit(net, x)
+    return classes
+
+
+def check_precision(net: nn.Module, x: Tensor) -> None:
+    """Refuse photos of another precision than the network's parameters, and parameters that can't be differentiated."""
+    for parameter in net.parameters():
+        if parameter.is_inference():
+            raise ValueError(
+                "The network was made under torch.inference_mode(), and no gradient passes it. Make it outside."
+            )
+        if parameter.is_floating_point() and parameter.dtype != x.dtype:
+            raise ValueError(f"x holds {x.dtype}, the network {parameter.dtype}. Give it x.to({parameter.dtype}).")
+        return

@@ -7,7 +7,6 @@ without recording a graph, which is why a GradCAM costs little more than a forwa
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -15,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import dropout, pooling
 
-from posgrad_edu.engine.passes import run_without_graph
-from posgrad_edu.errors import unknown_name
+from posgrad_edu.errors import UnsupportedOperation
 
 # Layers that only gather or pass on what an activation before them holds.
 PASSES_ON = (
@@ -28,8 +26,6 @@ PASSES_ON = (
     nn.Identity,
     nn.Flatten,
 )
-# Of each network, by the shape of a photo: a smaller photo runs out of positions earlier.
-_found: weakref.WeakKeyDictionary[nn.Module, dict[torch.Size, str]] = weakref.WeakKeyDictionary()
 
 
 @contextmanager
@@ -46,6 +42,10 @@ def watch(modules: Iterable[nn.Module], seen: Callable[[nn.Module, object], obje
 
     with ExitStack() as cleanup:
         for module in modules:
+            if isinstance(module, torch.jit.ScriptModule):
+                raise UnsupportedOperation(
+                    "A scripted layer (torch.jit) can't be watched. Use the network it was made of."
+                )
             cleanup.callback(module.register_forward_hook(hook).remove)
         yield
 
@@ -64,51 +64,6 @@ def channels_last(module: nn.Module, output: object) -> bool:
     return isinstance(module, nn.Linear)
 
 
-def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
-    """Return the name of the last layer, in the order of the forward pass, whose output still has positions.
-
-    Pooling, dropout and identity layers don't count. Found by one forward pass, then remembered for photos of
-    this size.
-    Raises ``ValueError`` for a network without such a layer.
-    """
-    names = {module: name for name, module in net.named_modules() if not any(module.children())}
-    found = _found.setdefault(net, {})
-    if found.get(x.shape[1:]) in names.values():
-        return found[x.shape[1:]]
-    spatial: list[nn.Module] = []
-
-    def seen(module: nn.Module, output: object) -> None:
-        if is_spatial(output) and not isinstance(module, PASSES_ON):
-            spatial.append(module)
-
-    with watch(names, seen):
-        run_without_graph(net, x[:1])
-    if not spatial:
-        raise ValueError(
-            "No layer of this network has an output with positions (N, C, h, w), so a class activation map has "
-            "nothing to show. Use a method that works in input space, such as 'gradient'."
-        )
-    found[x.shape[1:]] = names[spatial[-1]]
-    return found[x.shape[1:]]
-
-
-def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.Module:
-    """Return the module that ``layer`` stands for: itself, its name, or ``None`` for the last spatial one.
-
-    Whether its channels come second can't be seen before it runs: see ``Recorded``.
-    """
-    modules = dict(net.named_modules())
-    if layer is None:
-        return modules[last_spatial_layer(net, x)]
-    if isinstance(layer, nn.Module):
-        if not any(layer is module for module in modules.values()):
-            raise ValueError(f"This {type(layer).__name__} is not a layer of the network. Give one of its modules.")
-        return layer
-    if layer not in modules:
-        raise unknown_name("layer", layer, modules)
-    return modules[layer]
-
-
 class Recorded:
     """The output of a layer that ran inside ``graph_from``.
 
@@ -119,7 +74,7 @@ class Recorded:
     def __init__(self, layer: nn.Module) -> None:
         self._layer = layer
         self._channels_last: set[torch.Size] = set()
-        self._output: Tensor | None = None
+        self._runs: list[Tensor] = []
 
     def seen(self, module: nn.Module, output: object) -> Tensor | None:
         """Take note of the layer, or of one inside it, that has just run; return what the network goes on with."""
@@ -130,7 +85,7 @@ class Recorded:
     def record(self, output: object) -> Tensor | None:
         """Keep a copy of the output as the start of the graph, and return what the network goes on with."""
         if not isinstance(output, Tensor) or not is_spatial(output):
-            if self._output is not None:  # a re-used module that now runs without positions, further up
+            if self._runs:  # a re-used module that now runs without positions, further up
                 return None
             got = f"shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
             raise ValueError(f"A CAM's layer needs an output with positions (N, C, h, w); this one gives {got}.")
@@ -140,14 +95,24 @@ class Recorded:
                 "Choose another layer, such as the block around it, or use method='gradient'."
             )
         torch.set_grad_enabled(True)
-        self._output = output.detach().clone().requires_grad_()
-        return self._output.clone()  # an in-place ReLU may overwrite this copy, but never the recorded one
+        self._runs.append(output.detach().clone().requires_grad_())
+        return self._runs[-1].clone()  # an in-place ReLU may overwrite this copy, but never the recorded one
 
-    def output(self) -> Tensor:
+    def output(self, photos: int) -> Tensor:
         """Return the output (N, C, h, w), a leaf of the graph; of a layer that ran twice, the last with positions."""
-        if self._output is None:
+        if not self._runs:
             raise ValueError("The CAM's layer didn't run in the network's forward pass. Choose another layer.")
-        return self._output
+        last = self._runs[-1]
+        if len(last) != photos:
+            raise ValueError(
+                f"The CAM's layer ran on {len(last)} pictures for {photos} photo(s), so it isn't clear which map is "
+                "whose. Choose another layer, or use method='gradient'."
+            )
+        return last
+
+    def earlier(self) -> list[Tensor]:
+        """Return the outputs of its earlier runs, leaves too: the logits may depend on them by another way."""
+        return self._runs[:-1]
 
 
 @contextmanager

@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointError
+
+from posgrad_edu.errors import UnsupportedOperation
 
 
 @contextmanager
@@ -17,7 +20,13 @@ def with_gradients() -> Iterator[None]:
     A tensor made in inference mode can't take part: clone it inside.
     """
     with torch.inference_mode(False), torch.enable_grad():
-        yield
+        try:
+            yield
+        except CheckpointError as error:
+            raise UnsupportedOperation(
+                "This network computes parts of its forward pass anew on the way back (torch.utils.checkpoint), where no "
+                "rule can follow. Switch that off, as by memory_efficient=False or set_grad_checkpointing(False)."
+            ) from error
 
 
 def run_without_graph(net: nn.Module, x: Tensor) -> Any:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from posgrad_edu.engine.inputs import Target, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.errors import unknown_name
-from posgrad_edu.handling import SIGNED, Handling, get_handling
+from posgrad_edu.handling import HANDLINGS, SIGNED, Handling, get_handling
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Method:
         handling = self.active_handling
         if handling is None:
             raise ValueError(f"{self.name} has no published handling. Give it one.")
-        return handling(information)
+        ours = HANDLINGS.get(handling.name) is handling
+        return handling(information if ours else information.clone())  # somebody else's may work in place
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         """Return one raw map (N, K, h, w) for each photo of x (N, C, H, W) and class of target (N, K).
@@ -128,6 +129,11 @@ class InputSpaceMethod(Method):
 
 def finish(maps: Tensor, x: Tensor, target: Target) -> Tensor:
     """Return raw maps (N, K, h, w) in the resolution of x; (N, H, W) where one class was asked for each photo."""
+    if not torch.isfinite(maps).all():
+        raise ValueError(
+            "This map holds values that are not finite (inf or nan), so it shows nothing. Somewhere a number ran over or "
+            "was divided by nearly zero: try the network and photo in float32 or float64, or another rule or option."
+        )
     maps = resize(maps.detach(), x.shape[-2:])
     return maps[:, 0] if torch.as_tensor(target).ndim < 2 else maps
 

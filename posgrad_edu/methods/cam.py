@@ -33,7 +33,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.layers import find_layer, graph_from
+from posgrad_edu.engine.cam_layer import find_layer
+from posgrad_edu.engine.layers import graph_from
 from posgrad_edu.engine.passes import forward, gradients
 from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 from posgrad_edu.methods.base import Method
@@ -59,9 +60,15 @@ class CAM(Method):
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
         with graph_from(find_layer(net, self.layer, x)) as recorded:
             logits = forward(net, x, target)
-        leaf = recorded.output()
-        found = (grads[0] for grads in gradients(logits, target, [leaf]))
-        return leaf.detach(), [torch.zeros_like(leaf) if g is None else g for g in found]
+        leaf, earlier = recorded.output(len(x)), recorded.earlier()
+        found = []
+        for grad, *others in gradients(logits, target, [leaf, *earlier]):
+            if any(other is not None and other.any() for other in others):
+                raise ValueError(
+                    "The CAM's layer runs several times, and each run is a part of the logits. Choose another layer."
+                )
+            found.append(torch.zeros_like(leaf) if grad is None else grad)
+        return leaf.detach(), found
 
     def read(self, record: tuple[Tensor, list[Tensor]]) -> Tensor:
         activation, grads = record

@@ -36,9 +36,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
+from posgrad_edu.engine.audit import once
 from posgrad_edu.engine.backward import ADDITIONS, WEIGHTED, backward_rules, is_constant, refuse, scale_and_shift
 from posgrad_edu.engine.inputs import Target, checked_classes
-from posgrad_edu.engine.passes import forward, gradients, with_gradients
+from posgrad_edu.engine.passes import checked_logits, forward, gradients, with_gradients
+from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import ABSOLUTE, Handling
 from posgrad_edu.methods.base import Method
 
@@ -115,6 +117,7 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     biases = Biases()
     with biases.context():
         logits = forward(net, x.requires_grad_(), target)
+    once(refuse_unseen_constants, net, x, logits.detach())
     factors = [x.detach(), *biases.values]
     unreached = [torch.zeros_like(x), *biases.zeros]
     per_class = [
@@ -124,10 +127,32 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]
 
 
+def refuse_unseen_constants(net: nn.Module, x: Tensor, logits: Tensor) -> None:
+    """Refuse a network in which a constant enters that isn't among the biases found: its term would be missing.
+
+    Without all its biases, a network that says anything about a black photo has another constant in it. x: (N, C, H, W),
+    logits: what the network with its biases says of x.
+    """
+    with Biases(without=True).context():
+        dark = checked_logits(net, torch.zeros_like(x).requires_grad_()).detach()
+    if dark.abs().max() > 1e3 * torch.finfo(dark.dtype).eps * logits.abs().max().clamp_min(1.0):
+        raise UnsupportedOperation(
+            "fullgrad found a constant in this network that is no bias of a layer, as from torch.cat, padding with a "
+            "value, a softmax, or a part that isn't run in Python (scripted, exported, another thread). Its term would "
+            "be missing from the sum: choose another method."
+        )
+
+
+def in_channels(bias: Tensor, output: Tensor) -> Tensor:
+    """Return a bias, if it has one value a channel, in a shape that fits the output."""
+    return bias.reshape(-1, *[1] * (output.ndim - 2)) if bias.ndim == 1 else bias
+
+
 class Biases:
     """The biases of one forward pass, in its order, and where each of them enters."""
 
-    def __init__(self) -> None:
+    def __init__(self, without: bool = False) -> None:
+        self.without = without  # run the network without them
         self.values: list[Tensor] = []
         self.places: list[GradientEdge] = []
         self.zeros: list[Tensor] = []  # of the shape that the output has there
@@ -144,8 +169,7 @@ class Biases:
             # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
             self.places.append(get_gradient_edge(output))
             self.zeros.append(output.new_zeros(()).expand(output.shape))
-            channels = (-1, *[1] * (output.ndim - 2))  # they come second
-            self.values.append(bias.detach().reshape(channels if bias.ndim == 1 else bias.shape))
+            self.values.append(in_channels(bias.detach(), output))
         return output
 
     def linear(
@@ -158,13 +182,23 @@ class Biases:
         **kwargs: Any,
     ) -> Tensor:
         """A convolution or linear layer: its own bias."""
+        if is_constant(input) and is_constant(weight):
+            return func(input, weight, bias, *args, **kwargs)
+        if not (is_constant(weight) and is_constant(bias)):
+            raise refuse("fullgrad", func, "Its weights depend on the photo.")
         if func is F.linear and input.ndim != 2:
             raise refuse("fullgrad", func, TOKENS)
+        if self.without:
+            return func(input, weight, None, *args, **kwargs)
         return self.note(func(input, weight, bias, *args, **kwargs), bias)
 
-    def batch_norm(self, func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    def batch_norm(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A BatchNorm: what it adds to each channel."""
-        return self.note(func(*args, **kwargs), scale_and_shift(*args, **kwargs)[1])
+        if is_constant(input):  # as where weights are standardized
+            return func(input, *args, **kwargs)
+        shift = scale_and_shift(input, *args, **kwargs)[1]
+        output = func(input, *args, **kwargs)
+        return output - in_channels(shift, output) if self.without else self.note(output, shift)
 
     def addition(self, func: Callable[..., Tensor], input: Any, other: Any, *args: Any, **kwargs: Any) -> Tensor:
         """A sum or difference of a constant and of what depends on the photo: the constant."""
@@ -176,7 +210,7 @@ class Biases:
         output = func(input, other, *args, **kwargs)
         if output.ndim not in (2, 4):
             raise refuse("fullgrad", func, TOKENS)
-        return self.note(output, shift)
+        return output - shift if self.without else self.note(output, shift)
 
     def other(self, func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """A layer whose bias isn't treated here."""

@@ -40,7 +40,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posgrad_edu.engine import backward
-from posgrad_edu.engine.backward import backward_rules, is_constant, is_relu, own_backward, refuse, scale_and_shift
+from posgrad_edu.engine.backward import (
+    OwnBackward,
+    backward_rules,
+    is_constant,
+    is_relu,
+    own_backward,
+    refuse,
+    scale_and_shift,
+)
+from posgrad_edu.engine.graph import refuse_unshared
 from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import InputSpaceMethod
@@ -61,7 +70,6 @@ ROUTES = (
     F.max_pool2d,
     torch.max_pool2d,
     F.adaptive_max_pool2d,
-    F.pad,
     F.dropout,
     F.dropout2d,
     F.channel_shuffle,
@@ -133,6 +141,7 @@ class LRP(InputSpaceMethod):
         x.requires_grad_()
         with Propagation(conv, linear, first, with_bias=self.bias == "absorb").context():
             logits = forward(net, x, target)
+        refuse_unshared(logits, x, OwnBackward)
         relevance = input_gradients(logits, target, x)
         if self.seed == "logit":  # each rule is linear in the relevance it is given
             relevance = relevance * logits.detach().gather(1, target)[..., None, None, None]
@@ -167,6 +176,7 @@ class Propagation:
             backward.RELU + backward.CLAMP: self.relu,
             AVERAGES: self.average,
             backward.ADDITIONS: self.addition,
+            (F.pad,): self.pad,
             ROUTES: None,
         }
         treated = {function: rule for functions, rule in families.items() for function in functions}
@@ -174,6 +184,12 @@ class Propagation:
 
     def weighted(self, func: Callable, input: Tensor, weight: Tensor, bias: Any = None, *rest: Any, **k: Any) -> Tensor:
         """A convolution or linear layer: its rule redistributes."""
+        if is_constant(input) and is_constant(weight):  # no relevance passes here
+            return func(input, weight, bias, *rest, **k)
+        if torch.is_autocast_enabled(input.device.type):
+            raise refuse("lrp", func, "It runs here under autocast, in half precision: switch that off.")
+        if not (is_constant(weight) and is_constant(bias)):
+            raise refuse("lrp", func, "Its weights depend on the photo.")
         rule = self.linear if func is F.linear else self.conv
         if self.first is not None:
             rule, self.first = self.first, None
@@ -186,6 +202,8 @@ class Propagation:
 
     def batch_norm(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A BatchNorm: merged into the layer that made its input, or a layer of one weight a channel."""
+        if is_constant(input):  # as where weights are standardized
+            return func(input, *args, **kwargs)
         scale, shift = scale_and_shift(input, *args, **kwargs)
         places = (1, -1, *[1] * (input.ndim - 2))
         scale_z, shift_z = scale.reshape(places), shift.reshape(places)
@@ -232,6 +250,14 @@ class Propagation:
             return tuple((s * relevance / denominator).sum_to_size(s.shape) for s in summands)
 
         return own_backward(lambda a, b: func(a, b, **kwargs), back, input, other)
+
+    def pad(
+        self, func: Callable, input: Tensor, pad: Any, mode: str = "constant", value: float | None = None
+    ) -> Tensor:
+        """A border of zeros, or of copies: relevance follows the values."""
+        if value:
+            raise refuse("lrp", func, "A border that isn't zero would take a share of the relevance.")
+        return func(input, pad, mode, value)
 
     def relu(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A ReLU: relevance passes unchanged."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.engine.cam_layer import find_layer, last_spatial_layer
 from posgrad_edu.engine.inputs import check_network
-from posgrad_edu.engine.layers import find_layer, last_spatial_layer
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import unknown_name
 

@@ -16,7 +16,7 @@ import ipywidgets as widgets
 import torch
 from torch import Tensor
 
-from posgrad_edu.engine.layers import find_layer
+from posgrad_edu.engine.cam_layer import find_layer
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods.base import finish

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from posgrad_edu.engine.layers import find_layer, is_spatial, watch
+from posgrad_edu.engine.cam_layer import find_layer
+from posgrad_edu.engine.layers import is_spatial, watch
 from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain

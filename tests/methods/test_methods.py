@@ -586,15 +586,14 @@ class Graphs(nn.Module):
         self.kept: weakref.WeakSet[object] = weakref.WeakSet()
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = self.kept
-
         class Marker:
             pass
 
         marker = Marker()
         self.kept.add(marker)
         passed = x.clone()
-        passed.register_hook(lambda grad, marker=marker: None)  # kept by the graph
+        if passed.requires_grad:
+            passed.register_hook(lambda grad, marker=marker: None)  # kept by the graph
         return passed
 
 
