@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.layers import find_layer, graph_from
-from posgrad_edu.engine.passes import forward, gradients
+from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 from posgrad_edu.methods.base import Method
 
@@ -56,16 +56,15 @@ class CAM(Method):
         """Return the map (N, h, w) from activations and gradients (N, C, h, w)."""
         raise NotImplementedError
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         with graph_from(find_layer(net, self.layer, x)) as recorded:
             logits = forward(net, x, target)
-        leaf = recorded.output()
-        found = (grads[0] for grads in gradients(logits, target, [leaf]))
-        return leaf.detach(), [torch.zeros_like(leaf) if g is None else g for g in found]
+        activation = recorded.output()
+        return activation.detach(), input_gradients(logits, target, activation)
 
-    def read(self, record: tuple[Tensor, list[Tensor]]) -> Tensor:
+    def read(self, record: tuple[Tensor, Tensor]) -> Tensor:
         activation, grads = record
-        maps = torch.stack([self.combine(activation, grad) for grad in grads], dim=1)
+        maps = torch.stack([self.combine(activation, grad) for grad in grads.unbind(1)], dim=1)
         return maps.clamp(min=0) if self.relu else maps
 
 

@@ -252,6 +252,7 @@ LRP_REFUSES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "hardtanh": (F.hardtanh, "torch.nn.functional.hardtanh"),
     "softmax": (lambda z: z.softmax(1), "torch.Tensor.softmax"),
     "subtraction": (lambda z: z - 0.5 * z.detach(), "torch.Tensor.sub"),
+    "sorting": (lambda z: z.sort(1)[0], "torch.Tensor.sort"),
     "matmul": (lambda z: z @ z.transpose(-1, -2) if z.ndim == 4 else z, "torch.Tensor.matmul"),
 }
 
