@@ -56,15 +56,16 @@ class CAM(Method):
         """Return the map (N, h, w) from activations and gradients (N, C, h, w)."""
         raise NotImplementedError
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the layer's activations (N, C, h, w), and for each class asked about their gradients."""
         with graph_from(find_layer(net, self.layer, x)) as recorded:
             logits = forward(net, x, target)
         activation = recorded.output()
-        return activation.detach(), input_gradients(logits, target, activation)
+        return activation.detach(), [*input_gradients(logits, target, activation).unbind(1)]
 
-    def read(self, record: tuple[Tensor, Tensor]) -> Tensor:
+    def read(self, record: tuple[Tensor, list[Tensor]]) -> Tensor:
         activation, grads = record
-        maps = torch.stack([self.combine(activation, grad) for grad in grads.unbind(1)], dim=1)
+        maps = torch.stack([self.combine(activation, grad) for grad in grads], dim=1)
         return maps.clamp(min=0) if self.relu else maps
 
 

@@ -34,7 +34,7 @@ class OwnRecord(GradCAM):
 
     name = "own-record"
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
         return super().record(net, x, target)
 
 
@@ -44,7 +44,7 @@ class OwnRecordThatIsShared(OwnRecord):
     name = "own-record-that-is-shared"
     record_options: ClassVar[tuple[str, ...]] = ("layer",)
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
         return super().record(net, x, target)
 
 

@@ -533,4 +533,4 @@ def test_gamma_takes_nothing_back_where_the_sum_is_zero() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False)).double().eval()
     nn.init.ones_(net[1].weight)
     x = torch.tensor([1.0, -1.0]).double().reshape(1, 1, 1, 2)
-    assert explain(net, x, 0, "lrp", rule="gamma").tolist() == [[[0.0, 0.0]]]
+    assert pg.explain(net, x, 0, "lrp", rule="gamma").tolist() == [[[0.0, 0.0]]]
