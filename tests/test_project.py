@@ -169,6 +169,7 @@ def test_each_dependency_says_what_for() -> None:
 
 def test_the_package_declares_what_it_imports() -> None:
     names = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "IPython": "ipykernel"}
+    names |= {"lazy_loader": "lazy-loader"}
     names |= {"jupyter_client": "ipykernel", "huggingface_hub": "timm"}  # depended on by these, which is their contract
     extras = PROJECT["optional-dependencies"]
     ours = bounds([*PROJECT["dependencies"], *extras["notebooks"], *extras["cluster"]])

@@ -28,6 +28,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 # Opening switches Pillow's size warning off and on again, and warning filters belong to the whole process.
 _opening = threading.Lock()
 
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom excluded
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 
@@ -245,10 +246,10 @@ def _sixteen_to_eight_bits(picture: Image.Image) -> Image.Image:
 
 
 class Mosaic(NamedTuple):
-    """A picture made of photos, and where each of them is: ``(left, top, right, bottom)`` in its pixels."""
+    """A picture made of photos, and the box in which each of them is, in its pixels."""
 
     image: Image.Image
-    boxes: list[tuple[int, int, int, int]]
+    boxes: list[Box]
     names: list[str]
 
 

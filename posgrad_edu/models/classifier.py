@@ -2,6 +2,7 @@
 
     clf = Classifier(my_net, Preprocessing(size=64, resize=64), labels=["cat", "dog"])
     clf.top(photo)                               # what it sees
+    clf.explain(photo, "cat")                    # where it sees it
 
 ``loading.py`` has the classifiers that come by name. Heavy imports (timm, torchvision, PIL) are made where they
 are used, so that importing this module costs no more than importing torch.
@@ -9,10 +10,11 @@ are used, so that importing this module costs no more than importing torch.
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, overload
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +23,14 @@ from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.layers import find_layer, last_spatial_layer
 from posgrad_edu.engine.passes import answer
 from posgrad_edu.errors import unknown_name
+from posgrad_edu.methods import AnyHandling, Method, Methods, OneMethod, explain, resolve
+from posgrad_edu.methods.cam import CAM
+from posgrad_edu.models.explanation import Explanation, Explanations, handling_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+AnyClass = str | SupportsIndex  # a label or another word for a class, or its number
 
 
 def _no_preprocessing(img: Image) -> Tensor:
@@ -107,7 +114,10 @@ class Classifier:
 
     def probabilities(self, img: Image) -> Tensor:
         """Return (classes,): the softmax of the logits, or of a multilabel network the sigmoids."""
-        return self.logits(img).sigmoid() if self.multilabel else self.logits(img).softmax(0)
+        return self._probabilities(self.logits(img))
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self.multilabel else logits.softmax(0)
 
     def top(self, img: Image, k: int = 5) -> list[Prediction]:
         """Return the ``k`` most probable classes, best first; all of them if there are fewer."""
@@ -124,6 +134,76 @@ class Classifier:
     def runner_up(self, img: Image) -> int:
         """Return the class with the second largest logit; ``ValueError`` if there is only one class."""
         return resolve_class(self, "runner-up", self.logits(img))
+
+    @overload
+    def explain(
+        self,
+        photo: Image,
+        target: AnyClass = ...,
+        method: OneMethod = ...,
+        handling: AnyHandling = ...,
+        layer: str | nn.Module | None = ...,
+        **options: Any,
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self,
+        photo: Image | Sequence[Image],
+        target: AnyClass | Sequence[AnyClass] = ...,
+        method: Methods = ...,
+        handling: AnyHandling = ...,
+        layer: str | nn.Module | None = ...,
+        **options: Any,
+    ) -> Explanation | Explanations: ...
+    def explain(
+        self,
+        photo: Image | Sequence[Image],
+        target: AnyClass | Sequence[AnyClass] = "most likely",
+        method: Methods = "gradcam",
+        handling: AnyHandling = None,
+        layer: str | nn.Module | None = None,
+        **options: Any,
+    ) -> Explanation | Explanations:
+        """Return the map of a photo for a class, as an object that shows itself in a notebook.
+
+        photo: a picture, or a list of them. target: a label, a number, "most likely", "runner-up" or "least likely",
+        or a list of these. method, handling, layer, options: as for ``pg.explain``; ``layer=None`` takes ``cam_layer``.
+        Of several photos, classes or methods a list-like ``Explanations``: photo by photo, of each method by method,
+        of each class by class. Raises what ``pg.explain`` does, and ``ValueError`` for a word that fits no class.
+        """
+        chosen = resolve(method, handling, layer, **options)
+        one_method = isinstance(chosen, Method)
+        methods = {f"{chosen.name}, {handling_of(chosen)}": chosen} if one_method else chosen
+        photos, classes = _as_list(photo, "photo"), _as_list(target, "target")
+        found = [each for img in photos for each in self._explained(img, classes, methods)]
+        several = isinstance(photo, _LISTS) or isinstance(target, _LISTS) or not one_method
+        return Explanations(found) if several else found[0]
+
+    def _explained(self, photo: Image, words: Sequence[AnyClass], methods: Mapping[str, Method]) -> list[Explanation]:
+        """Return what ``explain`` does for one photo; methods stand under their titles."""
+        logits, view = self.logits(photo), self.view(photo)
+        probabilities = self._probabilities(logits)
+        targets = [resolve_class(self, word, logits) for word in words]
+        placed = {title: self._at_cam_layer(method) for title, method in methods.items()}
+        found = []
+        for title, maps in explain(self.net, self.batch(photo), [targets], placed).items():
+            if maps.ndim != 4:
+                raise ValueError("An Explanation holds one map (H, W). For reduce=None, ask pg.explain(clf.net, ...).")
+            method = methods[title]
+
+            def again(word: AnyClass, title: str = title, method: Method = method) -> Explanation:
+                return self._explained(photo, [word], {title: method})[0]
+
+            way = {"method": method.name, "handling": handling_of(method), "title": str(title), "again": again}
+            for c, of_class in zip(targets, maps[0], strict=True):
+                found.append(Explanation(of_class, view, c, self.labels[c], float(probabilities[c]), **way))
+        return found
+
+    def _at_cam_layer(self, method: Method) -> Method:
+        """Return a CAM without a layer of its own at ``cam_layer``, any other method as it is."""
+        if isinstance(method, CAM) and method.layer is None:
+            return dataclasses.replace(method, layer=self.cam_layer)
+        return method
 
     def batch(self, img: Image | None = None) -> Tensor:
         """Return (1, C, H, W), where the network is; of a grey picture when only the shape matters."""
@@ -200,18 +280,31 @@ class Classifier:
         self._cam_layer = next(name for name, module in self.net.named_modules() if module is found)
 
 
+_LISTS = (list, tuple)  # a photo or a word stands for itself; these hold several
+
+
+def _as_list(given: Any, what: str) -> list[Any]:
+    """Return a list of one, or of what a list holds; ``ValueError`` for an empty one."""
+    items = list(given) if isinstance(given, _LISTS) else [given]
+    if not items:
+        raise ValueError(f"{what} is an empty list. Give one or more.")
+    return items
+
+
 # --- From words to classes ---
 
 # Which place a class takes among all, by its logit.
 _PLACES = {"most likely": 0, "runner up": 1, "least likely": -1}
 
 
-def resolve_class(clf: Classifier, word: str, logits: Tensor) -> int:
+def resolve_class(clf: Classifier, word: AnyClass, logits: Tensor) -> int:
     """Return the class that a word stands for: a label, a number, "most likely", "runner-up" or "least likely".
 
     logits: (classes,) of the photo that is asked about. Capitals, hyphens and underscores make no difference.
     Raises ``ValueError`` where no class fits, or several.
     """
+    if not isinstance(word, str):
+        return clf.index(word)
     place = _PLACES.get(_plain(word))
     if place is None:
         return clf.index(int(word) if re.fullmatch(r"\s*-?\d+\s*", word) else word)

@@ -18,7 +18,7 @@ Test and training digits may be by the same hand: scikit-learn doesn't say who w
 
 ``load_classifier("scenes")`` is a small network that answers, for each of the ten classes, whether it is there;
 ``weights="permuted-labels"`` is one that has learnt wrong names by heart. They were made by these commands
-(``scenes_training.py``), in two and three minutes on two cores:
+(``training.py``), in two and three minutes on two cores:
 
     python -m posgrad_edu.scenes train
     python -m posgrad_edu.scenes train --permuted-labels
@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from posgrad_edu.data import Box
 from posgrad_edu.errors import unknown_name
 
 SIZE = 64  # a scene's width and height, in pixels
@@ -54,7 +55,6 @@ INK = 0.1  # darker than this is paper: an enlarged digit's faint rim would make
 GAP = 1  # free pixels between two boxes, at least
 CLUTTER = 6  # pieces in a scene, as a rule
 
-Box = tuple[int, int, int, int]
 Grey = NDArray[np.float32]  # brightness, 0 (dark) to 1
 
 

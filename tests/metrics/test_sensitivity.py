@@ -14,7 +14,7 @@ from skimage.metrics import structural_similarity
 from torch import nn
 
 import posgrad_edu as pg
-from posgrad_edu.methods import METHODS, configure
+from posgrad_edu.methods import METHODS, resolve
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.models.loading import load_classifier
@@ -132,10 +132,10 @@ SEVERAL = {"cam": ("gradcam", "signed"), "cam+": ("gradcam", "positive"), "guide
 
 
 def test_several_methods_give_what_each_gives_alone(net: nn.Module) -> None:
-    methods = {label: configure(*what) for label, what in SEVERAL.items()}
+    methods = {label: resolve(*what) for label, what in SEVERAL.items()}
     tables = {
-        "class": (pg.class_sensitivity_all(net, PHOTOS, methods), pg.class_sensitivity),
-        "parameters": (pg.parameter_sensitivity_all(net, PHOTOS, methods), pg.parameter_sensitivity),
+        "class": (pg.class_sensitivity(net, PHOTOS, methods), pg.class_sensitivity),
+        "parameters": (pg.parameter_sensitivity(net, PHOTOS, methods), pg.parameter_sensitivity),
     }
     for together, alone in tables.values():
         assert list(dict.fromkeys(together.method)) == list(SEVERAL)
@@ -166,8 +166,8 @@ def test_parameter_sensitivity_is_what_it_says(net: nn.Module, mode: str) -> Non
     for row in table.itertuples():
         random = order[row.depth - 1 : row.depth] if mode == "independent" else order[: row.depth]
         photo = PHOTOS[[row.photo]]
-        forgetful = with_random(net, random, row.seed)
-        maps = [pg.explain(n, photo, int(kept[row.photo]), "gradient")[0] for n in (net, forgetful)]
+        changed = with_random(net, random, row.seed)
+        maps = [pg.explain(n, photo, int(kept[row.photo]), "gradient")[0] for n in (net, changed)]
         expected = compare(*maps)
         assert (row.target, row.mode, row.layers, row.layer) == (int(kept[row.photo]), mode, 3, order[row.depth - 1])
         assert row.spearman == pytest.approx(expected.spearman, abs=1e-6)
@@ -196,10 +196,10 @@ def test_classes_may_come_in_any_form(net: nn.Module, form: Callable[[list[int]]
         pg.parameter_sensitivity(net, PHOTOS, "gradient", target=form(asked), **layers),
         pg.parameter_sensitivity(net, PHOTOS, "gradient", target=asked, **layers),
     )
-    forgetful = with_random(net, ["6"], 0)
+    changed = with_random(net, ["6"], 0)
     pd.testing.assert_frame_equal(
-        pg.data_sensitivity(net, forgetful, PHOTOS, "gradient", target=form(asked)),
-        pg.data_sensitivity(net, forgetful, PHOTOS, "gradient", target=asked),
+        pg.data_sensitivity(net, changed, PHOTOS, "gradient", target=form(asked)),
+        pg.data_sensitivity(net, changed, PHOTOS, "gradient", target=asked),
     )
 
 
