@@ -97,7 +97,7 @@ def _several(methods: Mapping[str, OneMethod], given: Mapping[str, Any]) -> dict
             f"{', '.join(given)}: which method of several is that for? Give it to each, "
             f"as in {{'a label': GradCAM({_as_arguments(given)})}}."
         )
-    return {label: resolve(one) for label, one in methods.items()}
+    return {label: one if isinstance(one, Method) else make_method(_kind(one), {}) for label, one in methods.items()}
 
 
 def _kind(method: str | type[Method]) -> type[Method]:

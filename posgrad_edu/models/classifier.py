@@ -11,6 +11,7 @@ are used, so that importing this module costs no more than importing torch.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -172,12 +173,11 @@ class Classifier:
         of each class by class. Raises what ``pg.explain`` does, and ``ValueError`` for a word that fits no class.
         """
         chosen = resolve(method, handling, layer, **options)
-        one_method = isinstance(chosen, Method)
-        methods = {f"{chosen.name}, {handling_of(chosen)}": chosen} if one_method else chosen
+        one = isinstance(chosen, Method) and not isinstance(photo, _LISTS) and not isinstance(target, _LISTS)
+        methods = {_title(chosen): chosen} if isinstance(chosen, Method) else chosen
         photos, classes = _as_list(photo, "photo"), _as_list(target, "target")
         found = [each for img in photos for each in self._explained(img, classes, methods)]
-        several = isinstance(photo, _LISTS) or isinstance(target, _LISTS) or not one_method
-        return Explanations(found) if several else found[0]
+        return found[0] if one else Explanations(found)
 
     def _explained(self, photo: Image, words: Sequence[AnyClass], methods: Mapping[str, Method]) -> list[Explanation]:
         """Return what ``explain`` does for one photo; methods stand under their titles."""
@@ -189,15 +189,25 @@ class Classifier:
         for title, maps in explain(self.net, self.batch(photo), [targets], placed).items():
             if maps.ndim != 4:
                 raise ValueError("An Explanation holds one map (H, W). For reduce=None, ask pg.explain(clf.net, ...).")
-            method = methods[title]
-
-            def again(word: AnyClass, title: str = title, method: Method = method) -> Explanation:
-                return self._explained(photo, [word], {title: method})[0]
-
-            way = {"method": method.name, "handling": handling_of(method), "title": str(title), "again": again}
-            for c, of_class in zip(targets, maps[0], strict=True):
-                found.append(Explanation(of_class, view, c, self.labels[c], float(probabilities[c]), **way))
+            found += [
+                Explanation(
+                    map=of_class,
+                    photo=view,
+                    target=c,
+                    label=self.labels[c],
+                    probability=float(probabilities[c]),
+                    method=methods[title].name,
+                    handling=handling_of(methods[title]),
+                    title=str(title),
+                    fine=not isinstance(methods[title], CAM),
+                    again=functools.partial(self._explain_again, photo, title, methods[title]),
+                )
+                for c, of_class in zip(targets, maps[0], strict=True)
+            ]
         return found
+
+    def _explain_again(self, photo: Image, title: str, method: Method, word: AnyClass) -> Explanation:
+        return self._explained(photo, [word], {title: method})[0]
 
     def _at_cam_layer(self, method: Method) -> Method:
         """Return a CAM without a layer of its own at ``cam_layer``, any other method as it is."""
@@ -278,6 +288,10 @@ class Classifier:
     def cam_layer(self, layer: str | nn.Module) -> None:
         found = find_layer(self.net, layer, torch.empty(0))  # an input is only needed to look for a layer
         self._cam_layer = next(name for name, module in self.net.named_modules() if module is found)
+
+
+def _title(method: Method) -> str:
+    return f"{method.name}, {handling_of(method)}"
 
 
 _LISTS = (list, tuple)  # a photo or a word stands for itself; these hold several

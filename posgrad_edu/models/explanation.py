@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 class Shown:
     """Something that Jupyter shows as the figure that ``show`` makes, with its words for those who don't see it."""
 
-    def show(self) -> Figure:
-        """Return the figure; its alt text is in ``figure.alt``."""
+    def show(self, **options: Any) -> Figure:
+        """Return the figure; its alt text is in ``figure.alt``. options: those of ``viz.show_grid``."""
         raise NotImplementedError
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Write the figure to a file, in the format that its ending names (.png, .pdf, .svg, ...), whole or not at all.
 
         A file that is there is replaced. Raises ``ValueError`` for an ending that matplotlib can't write.
         """
         path = Path(path)
         data = io.BytesIO()
-        self.show().savefig(data, format=path.suffix.removeprefix(".").lower() or "png")
+        self.show(**options).savefig(data, format=path.suffix.removeprefix(".").lower() or "png")
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             part.write_bytes(data.getvalue())
@@ -51,7 +51,7 @@ class Shown:
             raise
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
-        pictures, metadata = self.show()._repr_mimebundle_(include, exclude)  # type: ignore[operator]
+        pictures, metadata = self.show()._repr_mimebundle_(include, exclude)  # type: ignore[attr-defined]
         return pictures | {"text/plain": repr(self)}, metadata
 
 
@@ -60,7 +60,8 @@ class Explanation(Shown):
     """A map of one photo for one class.
 
     map: (H, W), raw and signed. photo: the part of the photo that the network sees. target, label, probability: the
-    class that was asked about. method, handling: their names. title: what a figure calls the two.
+    class that was asked about. method, handling: their names. title: what a figure calls the two. fine: whether the
+    map has the photo's detail, which CAMs don't have.
     again: asks the same about another class, by its name or number.
     """
 
@@ -72,6 +73,7 @@ class Explanation(Shown):
     method: str
     handling: str
     title: str = field(repr=False)
+    fine: bool = field(repr=False)
     again: Callable[[str | SupportsIndex], Explanation] = field(repr=False)
 
     @property
@@ -79,9 +81,9 @@ class Explanation(Shown):
         """What stands above the map, such as "espresso 95 %"."""
         return viz.map_title(self.label, self.probability)
 
-    def show(self) -> Figure:
-        """Return a figure of the photo and the map on it; its alt text is in ``figure.alt``."""
-        return viz.show_grid(self.photo, {self.heading: self.map}, title=self.title)
+    def show(self, **options: Any) -> Figure:
+        """Return a figure of the photo and the map; options are those of ``viz.show_grid``, such as ``style``."""
+        return _figure(self.photo, {self.heading: self.map}, self.fine, {"title": self.title, **options})
 
     def compare(self, other: str | SupportsIndex) -> Comparison:
         """Return this explanation beside the one of another class, in words as for ``clf.explain``, and how alike.
@@ -102,21 +104,21 @@ class Comparison(Shown):
     second: Explanation
     similarity: Similarity
 
-    def show(self) -> Figure:
+    def show(self, **options: Any) -> Figure:
         """Return a figure of the photo and both maps in one scale; their rank correlation stands above."""
         maps = {one.heading: one.map for one in (self.first, self.second)}
         numbers = f"rank correlation {self.similarity.spearman:.2f}, of magnitudes {self.similarity.spearman_abs:.2f}"
         if self.similarity.degenerate:
             numbers = "one of the maps is constant, so they can't be compared"
         title = f"{self.first.title}: {numbers}".replace("-0.00", "0.00").replace(" -", " −")
-        return viz.show_grid(self.first.photo, maps, title=title)
+        return _figure(self.first.photo, maps, self.first.fine, {"title": title, **options})
 
 
 class Explanations(Shown, Sequence[Explanation]):
     """Several explanations: photo by photo, of each method by method, of each class by class.
 
-    Shown as a grid, a row for each photo and method. Maps of one method have one scale, those of several methods, whose
-    units differ, one for each row.
+    Shown as a grid, a row for each photo and method. Maps of one method have one scale; several methods, whose units
+    differ, have one for each row.
     """
 
     def __init__(self, explanations: Iterable[Explanation]) -> None:
@@ -135,28 +137,29 @@ class Explanations(Shown, Sequence[Explanation]):
     def __repr__(self) -> str:
         return f"Explanations({self._all!r})"
 
-    def show(self) -> Figure:
-        """Return a figure of the photos and all maps; its alt text is in ``figure.alt``."""
-        photos = list({id(one.photo): one.photo for one in self}.values())
+    def show(self, **options: Any) -> Figure:
+        """Return a figure of the photos and all maps; options are those of ``viz.show_grid``."""
+        if not self._all:
+            raise ValueError("There is no explanation to show.")
+        photos = {id(one.photo): one.photo for one in self}
+        number = {photo: n for n, photo in enumerate(photos, start=1)}
         titles = list(dict.fromkeys(one.title for one in self))
-        rows: dict[tuple[int, str], list[Explanation]] = {}
+        rows: dict[tuple[int, str], dict[str, Tensor]] = {}
         for one in self:
-            rows.setdefault((id(one.photo), one.title), []).append(one)
-        if len(rows) == 1:
-            return viz.show_grid(photos[0], {one.heading: one.map for one in self}, title=titles[0])
-        labels = {id(photo): f"photo {n}" if len(photos) > 1 else "" for n, photo in enumerate(photos, start=1)}
-        maps = {
-            "\n".join(part for part in (labels[photo], title if len(titles) > 1 else "") if part): {
-                one.heading: one.map for one in of_row
-            }
-            for (photo, title), of_row in rows.items()
+            rows.setdefault((id(one.photo), one.title), {})[one.heading] = one.map
+        how: dict[str, Any] = {"title": titles[0]} if len(titles) == 1 else {"share": "row"}
+        maps: Any = {
+            ", ".join([f"photo {number[photo]}"] * (len(photos) > 1) + [title] * (len(titles) > 1)): row
+            for (photo, title), row in rows.items()
         }
-        return viz.show_grid(
-            [of_row[0].photo for of_row in rows.values()] if len(photos) > 1 else photos[0],
-            maps,
-            share="all" if len(titles) == 1 else "row",
-            title=titles[0] if len(titles) == 1 else None,
-        )
+        shown = [photos[photo] for photo, _ in rows] if len(photos) > 1 else next(iter(photos.values()))
+        return _figure(shown, maps if len(rows) > 1 else maps[""], any(one.fine for one in self), how | options)
+
+
+def _figure(photo: Image | list[Image], maps: Any, fine: bool, options: dict[str, Any]) -> Figure:
+    """Return ``viz.show_grid``'s figure; of fine maps a few pixels lie far above all others, so these saturate."""
+    how: dict[str, Any] = {"style": "heatmap", "quantile": 0.999} if fine else {}
+    return viz.show_grid(photo, maps, **how | options)
 
 
 def handling_of(method: Method) -> str:
