@@ -135,6 +135,13 @@ def test_large_maps_of_low_precision_don_t_overflow() -> None:
     assert energy_in_box(torch.full((400, 400), 10.0, dtype=torch.float16), (0, 0, 200, 400)) == 0.5
 
 
+def test_evidence_that_adds_up_to_one() -> None:
+    saliency = torch.zeros(4, 4)
+    saliency[0, :2], saliency[3, 3] = 0.25, 0.5
+    assert energy_in_box(saliency, (0, 0, 2, 1)) == 0.5
+    assert energy_in_box(saliency / 1024, (0, 0, 2, 1)) == 0.5
+
+
 # --- The pointing game ---
 
 

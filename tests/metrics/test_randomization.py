@@ -140,6 +140,17 @@ def test_biases_are_random_too_and_of_their_own_scale(net: nn.Module) -> None:
         assert 0.7 < float(new.std() / old.std()) < 1.3
 
 
+def test_a_bias_of_one_value_has_no_deviation_and_keeps_its_mean() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 1, 3), nn.Flatten(), nn.Linear(36, 1)).eval()
+    changed = randomized(net, 2)
+    for name in ("0", "2"):
+        old, new = net.get_submodule(name), changed.get_submodule(name)
+        assert torch.equal(new.bias, old.bias)
+        assert new.weight.isfinite().all()
+        assert not torch.equal(new.weight, old.weight)
+
+
 def test_streams_of_layers_seeds_and_training_are_unrelated(net: nn.Module) -> None:
     drawn = [net.fold.weight, net.second.weight]
     for seed in (0, 1, 2):

@@ -125,6 +125,20 @@ def test_what_makes_no_sense_is_refused(net: nn.Module, options: dict, message: 
         pg.class_sensitivity(net, PHOTOS, "gradient", **options)
 
 
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda net, x: pg.class_sensitivity(net, x, "gradient"),
+        lambda net, x: pg.parameter_sensitivity(net, x, "gradient"),
+        lambda net, x: pg.data_sensitivity(net, net, x, "gradient"),
+        lambda net, x: pg.localization(net, x, [[(0, 0, 8, 8)]], [[0]], "gradient"),
+    ],
+)
+def test_a_photo_that_is_no_batch_is_refused(net: nn.Module, measure: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"one photo\. Make it a batch: x\.unsqueeze\(0\)"):
+        measure(net, PHOTOS[0])
+
+
 # --- Several methods at once ---
 
 MEASURES = ["spearman", "spearman_abs", "ssim", "hog", "degenerate"]
