@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -95,6 +95,26 @@ PHOTOS = (
     _skimage("gravel", "gravel.png", _CC0, "CC0Textures", "gravel, grey"),
 )
 
+# Their names, for editors to complete.
+PhotoName = Literal[
+    "cat",
+    "coffee",
+    "rocket",
+    "astronaut",
+    "motorcycle",
+    "china",
+    "flower",
+    "galaxies",
+    "retina",
+    "tissue",
+    "camera",
+    "clock",
+    "coins",
+    "brick",
+    "grass",
+    "gravel",
+]
+
 
 def photo_credits() -> list[Photo]:
     """Return name, licence, credit and subject of each sample photo that is installed."""
@@ -106,7 +126,7 @@ def photo_names() -> list[str]:
     return [photo.name for photo in photo_credits()]
 
 
-def load_photo(name: str) -> Image.Image:
+def load_photo(name: PhotoName | str) -> Image.Image:
     """Return a sample photo by its name, or by its file's ("chelsea" is the cat). Nothing is downloaded.
 
     Raises ``ValueError`` for an unknown name, ``FileNotFoundError`` if the package with the photo is missing.

@@ -51,12 +51,12 @@ MethodName = Literal[
 ControlName = Literal["noise", "edges", "input-magnitude"]
 
 OneMethod: TypeAlias = MethodName | ControlName | str | type[Method] | Method
-Methods: TypeAlias = OneMethod | Mapping[str, OneMethod]  # one, or several by label
+Methods: TypeAlias = OneMethod | Mapping[Any, OneMethod]  # one, or several by labels of any kind
 AnyHandling: TypeAlias = HandlingName | str | Handling | None  # None: as the method's authors published it
 
 
 @overload
-def resolve(method: Mapping[str, OneMethod]) -> dict[str, Method]: ...
+def resolve(method: Mapping[Any, OneMethod]) -> dict[Any, Method]: ...
 @overload
 def resolve(
     method: OneMethod, handling: AnyHandling = ..., layer: str | nn.Module | None = ..., **options: Any
@@ -64,10 +64,10 @@ def resolve(
 @overload
 def resolve(
     method: Methods, handling: AnyHandling = ..., layer: str | nn.Module | None = ..., **options: Any
-) -> Method | dict[str, Method]: ...
+) -> Method | dict[Any, Method]: ...
 def resolve(
     method: Methods, handling: AnyHandling = None, layer: str | nn.Module | None = None, **options: Any
-) -> Method | dict[str, Method]:
+) -> Method | dict[Any, Method]:
     """Return the method ready to be called, or of a mapping a dict of such methods with its labels.
 
     method: a name of ``METHODS`` or ``CONTROLS``, a ``Method`` class or instance, or a mapping of labels to these.
@@ -89,7 +89,7 @@ def resolve(
     return make_method(_kind(method), given)
 
 
-def _several(methods: Mapping[str, OneMethod], given: Mapping[str, Any]) -> dict[str, Method]:
+def _several(methods: Mapping[Any, OneMethod], given: Mapping[str, Any]) -> dict[Any, Method]:
     if not methods:
         raise ValueError("method holds no method. Give one or more by label, such as {'signed': GradCAM('signed')}.")
     if given:

@@ -23,7 +23,7 @@ from posgrad_edu.methods.registry import AnyHandling, Methods, OneMethod, resolv
 
 
 @overload
-def explain(net: nn.Module, x: Tensor, target: Target, method: Mapping[str, OneMethod]) -> dict[str, Tensor]: ...
+def explain(net: nn.Module, x: Tensor, target: Target, method: Mapping[Any, OneMethod]) -> dict[Any, Tensor]: ...
 @overload
 def explain(
     net: nn.Module,
@@ -42,7 +42,7 @@ def explain(
     handling: AnyHandling = None,
     layer: str | nn.Module | None = None,
     **options: Any,
-) -> Tensor | dict[str, Tensor]:
+) -> Tensor | dict[Any, Tensor]:
     """Return the saliency maps of photos for the classes asked about, raw and signed.
 
     net: a classifier in evaluation mode, x -> logits (N, classes); nothing in it is changed.
@@ -60,9 +60,9 @@ def explain(
     return _together(net, x, target, chosen) if isinstance(chosen, dict) else chosen(net, x, target)
 
 
-def _together(net: nn.Module, x: Tensor, target: Target, methods: Mapping[str, Method]) -> dict[str, Tensor]:
+def _together(net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method]) -> dict[Any, Tensor]:
     classes = checked_classes(net, x, target)
-    found: dict[str, Tensor] = {}
+    found: dict[Any, Tensor] = {}
     with with_gradients():
         for labels in sharing(methods):
             first = methods[labels[0]]
@@ -74,9 +74,9 @@ def _together(net: nn.Module, x: Tensor, target: Target, methods: Mapping[str, M
     return {label: found[label] for label in methods}
 
 
-def sharing(methods: Mapping[str, Method]) -> Iterable[list[str]]:
+def sharing(methods: Mapping[Any, Method]) -> Iterable[list[Any]]:
     """Return the labels in groups; within a group one record serves all."""
-    groups: dict[object, list[str]] = {}
+    groups: dict[object, list[Any]] = {}
     for label, method in methods.items():
         kind, key = type(method), method.recording()
         own_way = kind.maps is not Method.maps  # a subclass that doesn't go by record and read

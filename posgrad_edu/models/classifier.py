@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.layers import find_layer, last_spatial_layer
 from posgrad_edu.engine.passes import answer
-from posgrad_edu.errors import unknown_name
 from posgrad_edu.methods import AnyHandling, Method, Methods, OneMethod, explain, resolve
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models.explanation import Explanation, Explanations, handling_of
+from posgrad_edu.models.labels import matches, plain, single_match
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -249,33 +249,16 @@ class Classifier:
         An exact label comes first, then an exact synonym, a whole word of a name, the beginning of a word, any
         part of a name. Raises ``ValueError`` with the nearest labels if nothing fits.
         """
-        return [index for _, index in self._matches(word)]
+        return [index for _, index in matches(word, self.labels, self.synonyms)]
 
-    def index(self, word: str | SupportsIndex) -> int:
+    def index(self, word: AnyClass) -> int:
         """Return the one class that a word or a number stands for; ``ValueError`` if it's none or several."""
-        if not isinstance(word, str):
-            number = operator.index(word)
-            if not 0 <= number < len(self.labels):
-                raise ValueError(f"Class {number} is out of range: classes are 0 to {len(self.labels) - 1}.")
-            return number
-        matches = self._matches(word)
-        best_rank = matches[0][0]
-        best = [index for rank, index in matches if rank == best_rank]
-        if len(matches) == 1 or (len(best) == 1 and best_rank in (_LABEL, _SYNONYM)):
-            return best[0]
-        some = ", ".join(f"{index} {self.labels[index]}" for _, index in matches[:8])
-        more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
-        raise ValueError(f"{word!r} fits {len(matches)} classes: {some}{more}. Give a full label or a number.")
-
-    def _matches(self, word: str) -> list[tuple[int, int]]:
-        """Return (rank, class) for each class that the word fits, best first."""
-        wanted = _plain(word)
-        classes = [(label, *others) for label, others in zip(self.labels, self.synonyms, strict=True)]
-        ranks = [_rank(wanted, [_plain(name) for name in names]) for names in classes]
-        matches = sorted((rank, index) for index, rank in enumerate(ranks) if rank is not None)
-        if not matches:
-            raise unknown_name("class", word, dict.fromkeys(name for names in classes for name in names))
-        return matches
+        if isinstance(word, str):
+            return single_match(word, self.labels, self.synonyms)
+        number = operator.index(word)
+        if not 0 <= number < len(self.labels):
+            raise ValueError(f"Class {number} is out of range: classes are 0 to {len(self.labels) - 1}.")
+        return number
 
     @property
     def cam_layer(self) -> str:
@@ -319,29 +302,9 @@ def resolve_class(clf: Classifier, word: AnyClass, logits: Tensor) -> int:
     """
     if not isinstance(word, str):
         return clf.index(word)
-    place = _PLACES.get(_plain(word))
+    place = _PLACES.get(plain(word))
     if place is None:
         return clf.index(int(word) if re.fullmatch(r"\s*-?\d+\s*", word) else word)
     if place >= len(logits):
         raise ValueError(f"{clf.name} has a single class, so nobody comes second.")
     return int(logits.argsort(descending=True)[place])
-
-
-# How well a word fits a class.
-_LABEL, _SYNONYM, _WHOLE_WORD, _BEGINNING, _PART = range(5)
-
-
-def _rank(word: str, names: Sequence[str]) -> int | None:
-    """Return how well a word fits a class, ``None`` for not at all; the first of its names is its label."""
-    if word in names:
-        return _LABEL if word == names[0] else _SYNONYM
-    text, literal = " | ".join(names), re.escape(word)
-    for rank, pattern in ((_WHOLE_WORD, rf"\b{literal}\b"), (_BEGINNING, rf"\b{literal}"), (_PART, literal)):
-        if word and re.search(pattern, text):
-            return rank
-    return None
-
-
-def _plain(name: str) -> str:
-    """Return a name as it's compared: lower case, single spaces, neither underscores nor hyphens."""
-    return " ".join(re.sub(r"[_-]", " ", name.casefold()).split())

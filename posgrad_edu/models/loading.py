@@ -13,7 +13,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,9 @@ from posgrad_edu.scenes import NAMES, ScenePreprocessing, scenes_net
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Offline = Literal["efficientnet-lite0", "scenes"]  # the classifiers that need no download
+Weights = Literal["pretrained", "random", "permuted-labels"]
 
 
 @functools.cache
@@ -58,7 +61,11 @@ def _imagenet_names() -> tuple[list[str], list[tuple[str, ...]]]:
 
 
 def load_classifier(
-    name: str = DEFAULT_CLASSIFIER, *, weights: str = "pretrained", download: bool = False, seed: int = 0
+    name: Offline | str = DEFAULT_CLASSIFIER,
+    *,
+    weights: Weights | str = "pretrained",
+    download: bool = False,
+    seed: int = 0,
 ) -> Classifier:
     """Return a classifier by name, in eval mode, its parameters frozen, on the CPU.
 

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import posgrad_edu as pg
+from posgrad_edu.data import photos
 from posgrad_edu.handling import HANDLINGS, HandlingName
 from posgrad_edu.methods import CONTROLS, METHODS, ControlName, GradCAM, MethodName, RectGrad, explain, resolve
 from posgrad_edu.metrics import MODES, randomization, sensitivity
+from posgrad_edu.models import loading
+from posgrad_edu.scenes import network, pictures
 
 
 @pytest.fixture
@@ -35,6 +38,11 @@ def x() -> Tensor:
         (randomization.BatchNormMode, randomization.BATCHNORM),
         (sensitivity.Other, sensitivity.OTHERS),
         (sensitivity.Own, [sensitivity.OWN]),
+        (photos.PhotoName, [photo.name for photo in photos.PHOTOS]),
+        (pictures.Split, pictures.SPLITS),
+        (network.Head, network.HEADS),
+        (loading.Offline, [pg.models.DEFAULT_CLASSIFIER, pg.models.SCENES]),
+        (loading.Weights, ["pretrained", "random", *(set(network.SCENES_WEIGHTS) - {"pretrained"})]),
     ],
 )
 def test_the_names_that_editors_complete_are_those_that_exist(literal: Any, registry: Any) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -138,6 +141,18 @@ def test_biases_are_random_too_and_of_their_own_scale(net: nn.Module) -> None:
         assert not torch.equal(old, new)
         assert correlation(old, new) < 0.5  # 64 numbers
         assert 0.7 < float(new.std() / old.std()) < 1.3
+
+
+def test_random_weights_by_hand(net: nn.Module) -> None:
+    """Seed and name decide the stream; the weight is drawn first, then the bias."""
+    changed = with_random(net, ["second"], seed=5)
+    mixed = np.random.SeedSequence([5, zlib.crc32(b"second")]).generate_state(1)[0]
+    stream = torch.Generator().manual_seed(int(mixed))
+    for old, new in ((net.second.weight, changed.second.weight), (net.second.bias, changed.second.bias)):
+        drawn = nn.init.trunc_normal_(torch.empty(old.shape), 0.0, 1.0, -2.0, 2.0, generator=stream)
+        deviation = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+        expected = old.mean() + old.std(correction=0) * drawn / deviation
+        assert torch.allclose(new, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_bias_of_one_value_has_no_deviation_and_keeps_its_mean() -> None:
