@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from posgrad_edu.metrics.randomization import (
     MODES,
+    Step,
+    evenly_spaced,
     randomizable_layers,
     randomized,
     randomized_steps,
@@ -254,6 +256,12 @@ def test_depths_can_be_chosen_or_counted() -> None:
     assert len(steps(layers)) == 50
 
 
+def test_more_depths_than_layers_are_all_of_them() -> None:
+    assert evenly_spaced(3, 10) == [1, 2, 3]
+    assert evenly_spaced(50, 3) == [1, 25, 50]
+    assert evenly_spaced(1, 2) == [1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -294,6 +302,19 @@ def test_step_by_step_gives_the_same_networks(net: nn.Module, x: Tensor, mode: s
         seen += 1
     assert seen == len(layers)
     assert same(net, before)
+
+
+def test_a_layer_can_become_random_again(net: nn.Module) -> None:
+    once, twice = (Step(n, name, (name,)) for n, name in enumerate(("head", "fold"), start=1))
+    for step, changed in randomized_steps(net, [once, twice, once]):
+        assert same(changed, with_random(net, step.random))
+
+
+def test_a_name_that_no_layer_with_weights_has_is_refused_wherever_it_stands(net: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"There is no layer with weights 'haed'\. Did you mean 'head'"):
+        randomized(net, 1, layers=["fold", "haed"])
+    with pytest.raises(ValueError, match="There is no layer with weights 'haed'"):
+        next(randomized_steps(net, [Step(1, "haed", ("haed",))]))
 
 
 # --- BatchNorm ---

@@ -139,6 +139,24 @@ def test_a_photo_that_is_no_batch_is_refused(net: nn.Module, measure: Callable[.
         measure(net, PHOTOS[0])
 
 
+@pytest.mark.parametrize("other", ["least", "runner-up"])
+def test_a_single_class_has_no_other_to_compare_with(net: nn.Module, other: str) -> None:
+    single = nn.Sequential(net[:-1], nn.Linear(8, 1).double()).eval()
+    with pytest.raises(ValueError, match="a single class, so there is no other to compare with"):
+        pg.class_sensitivity(single, PHOTOS, "gradient", other=other)
+
+
+def test_a_network_in_training_is_refused_before_it_runs(net: nn.Module) -> None:
+    training = nn.Sequential(nn.BatchNorm2d(3).double(), net)
+    for pair in ((net, training), (training, net)):
+        with pytest.raises(ValueError, match=r"Call net\.eval\(\) first"):
+            pg.data_sensitivity(*pair, PHOTOS, "gradient", target="own")
+    for measure in (pg.class_sensitivity, pg.parameter_sensitivity):
+        with pytest.raises(ValueError, match=r"Call net\.eval\(\) first"):
+            measure(training, PHOTOS, "gradient")
+    assert training[0].num_batches_tracked == 0
+
+
 # --- Several methods at once ---
 
 MEASURES = ["spearman", "spearman_abs", "ssim", "hog", "degenerate"]
