@@ -15,6 +15,7 @@ from torch import nn
 
 import posgrad_edu as pg
 from posgrad_edu.methods import METHODS, resolve
+from posgrad_edu.metrics import sensitivity
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.models.loading import load_classifier
@@ -155,6 +156,24 @@ def test_a_network_in_training_is_refused_before_it_runs(net: nn.Module) -> None
         with pytest.raises(ValueError, match=r"Call net\.eval\(\) first"):
             measure(training, PHOTOS, "gradient")
     assert training[0].num_batches_tracked == 0
+
+
+def test_the_bar_knows_how_much_there_is_to_do_and_can_be_left_out(
+    net: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int | None, dict[str, Any]]] = []
+
+    def noted(items: Any, what: str, total: int | None, **options: Any) -> list[Any]:
+        seen.append((what, total, options))
+        return list(items)
+
+    monkeypatch.setattr(sensitivity, "bar", noted)
+    how = {"delay": 2, "leave": False}
+    pg.class_sensitivity(net, PHOTOS, "gradient")
+    assert seen.pop() == ("classes", None, {"disable": False, **how})
+    for progress in (True, False):
+        pg.parameter_sensitivity(net, PHOTOS, "gradient", seeds=[0, 1], depths=[1, 2, 3], progress=progress)
+        assert seen.pop() == ("parameters", 6, {"disable": not progress, **how})
 
 
 # --- Several methods at once ---
