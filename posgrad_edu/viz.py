@@ -14,7 +14,7 @@ import html
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -151,7 +151,7 @@ Rows: TypeAlias = list[tuple[str, Maps]]
 
 
 def show_grid(
-    photo: Image.Image | None,
+    photo: Image.Image | Sequence[Image.Image] | None,
     maps: Maps | Mapping[str, Maps],
     *,
     limit: float | None = None,
@@ -165,7 +165,8 @@ def show_grid(
 ) -> Figure:
     """Return a figure of the photo and maps side by side, in one symmetric scale; Jupyter shows it.
 
-    photo: the part of the photo that the maps are about, ``clf.view(photo)``; None leaves its panel out.
+    photo: the part of the photo that the maps are about, ``clf.view(photo)``, or a photo for each row of maps; None
+        leaves its panel out.
     maps: by title, ``{"signed": map}``; or rows of them by label, ``{"GradCAM": {"signed": map}}``.
     limit: the magnitude of full colour; None finds it in the maps, see ``symmetric_limit`` for ``quantile``.
     share: one scale for "all", or for each "row", where rows are methods whose units differ.
@@ -178,13 +179,14 @@ def show_grid(
         raise ValueError("An overlay needs the photo. Give it, or choose style='heatmap'.")
     rows = _rows(maps, columns)
     limits = _limits(rows, limit, share, quantile)
-    figure, axes = _empty_grid(rows, photo, title)
+    photos = _photos(photo, rows)
+    figure, axes = _empty_grid(rows, photos, title)
     for r, ((label, row), line, row_limit) in enumerate(zip(rows, axes, limits, strict=True)):
         for heading, values, ax in zip(_headings(rows, r), row.values(), line, strict=True):
-            if photo is None or style == "heatmap":
+            if style == "heatmap":
                 _draw(ax, heatmap(values, row_limit), heading)
             else:
-                _draw(ax, overlay(photo, values, row_limit), heading)
+                _draw(ax, overlay(photos[r % len(photos)], values, row_limit), heading)
         line[0].set_ylabel(textwrap.fill(label, 20), fontsize=11)
     if colour_bar:
         groups = [(axes, limits[0], rows)]
@@ -214,6 +216,14 @@ def _rows(maps: Maps | Mapping[str, Maps], columns: int | None) -> Rows:
     return [("", dict(items[i : i + length])) for i in range(0, len(items), length)]
 
 
+def _photos(photo: Image.Image | Sequence[Image.Image] | None, rows: Rows) -> list[Image.Image]:
+    """Return no photo, one for all rows, or one for each."""
+    photos = [] if photo is None else [photo] if isinstance(photo, Image.Image) else list(photo)
+    if photo is not None and len(photos) not in (1, len(rows)):
+        raise ValueError(f"Give one photo, or one for each row of maps: {len(photos)} don't fit {len(rows)} row(s).")
+    return photos
+
+
 def _limits(rows: Rows, limit: float | None, share: str, quantile: float | None) -> list[float]:
     """Return the limit of each row."""
     if limit is not None:
@@ -223,9 +233,9 @@ def _limits(rows: Rows, limit: float | None, share: str, quantile: float | None)
     return [symmetric_limit((m for _, row in rows for m in row.values()), quantile)] * len(rows)
 
 
-def _empty_grid(rows: Rows, photo: Image.Image | None, title: str | None) -> tuple[Any, list[list[Any]]]:
-    """Return a figure with the photo drawn first, and axes for each map."""
-    first = int(photo is not None)
+def _empty_grid(rows: Rows, photos: list[Image.Image], title: str | None) -> tuple[Any, list[list[Any]]]:
+    """Return a figure with a photo drawn first in each row that has one, and axes for each map."""
+    first = int(bool(photos))
     width = first + max(len(row) for _, row in rows)
     height, breadth = _array(next(iter(rows[0][1].values()))).shape
     lines = sum(max(h.count("\n") + bool(h) for h in _headings(rows, r)) for r in range(len(rows)))
@@ -237,8 +247,8 @@ def _empty_grid(rows: Rows, photo: Image.Image | None, title: str | None) -> tup
     grid = figure.add_gridspec(len(rows), width)
     if heading:
         figure.suptitle(heading, fontsize=13)
-    if photo is not None:
-        _draw(figure.add_subplot(grid[0, 0]), photo.convert("RGB"), "photo")
+    for r, photo in enumerate(photos):
+        _draw(figure.add_subplot(grid[r, 0]), photo.convert("RGB"), "" if r else "photo")
     axes = [[figure.add_subplot(grid[r, first + c]) for c in range(len(row))] for r, (_, row) in enumerate(rows)]
     return figure, axes
 

@@ -100,16 +100,22 @@ def test_what_is_public_has_a_docstring(path: Path) -> None:
 def public(tree: ast.Module) -> Iterator[tuple[str, ast.AST]]:
     """Yield the public classes and functions of a module, and the public methods of its public classes.
 
-    A method that redefines one of a base class needs no docstring of its own: it inherits the contract.
+    A method that redefines one of a base class needs no docstring of its own: it inherits the contract. Nor does one
+    of several signatures (``overload``) of a function that has one.
     """
     kinds = (ast.ClassDef, ast.FunctionDef)
     for node in tree.body:
-        if isinstance(node, kinds) and not node.name.startswith("_"):
+        if isinstance(node, kinds) and not node.name.startswith("_") and not is_overload(node):
             yield node.name, node
             if isinstance(node, ast.ClassDef) and not node.bases:
                 methods = [m for m in node.body if isinstance(m, ast.FunctionDef) and not m.name.startswith("_")]
                 setters = [m for m in methods if any(isinstance(d, ast.Attribute) for d in m.decorator_list)]
-                yield from ((f"{node.name}.{m.name}", m) for m in methods if m not in setters)
+                yield from ((f"{node.name}.{m.name}", m) for m in methods if m not in setters and not is_overload(m))
+
+
+def is_overload(node: ast.ClassDef | ast.FunctionDef) -> bool:
+    """Tell whether a function is decorated as one of several signatures."""
+    return any(isinstance(d, ast.Name) and d.id == "overload" for d in node.decorator_list)
 
 
 def tracked_texts() -> Iterator[tuple[str, str]]:
@@ -169,6 +175,7 @@ def test_each_dependency_says_what_for() -> None:
 
 def test_the_package_declares_what_it_imports() -> None:
     names = {"PIL": "pillow", "skimage": "scikit-image", "sklearn": "scikit-learn", "IPython": "ipykernel"}
+    names |= {"lazy_loader": "lazy-loader"}
     names |= {"jupyter_client": "ipykernel", "huggingface_hub": "timm"}  # depended on by these, which is their contract
     extras = PROJECT["optional-dependencies"]
     ours = bounds([*PROJECT["dependencies"], *extras["notebooks"], *extras["cluster"]])
@@ -195,13 +202,26 @@ def refuse(*arguments, **options):
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
 sys.addaudithook(lambda event, arguments: refuse() if event == "socket.connect" else None)
-import posgrad_edu
+import posgrad_edu as pg
 heavy = {"matplotlib", "timm", "skimage", "sklearn", "pandas", "scipy", "torchvision", "IPython", "ipywidgets"}
+print(sorted((heavy | {"torch", "numpy"}) & set(sys.modules)))
+pg.explain, pg.localization, pg.load_classifier, pg.viz, pg.scenes, pg.study, pg.checks
 print(sorted(heavy & set(sys.modules)))
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stderr
-    assert result.stdout == "[]\n"
+    assert result.stdout == "[]\n[]\n"
+
+
+def test_the_package_s_face_only_hands_names_on() -> None:
+    source = read("posgrad_edu/__init__.py")
+    assert len(source.splitlines()) < 40
+    assert not [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    stub = ast.parse(read("posgrad_edu/__init__.pyi"))
+    imported = {alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    (listed,) = (ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign))
+    assert listed == sorted(imported, key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+    assert set(listed) == set(pg.__all__) == set(dir(pg))
 
 
 def test_every_public_name_is_there() -> None:

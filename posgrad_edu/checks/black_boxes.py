@@ -107,9 +107,9 @@ def boxed(kind: Kind, name: str = "black_box") -> Box:
 
 
 def _method(kind: Kind) -> Method | Box:
-    from posgrad_edu.methods import configure
+    from posgrad_edu.methods import resolve
 
-    return _activations if kind.method == "activations" else configure(kind.method, kind.handling)
+    return _activations if kind.method == "activations" else resolve(kind.method, kind.handling)
 
 
 def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ def photos(names: Sequence[str] = PHOTOS, size: int = SIZE) -> Tensor:
 
 @functools.cache
 def _classifier() -> Any:
-    from posgrad_edu.models.loading import load_classifier
+    from posgrad_edu.models import load_classifier
 
     return load_classifier("efficientnet-lite0")
 

@@ -102,7 +102,7 @@ def _check_package(name: str) -> str:
 
 
 def _check_weights() -> str:
-    from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, load_classifier
+    from posgrad_edu.models import DEFAULT_CLASSIFIER, load_classifier
 
     load_classifier()  # compares the file's SHA-256, too
     return f"{DEFAULT_CLASSIFIER}, its checksum is right"
@@ -179,7 +179,7 @@ def explain(
     import torch
 
     from posgrad_edu.methods.cam import CAM
-    from posgrad_edu.models.loading import load_classifier
+    from posgrad_edu.models import load_classifier
 
     with one_line_errors():
         _check_out(out, photo)
@@ -217,11 +217,11 @@ def _method(name: str, handling: str, layer: str | None) -> Method:
     """Return the method; a misspelt name is refused now, before the network is loaded."""
     from posgrad_edu.errors import unknown_name
     from posgrad_edu.handling import HANDLINGS
-    from posgrad_edu.methods import configure
+    from posgrad_edu.methods import resolve
 
     if handling not in (PUBLISHED, *HANDLINGS):
         raise unknown_name("handling", handling, (PUBLISHED, *HANDLINGS))
-    return configure(name, None if handling == PUBLISHED else handling, layer)
+    return resolve(name, None if handling == PUBLISHED else handling, layer)
 
 
 def _draw(view: Image, asked: Sequence[Prediction], rows: dict[str, Tensor], fine: bool) -> Figure:

@@ -12,7 +12,7 @@ import typer
 def one_line_errors() -> Iterator[None]:
     """Turn the package's own errors, which say what to do, into one line on stderr and exit code 2."""
     from posgrad_edu.errors import UnsupportedOperation
-    from posgrad_edu.models.loading import WeightsError
+    from posgrad_edu.models import WeightsError
 
     try:
         yield

@@ -66,7 +66,7 @@ def study(
 
     Options in the plural can be given several times. Noise, edges and |x| are always measured along as controls.
     """
-    from posgrad_edu.models.loading import WeightsError
+    from posgrad_edu.models import WeightsError
     from posgrad_edu.study.measure import Study, plan
     from posgrad_edu.study.run import Interrupted, StudyStopped, run
 

@@ -41,14 +41,16 @@ from posgrad_edu.data.photos import PHOTOS, mosaic, read_image
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import UnsupportedOperation, unknown_name
 from posgrad_edu.handling import HANDLINGS
-from posgrad_edu.methods import CONTROLS, METHODS, configure, explain_all
-from posgrad_edu.methods.base import Method
-from posgrad_edu.metrics.localization import localization_all
-from posgrad_edu.metrics.randomization import MODES
-from posgrad_edu.metrics.sensitivity import data_sensitivity_all, parameter_sensitivity_all
-from posgrad_edu.metrics.similarity import compare_looks, looks
-from posgrad_edu.models.classifier import Classifier
-from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, SCENES, load_classifier
+from posgrad_edu.methods import CONTROLS, METHODS, Method, explain, resolve
+from posgrad_edu.metrics import (
+    MODES,
+    compare_features,
+    data_sensitivity,
+    features,
+    localization,
+    parameter_sensitivity,
+)
+from posgrad_edu.models import DEFAULT_CLASSIFIER, SCENES, Classifier, load_classifier
 from posgrad_edu.scenes.pictures import make_scene
 
 if TYPE_CHECKING:
@@ -192,7 +194,7 @@ def usable(clf: Classifier, study: Study) -> tuple[tuple[tuple[str, str], ...], 
     reasons: dict[str, str] = {}
     for name in study.methods:
         try:
-            configure(name)(clf.net, x, 0)
+            resolve(name)(clf.net, x, 0)
             labels += dict.fromkeys((name, _handling(name, handling)) for handling in study.handlings)
         except (UnsupportedOperation, ValueError) as error:
             reasons[name] = " ".join(str(error).split())
@@ -301,7 +303,7 @@ def _methods(unit: Unit) -> dict[str, Method]:
     configured = {}
     for name, handling in unit.labels:
         own = handling in (NO_HANDLING, PUBLISHED)
-        configured[json.dumps([name, handling])] = configure(name, None if own else handling)
+        configured[json.dumps([name, handling])] = resolve(name, None if own else handling)
     return configured
 
 
@@ -354,9 +356,9 @@ def _measure_class(clf: Classifier, shown: _Shown, methods: Mapping[str, Method]
 
     target, others = _asked(clf, shown)
     rows = []
-    for label, maps in explain_all(clf.net, shown.x, [[target, *others.values()]], methods).items():
-        first, *rest = looks(maps)
-        alike = compare_looks([first] * len(rest), rest)
+    for label, maps in explain(clf.net, shown.x, [[target, *others.values()]], methods).items():
+        first, *rest = features(maps)
+        alike = compare_features([first] * len(rest), rest)
         for (comparison, other), similarity in zip(others.items(), alike, strict=True):
             asked = {"comparison": comparison, "target": target, "other": other}
             rows.append({"method": label, **asked, **similarity._asdict()})
@@ -367,16 +369,18 @@ def _measure_parameters(
     clf: Classifier, shown: _Shown, methods: Mapping[str, Method], mode: str, depths: int, seeds: Sequence[int]
 ) -> DataFrame:
     target = shown.classes[:1] or None
-    return parameter_sensitivity_all(clf.net, shown.x, methods, target, mode, seeds, depths, progress=False)
+    return parameter_sensitivity(
+        clf.net, shown.x, methods, target=target, mode=mode, seeds=seeds, depths=depths, progress=False
+    )
 
 
 def _measure_localization(clf: Classifier, shown: _Shown, methods: Mapping[str, Method]) -> DataFrame:
-    return localization_all(clf.net, shown.x, [shown.boxes], [shown.classes], methods)
+    return localization(clf.net, shown.x, [shown.boxes], [shown.classes], methods)
 
 
 def _measure_data(clf: Classifier, shown: _Shown, methods: Mapping[str, Method]) -> DataFrame:
     twin = _classifier(clf.name, TWIN)
-    return data_sensitivity_all(clf.net, twin.net, shown.x, methods, shown.classes[:1])
+    return data_sensitivity(clf.net, twin.net, shown.x, methods, target=shown.classes[:1])
 
 
 _MEASURES: dict[str, Callable[..., DataFrame]] = {
@@ -401,7 +405,7 @@ def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
     target, others = _asked(clf, shown)
     classes = [target, others.get("least", target)]
     rows: dict[str, dict[str, Tensor]] = {}
-    for label, maps in explain_all(clf.net, shown.x, [classes], _methods(unit)).items():
+    for label, maps in explain(clf.net, shown.x, [classes], _methods(unit)).items():
         method, handling = json.loads(label)
         scaled = maps[0] / symmetric_limit(maps[0], quantile=0.99)
         titles = [f"{handling}: {clf.labels[c]}" for c in classes]

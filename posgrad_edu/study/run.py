@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from posgrad_edu import __version__
-from posgrad_edu.models.loading import WeightsError
+from posgrad_edu.models import WeightsError
 from posgrad_edu.progress import bar
 from posgrad_edu.study.measure import Unit, combined, measure
 

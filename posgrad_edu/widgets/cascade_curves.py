@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from posgrad_edu import viz
-from posgrad_edu.methods import CONTROLS, explain_all
+from posgrad_edu.methods import CONTROLS, explain
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.metrics.randomization import randomizable_layers, steps, with_random
@@ -50,7 +50,7 @@ Points = dict[int, tuple[float, float, float]]  # depth -> mean, lowest, highest
 class CascadeCurves(PhotoPanel):
     """Controls for the version (a method with its handling), the order of forgetting, and the step.
 
-    rows: as ``parameter_sensitivity_all`` makes them; several tables of different modes can be put together.
+    rows: as ``parameter_sensitivity`` makes them of several methods; tables of different modes can be put together.
     methods: the versions by the labels that the rows use. clf: the classifier that was measured.
     photo: whose map is shown: a sample photo's name, or a picture. target: the class that it's asked about, in the
     words of ``clf.index`` or "most likely". seed: which random weights the map shown has.
@@ -145,8 +145,7 @@ class CascadeCurves(PhotoPanel):
         return torch.stack([self._compute(version, tuple(names)) for names in ((), random)])
 
     def _explain(self, version: str, random: tuple[str, ...]) -> Tensor:
-        method = {version: self.methods[version]}
-        return explain_all(self._network(random), self._x, self.target, method)[version][0]
+        return explain(self._network(random), self._x, self.target, self.methods[version])[0]
 
     def _forgetful(self, random: tuple[str, ...]) -> nn.Module:
         return with_random(self.clf.net, random, self.seed) if random else self.clf.net
@@ -294,7 +293,7 @@ def _check_rows(rows: DataFrame, methods: Mapping[str, Method]) -> None:
     missing = [name for name in COLUMNS if name not in rows]
     if missing or rows.empty:
         raise ValueError(
-            f"These rows have no {', '.join(missing) or 'content'}. parameter_sensitivity_all makes rows that fit."
+            f"These rows have no {', '.join(missing) or 'content'}. parameter_sensitivity makes rows that fit."
         )
     unknown = sorted(set(rows.method) - set(methods))
     if unknown:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
-from posgrad_edu.methods import explain, get_method
+from posgrad_edu.methods import explain, resolve
 from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
@@ -59,7 +59,7 @@ class ClassSlider(TwoClassPanel):
 
     def _make_controls(self, methods: Sequence[str], ranks: Sequence[int]) -> None:
         for name in methods:
-            get_method(name)  # a name that doesn't exist is refused now
+            resolve(name)  # a name that doesn't exist is refused now
         last = len(self.ranking)
         if not ranks:
             raise ValueError("The ClassSlider needs at least one place in the ranking.")
@@ -92,7 +92,7 @@ class ClassSlider(TwoClassPanel):
     @property
     def inside(self) -> bool:
         """Whether the method handles signs at each ReLU, rather than in the finished map."""
-        return issubclass(get_method(self.method.value), ReLUMethod)
+        return isinstance(resolve(self.method.value), ReLUMethod)
 
     @property
     def limit(self) -> float:

@@ -20,7 +20,7 @@ from posgrad_edu import viz
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.metrics.randomization import randomizable_layers, randomized, spread
+from posgrad_edu.metrics.randomization import evenly_spaced, randomizable_layers, randomized
 from posgrad_edu.metrics.similarity import Similarity
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.panel import PhotoPanel
@@ -65,7 +65,7 @@ class RandomizationSlider(PhotoPanel):
         self._compute = functools.lru_cache(maxsize=256)(self._explain)
         self._pair = functools.lru_cache(maxsize=256)(self._both)
         self._network = functools.lru_cache(maxsize=2)(self._forgetful)  # copies of a network can be large
-        self._make_controls(methods, [0, *spread(len(self.layers), steps - 1)])
+        self._make_controls(methods, [0, *evenly_spaced(len(self.layers), steps - 1)])
         self._begin(["depth", "method", "handling"], start)
 
     # --- Controls ---

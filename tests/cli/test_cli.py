@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 import posgrad_edu as pg
 from posgrad_edu.cli import app as cli
 from posgrad_edu.cli import lab as cli_lab
-from posgrad_edu.models import loading
+from posgrad_edu.models import weights
 from posgrad_edu.widgets.parts import find_class
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -224,9 +224,9 @@ def doctor_problem(name: str) -> str:
 
 
 def test_doctor_finds_broken_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    broken = tmp_path / loading.LITE0_FILE
-    broken.write_bytes(loading._lite0_file().read_bytes()[:-1])
-    monkeypatch.setattr(loading, "_lite0_file", lambda: broken)
+    broken = tmp_path / weights.LITE0_FILE
+    broken.write_bytes(weights.lite0_file().read_bytes()[:-1])
+    monkeypatch.setattr(weights, "lite0_file", lambda: broken)
     assert "Install it again" in doctor_problem("weights")
 
 

@@ -565,7 +565,7 @@ def test_a_method_with_a_record_of_its_own_beside_its_parent() -> None:
     net, x, target = nets.make("plain")
     kinds = {"plain": pg.METHODS["gradient"], "doubled": Doubled}
     for order in (kinds, dict(reversed(kinds.items()))):
-        together = pg.explain_all(net, x, target, {label: kind() for label, kind in order.items()})
+        together = pg.explain(net, x, target, {label: kind() for label, kind in order.items()})
         assert torch.equal(together["plain"], pg.explain(net, x, target, "gradient"))
         assert torch.equal(together["doubled"], 2 * together["plain"])
 
@@ -614,7 +614,7 @@ def test_no_graph_outlives_a_call(method: str) -> None:
     x = torch.randn(2, 3, 8, 8)
     if method == "all":
         names = [name for name in pg.METHODS if name != "lrp"]
-        pg.explain_all(net.eval(), x, 0, {name: pg.METHODS[name]() for name in names})
+        pg.explain(net.eval(), x, 0, {name: pg.METHODS[name]() for name in names})
     else:
         pg.explain(net.eval(), x, 0, method)
     gc.collect()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import posgrad_edu as pg
 from posgrad_edu.errors import UnsupportedOperation
-from posgrad_edu.methods import get_method
+from posgrad_edu.methods import resolve
 from posgrad_edu.methods.fullgrad import fullgrad_terms
 from posgrad_edu.methods.lrp_rules import AlphaBeta
 
@@ -322,7 +322,7 @@ def test_methods_that_don_t_exist(method: str, near: str, net: nn.Module, x: Ten
     assert f"'{near}'" in str(error.value)
     assert "There are: gradient, input-x-gradient, gradcam, gradcam++, layercam, fullgrad" in str(error.value)
     with pytest.raises(ValueError, match="There is no method"):
-        get_method(method)
+        resolve(method)
 
 
 @every_method

@@ -15,7 +15,7 @@ import posgrad_edu as pg
 from posgrad_edu.data.photos import PHOTOS, photo_names
 from posgrad_edu.methods import CONTROLS, METHODS
 from posgrad_edu.metrics.localization import energy_in_box, pointing_game
-from posgrad_edu.metrics.randomization import randomizable_layers, randomized, spread
+from posgrad_edu.metrics.randomization import evenly_spaced, randomizable_layers, randomized
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.scenes.pictures import make_scene
 from posgrad_edu.study.measure import (
@@ -260,7 +260,7 @@ def test_the_parameters_check(tables: dict[str, pd.DataFrame]) -> None:
     x = clf.batch(scene.image)
     layers = randomizable_layers(clf.net, x)
     table = tables["parameters"]
-    assert sorted({*table.depth}) == spread(len(layers), 2)
+    assert sorted({*table.depth}) == evenly_spaced(len(layers), 2)
     assert {*table.seed} == {0, 1}
     for row in table[~table.method.isin(CONTROLS)].itertuples():
         nets = clf.net, randomized(clf.net, row.depth, row.seed, layers=layers)
