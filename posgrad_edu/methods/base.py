@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from posgrad_edu.engine.inputs import Target, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.errors import unknown_name
-from posgrad_edu.handling import SIGNED, Handling, get_handling
+from posgrad_edu.handling import HANDLINGS, SIGNED, Handling, get_handling
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,21 @@ class Method:
     """
 
     name: ClassVar[str]
-    published: ClassVar[Handling] = SIGNED
+    published: ClassVar[Handling | None] = SIGNED  # None: by no single handling, as LRP's composite of rules
 
     handling: str | Handling | None = None
 
     def __post_init__(self) -> None:
-        get_handling(self.switch)  # a misspelt name is refused now, not after a long computation
+        if self.handling is not None:
+            get_handling(self.handling)  # a misspelt name is refused now, not after a long computation
 
     @property
     def switch(self) -> Handling:
-        """The handling in force."""
-        return self.published if self.handling is None else get_handling(self.handling)
+        """The handling in force; ``ValueError`` for a method as published that has no single one."""
+        handling = self.published if self.handling is None else self.handling
+        if handling is None:
+            raise ValueError(f"{self.name} wasn't published with one handling: give it one of {', '.join(HANDLINGS)}.")
+        return get_handling(handling)
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         """Return one raw map (N, K, h, w) for each photo of x (N, C, H, W) and class of target (N, K)."""

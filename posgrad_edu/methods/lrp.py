@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from posgrad_edu.engine import backward
 from posgrad_edu.engine.backward import backward_rules, is_constant, is_relu, own_backward, refuse, scale_and_shift
 from posgrad_edu.engine.passes import forward, input_gradients
-from posgrad_edu.handling import POSITIVE, Handling
+from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import InputSpaceMethod
 from posgrad_edu.methods.lrp_rules import Epsilon, Kept, Layer, Rule, ShareOut, Zero, get_rule, stabilized
 
@@ -67,7 +67,7 @@ class LRP(InputSpaceMethod):
     """
 
     name: ClassVar[str] = "lrp"
-    published: ClassVar[Handling] = POSITIVE  # in the convolutions; the composite's linear layers keep both signs
+    published: ClassVar[Handling | None] = None  # a composite: convolutions keep the positive part, linear layers all
 
     rule: str | Rule | None = None
     conv: str | Rule | None = None

@@ -267,7 +267,9 @@ class CascadeCurves(PhotoPanel):
 
     def _kind(self, label: str) -> str:
         method = self.methods[label]
-        return CONTROL if method.name in CONTROLS else method.switch.name if method.switch.name in PALE else CONTROL
+        if method.name in CONTROLS or method.handling is method.published is None:
+            return CONTROL
+        return method.switch.name if method.switch.name in PALE else CONTROL
 
     def figure(self) -> Figure:
         """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""

@@ -11,10 +11,11 @@ import pytest
 
 from posgrad_edu.methods import METHODS
 from posgrad_edu.study.charts import (
-    class_sensitivity_bars,
     curves,
-    describe_class_sensitivity,
+    describe_dots,
     describe_randomization,
+    dot_plot,
+    plot,
     randomization_curves,
 )
 from posgrad_edu.study.summary import interval, summarize
@@ -217,8 +218,6 @@ def test_curves_of_several_cascades_or_none_are_refused() -> None:
         randomization_curves(several)
     with pytest.raises(ValueError, match=r"there are 0\. Choose"):
         randomization_curves(classes(USUAL))
-    with pytest.raises(ValueError, match="there are 0"):
-        curves(cascade(USUAL, mode="independent"))
 
 
 def test_one_photo_has_a_curve_without_a_band() -> None:
@@ -234,7 +233,7 @@ def test_one_photo_has_a_curve_without_a_band() -> None:
 
 def test_points_are_the_summarys_means_and_intervals() -> None:
     summary = summarize(classes(USUAL))
-    (ax,) = panels(class_sensitivity_bars(summary)).values()
+    (ax,) = panels(dot_plot(summary)).values()
     assert ax.get_title() == "net, 3 photos"
     found = {(name, colour): (mean, low, high) for name, mean, low, high, colour, _ in points(ax)}
     assert len(found) == 2 * 2 + 2
@@ -245,7 +244,7 @@ def test_points_are_the_summarys_means_and_intervals() -> None:
 
 
 def test_methods_stand_in_order_with_controls_below() -> None:
-    figure = class_sensitivity_bars(summarize(classes(LONG)))
+    figure = dot_plot(summarize(classes(LONG)))
     (ax,) = panels(figure).values()
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == [*METHODS, "noise", "input-magnitude"]
@@ -264,28 +263,28 @@ def test_a_panel_a_network_and_only_the_group_asked_for() -> None:
         [classes(USUAL), classes({"gradcam": BOTH}, "other"), classes({"lrp": BOTH}, comparison="runner-up")]
     )
     summary = summarize(rows)
-    figure = class_sensitivity_bars(summary)
+    figure = dot_plot(summary)
     assert list(panels(figure)) == ["net, 3 photos", "other, 3 photos"]
     assert {name for name, *_ in points(panels(figure)["other, 3 photos"])} == {"gradcam"}
     assert_nothing_is_clipped(figure)
-    (ax,) = panels(class_sensitivity_bars(summary, "runner-up")).values()
+    (ax,) = panels(dot_plot(summary, "class", "runner-up")).values()
     assert {name for name, *_ in points(ax)} == {"lrp"}
-    with pytest.raises(ValueError, match="'present' as the second class; there are: least, runner-up"):
-        class_sensitivity_bars(summary, "present")
+    with pytest.raises(ValueError, match="with the group 'present' in this summary; its groups are: least, runner-up"):
+        dot_plot(summary, "class", "present")
 
 
 @pytest.mark.parametrize("methods", [{"gradcam": BOTH}, LONG])
 def test_labels_of_points_are_not_clipped(methods: dict[str, tuple[str, ...]]) -> None:
     rows = classes(methods)
-    assert_nothing_is_clipped(class_sensitivity_bars(summarize(rows)))
-    assert_nothing_is_clipped(class_sensitivity_bars(summarize(rows.replace("least", "runner-up")), "runner-up"))
+    assert_nothing_is_clipped(dot_plot(summarize(rows)))
+    assert_nothing_is_clipped(dot_plot(summarize(rows.replace("least", "runner-up")), "class", "runner-up"))
 
 
 def test_one_photo_has_a_point_without_whiskers_and_a_degenerate_one_none() -> None:
     rows = classes({"gradcam": BOTH})
     rows = rows[rows.photo == "cat"].reset_index(drop=True)
     rows.loc[0, "spearman"], rows.loc[0, "degenerate"] = NAN, True
-    (ax,) = panels(class_sensitivity_bars(summarize(rows))).values()
+    (ax,) = panels(dot_plot(summarize(rows))).values()
     ((name, mean, low, high, colour, _),) = points(ax)
     assert (name, colour) == ("gradcam", RED)
     assert mean == low == high == pytest.approx(height("gradcam", "positive", "cat"))
@@ -294,8 +293,8 @@ def test_one_photo_has_a_point_without_whiskers_and_a_degenerate_one_none() -> N
 
 def test_the_description_of_points_says_the_numbers() -> None:
     summary = summarize(classes(LONG))
-    text = describe_class_sensitivity(summary)
-    assert class_sensitivity_bars(summary).alt == text
+    text = describe_dots(summary)
+    assert dot_plot(summary).alt == text
     mean = statistics.fmean(height("gradcam", "signed", photo) for photo in PHOTOS)
     assert f"gradcam signed −{abs(mean):.2f}" in text
     assert "noise 0.14" in text
@@ -304,7 +303,7 @@ def test_the_description_of_points_says_the_numbers() -> None:
 
 
 def test_figures_show_themselves_with_their_description() -> None:
-    for figure in (randomization_curves(cascade(USUAL)), class_sensitivity_bars(summarize(classes(USUAL)))):
+    for figure in (randomization_curves(cascade(USUAL)), dot_plot(summarize(classes(USUAL)))):
         data, metadata = figure._repr_mimebundle_()
         assert set(data) == {"image/png", "text/plain"}
         assert metadata["image/png"]["alt"] == figure.alt

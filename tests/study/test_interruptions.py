@@ -17,9 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from posgrad_edu.cli import app as cli
-from posgrad_edu.study import run as running
-from posgrad_edu.study.measure import Plan, Study, Unit, measure, plan
-from posgrad_edu.study.run import StudyStopped, run
+from posgrad_edu.study import Plan, Study, StudyStopped, Unit, measure, plan, run, running
 
 pytestmark = pytest.mark.slow
 
@@ -210,7 +208,7 @@ def test_a_cluster_whose_user_is_killed(
 
 
 def test_a_scheduler_that_is_not_there(planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "PATIENCE", 0.5)
+    monkeypatch.setattr(running, "SCHEDULER_TIMEOUT", 0.5)
     with pytest.raises(StudyStopped, match=r"No Dask scheduler answers at 'tcp://127.0.0.1:1'"):
         run(planned.units, tmp_path, scheduler="tcp://127.0.0.1:1", progress=False)
 

@@ -18,21 +18,10 @@ from posgrad_edu.metrics.localization import energy_in_box, pointing_game
 from posgrad_edu.metrics.randomization import randomizable_layers, randomized, spread
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.scenes.pictures import make_scene
-from posgrad_edu.study.measure import (
-    CHECKS,
-    TYPES,
-    Picture,
-    Study,
-    Unit,
-    _asked,
-    _show,
-    combined,
-    example,
-    measure,
-    pictures,
-    plan,
-    usable,
-)
+from posgrad_edu.study import Study, Unit, measure, plan
+from posgrad_edu.study.measuring import _asked, _show, example
+from posgrad_edu.study.planning import Picture, pictures, usable
+from posgrad_edu.study.schema import CHECKS, TYPES, combined
 
 SMALL = Study(methods=("gradcam", "guided-backprop"), networks=("scenes",), scenes=2, depths=2, seeds=2)
 
@@ -123,7 +112,7 @@ def halving(monkeypatch: pytest.MonkeyPatch) -> pg.Classifier:
     def load(name: str, **options: object) -> pg.Classifier:
         return clf if name == "halving" else pg.load_classifier(name, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("posgrad_edu.study.measure.load_classifier", load)
+    monkeypatch.setattr("posgrad_edu.study.planning.load_classifier", load)
     return clf
 
 
