@@ -90,7 +90,10 @@ def section(networks: Sequence[Sequence[str]], results: pd.DataFrame, steps: int
     for method in METHODS:
         parts += [f"`{method}`, signed → positive:", method_table(results[results.method == method])]
     control = results[results.method == CONTROL][list(MEASURES)].mean()
-    parts += [f"`{CONTROL}`, a map that knows no class:", markdown_table(MEASURES, [[f"{value:.2f}" for value in control]])]
+    parts += [
+        f"`{CONTROL}`, a map that knows no class:",
+        markdown_table(MEASURES, [[f"{value:.2f}" for value in control]]),
+    ]
     missing = int(results[list(MEASURES)].isna().any(axis=1).sum())
     parts.append(f"Of {len(results):,} comparisons, {missing:,} have an undefined value, which counts in no mean.")
     return "\n\n".join(parts)

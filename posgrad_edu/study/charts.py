@@ -266,8 +266,8 @@ def dot_plot(
 ) -> Figure:
     """Return a figure of means with their intervals as whiskers: a panel a network, a line a method.
 
-    summary: as ``summarize`` makes it. check: a sanity test. group: which of its groups: for classes the second class,
-        "least", "runner-up", "present"; for parameters the stage, "mean", "all", ...; ``None`` for the first that's there.
+    summary: as ``summarize`` makes it. check: a sanity test. group: which of its groups; ``None`` for the first of
+        "least", "runner-up", "present" for classes, and of the stages "mean", "all", "half", ... for parameters.
     handlings: which are drawn; ``None`` for signed, positive and as published.
     Drawn is the rank correlation with a line at 0.5, the one that a verdict asks about; for localization the energy in
     the box, with a line at the box's area. Raises ``ValueError`` where nothing was measured.
@@ -327,18 +327,19 @@ def _points_of_method(ax: Axes, rows: DataFrame, y: float, score: str, handlings
     for shift, handling in enumerate(_drawn(rows, method, handlings)):
         row = rows[rows.handling == handling].iloc[0]
         height = y if method in CONTROLS else y + 0.18 - 0.18 * shift
-        _point(ax, height, *(float(row[f"{score}{end}"]) for end in ("", "_low", "_high")), method, handling)
+        _point(ax, row, height, score)
 
 
-def _point(ax: Axes, y: float, mean: float, low: float, high: float, method: str, handling: str) -> None:
-    """Draw a mean with its interval as whiskers; without one, the mean alone."""
+def _point(ax: Axes, row: Any, y: float, score: str) -> None:
+    """Draw a row's mean with its interval as whiskers; without one, the mean alone."""
+    mean, low, high = (float(row[f"{score}{end}"]) for end in ("", "_low", "_high"))
     if math.isnan(mean):
         return
     ends = [[0.0], [0.0]] if math.isnan(low) else [[max(0.0, mean - low)], [max(0.0, high - mean)]]
-    style = _style(method, handling)
-    looks = {"color": style["color"], "marker": style["marker"], "markersize": MARKER, "linestyle": "none"}
-    label = None if method in CONTROLS else _label(method, handling)
-    ax.errorbar([mean], [y], xerr=ends, label=label, capsize=2, elinewidth=1.2, **looks)
+    style = _style(row.method, row.handling)
+    mark = {"color": style["color"], "marker": style["marker"], "markersize": MARKER, "linestyle": "none"}
+    label = None if row.method in CONTROLS else _label(row.method, row.handling)
+    ax.errorbar([mean], [y], xerr=ends, label=label, capsize=2, elinewidth=1.2, **mark)
 
 
 def _words_of_dots(table: DataFrame, check: str, group: str, handlings: Sequence[str] | None) -> str:

@@ -138,7 +138,8 @@ def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
     target, others = _asked(clf, shown)
     classes = [target, others.get("least", target)]
     rows: dict[str, dict[str, Tensor]] = {}
-    for label, maps in explain_all(clf.net, shown.x, [classes], _methods(unit)).items():
+    explained: dict[Any, Tensor] = explain_all(clf.net, shown.x, [classes], _methods(unit))
+    for label, maps in explained.items():
         scaled = maps[0] / symmetric_limit(maps[0], quantile=0.99)
         titles = [f"{label.handling}: {clf.labels[c]}" for c in classes]
         if label.method in METHODS:

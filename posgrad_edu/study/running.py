@@ -75,12 +75,12 @@ def run(
     """
     there = _finished(folder / UNITS)
     missing = [unit for unit in units if unit.file not in there]
+    before = len(units) - len(missing)
     failures: list[Failure] = []
     written = 0
-    looks = {"initial": len(units) - len(missing), "unit": "unit", "smoothing": 0, "disable": not progress}
     try:
         with (
-            bar(what="study", total=len(units), **looks) as shown,
+            bar(None, "study", len(units), initial=before, unit="unit", smoothing=0, disable=not progress) as shown,
             contextlib.closing(_results(missing, jobs, scheduler)) as results,
         ):
             for unit, result in results:

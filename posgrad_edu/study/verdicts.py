@@ -13,8 +13,8 @@ signed maps, and for each claim
 In the class check the maps of the most and the least likely class are compared. In the parameters check the verdict
 takes the mean over the cascade, not its end. At the end every layer is random, also the first ones, which see the photo
 itself: only a map that hardly depends on any weight stays there as it was. To call a map insensitive to parameters
-claims less, and something of degree: that much of the network can become random before the map changes. The mean over the
-cascade measures this. The end, half way, and the classifier alone stand beside it in the report.
+claims less, and something of degree: that much of the network can become random before the map changes. The mean over
+the cascade measures this. The end, half way, and the classifier alone stand beside it in the report.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ class VerdictExplorer(Panel):
     @property
     def setting(self) -> str:
         """What the controls say, in words."""
-        return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {format_number(self.line)}"
+        line = format_number(self.line)
+        return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {line}"
 
     def _sentence(self) -> str:
         row = self.row
@@ -114,9 +115,10 @@ class VerdictExplorer(Panel):
         else:
             hangs = "No line between 0.3 and 0.9 changes this verdict."
         tally = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        this, signed, difference = (format_estimate(row, name) for name in ("positive", "signed", "difference"))
         return (
-            f"{self.verdict.capitalize()}. This version {format_estimate(row, 'positive')}, signed {format_estimate(row, 'signed')}, "
-            f"difference {format_estimate(row, 'difference')}; {row.photos} photos. {hangs} All claims: {tally}."
+            f"{self.verdict.capitalize()}. This version {this}, signed {signed}, difference {difference}; "
+            f"{row.photos} photos. {hangs} All claims: {tally}."
         )
 
     def _html(self) -> str:

@@ -15,7 +15,6 @@ from posgrad_edu.study.charts import (
     describe_dots,
     describe_randomization,
     dot_plot,
-    plot,
     randomization_curves,
 )
 from posgrad_edu.study.summary import interval, summarize
