@@ -13,7 +13,7 @@ what they show stands in words in ``figure.alt``. A grid of one photo's maps is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,7 @@ STYLES: dict[str, Style] = {
     "absolute": {"color": "#00705a", "linestyle": (0, (3, 3)), "marker": "D"},
 }
 AS_PUBLISHED: Style = {"color": "#000000", "linestyle": "-.", "marker": "^"}
+UNNAMED: Style = {"color": "#000000", "linestyle": "-", "marker": "o"}  # of a table that names no handling
 CONTROL_STYLES: dict[str, Style] = {
     "noise": {"color": "#6e6e6e", "linestyle": ":", "marker": "v"},
     "edges": {"color": "#6e6e6e", "linestyle": (0, (6, 2)), "marker": "D"},
@@ -130,7 +131,7 @@ def randomization_curves(rows: DataFrame, handlings: Sequence[str] | None = None
     figure.supxlabel(f"{_DEPTHS[cascade['mode'].iloc[0]]}, of {int(cascade.layers.max())}", fontsize=10)
     figure.supylabel("rank correlation with the trained network's map", fontsize=10)
     _legend(figure, axes)
-    figure.alt = _words_of_curves(table, cascade.network.iloc[0], handlings)
+    figure.alt = _words_of_curves(cascade, table, handlings)
     return figure
 
 
@@ -145,7 +146,7 @@ _DEPTHS = {
 def describe_randomization(rows: DataFrame, handlings: Sequence[str] | None = None) -> str:
     """Return alt text for ``randomization_curves``: each curve at its first, middle and last depth."""
     cascade = _one_cascade(rows)
-    return _words_of_curves(_points(cascade), cascade.network.iloc[0], handlings)
+    return _words_of_curves(cascade, _points(cascade), handlings)
 
 
 def curves(rows: DataFrame) -> DataFrame:
@@ -208,13 +209,14 @@ def _curve(ax: Axes, curve: DataFrame, style: Style, label: str) -> None:
         ax.fill_between(curve.depth, curve.low, curve.high, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def _words_of_curves(table: DataFrame, network: str, handlings: Sequence[str] | None) -> str:
+def _words_of_curves(cascade: DataFrame, table: DataFrame, handlings: Sequence[str] | None) -> str:
+    network, mode = cascade.network.iloc[0], cascade["mode"].iloc[0]
     depths = sorted({int(depth) for depth in table.depth if depth > 0})
     chosen = [depths[0], depths[len(depths) // 2], depths[-1]]
-    sentences = [
-        f"Rank correlation of maps with those of the trained network, {network + ', ' if network else ''}"
-        f"with {', '.join(map(str, chosen))} random layers."
-    ]
+    listed = ", ".join(map(str, chosen))
+    random = f"layer {listed} random" if mode == "independent" else f"{listed} random layers"
+    of_network = f"{network}, " if network else ""
+    sentences = [f"Rank correlation of maps with those of the trained network, {of_network}with {random}."]
     for (method, handling), curve in table.groupby(["method", "handling"], sort=False):
         if method not in CONTROLS and handling not in _drawn(table, method, handlings):
             continue
@@ -247,7 +249,7 @@ _GROUPS = {
         "least": "most and least likely",
         "runner-up": "most likely and runner-up",
         "present": "both in the picture",
-        GROUP_OF["class"]: "as asked for",
+        GROUP_OF["class"]: "of one photo",
     },
     "parameters": {
         "mean": "mean over all depths",
@@ -257,7 +259,7 @@ _GROUPS = {
         "first layer": "first layer random",
     },
     "data": {GROUP_OF["data"]: "one of them trained on permuted labels"},
-    "localization": {GROUP_OF["localization"]: "means over photos and objects"},
+    "localization": {GROUP_OF["localization"]: "asked about that object's class"},
 }
 
 
@@ -273,25 +275,19 @@ def dot_plot(
     the box, with a line at the box's area. Raises ``ValueError`` where nothing was measured.
     """
     table, group = _one_group(summary, check, group)
-    networks, methods = sorted(table.network.unique()), list(table.method.unique())
+    networks, methods = sorted(table.network.unique()), sorted(table.method.unique(), key=lambda m: m in CONTROLS)
     size = (3.6 * len(networks) + 1.6, 0.36 * len(methods) + 1.5)
     figure = figure_class()(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots(1, len(networks), sharex=True, sharey=True, squeeze=False).ravel()
     place = {name: -i - 0.5 * (name in CONTROLS) for i, name in enumerate(methods)}  # controls a little apart
     for network, ax in zip(networks, axes, strict=True):
-        rows = table[table.network == network]
-        dotted = rows.area.mean() if check == "localization" else ALIKE_ABOVE
-        for value, stroke in ((0, "-"), (dotted, ":")):
-            ax.axvline(value, color="#999999", linewidth=1, linestyle=stroke, zorder=0)
-        for name in methods:
-            _points_of_method(ax, rows[rows.method == name], place[name], main_score(check), handlings)
-        photos = int(rows.photos.max())
-        ax.set_title(f"{network}{', ' * bool(network)}{photos} photo{'s' * (photos != 1)}", fontsize=10)
+        _draw_network(ax, table[table.network == network], place, check, handlings)
     scale = _SCALES[check]
     low, high = scale.ends
     margin = 0.025 * (high - low)
     axes[0].set(xlim=(low - margin, high + margin), xticks=np.linspace(low, high, 5))
     axes[0].set(ylim=(min(place.values()) - 0.6, 0.6), yticks=list(place.values()), yticklabels=methods)
+    axes[0].tick_params("y", length=3.5 if any(methods) else 0)
     figure.supxlabel(f"{scale.words}\n({_GROUPS[check].get(group, group)}; dotted: {scale.dotted})", fontsize=10)
     _legend(figure, axes)
     figure.alt = _words_of_dots(table, check, group, handlings)
@@ -316,7 +312,25 @@ def _one_group(summary: DataFrame, check: str, group: str | None) -> tuple[DataF
         wanted = f" with the group {group!r}" if group else ""
         raise ValueError(f"No check {check!r}{wanted} in this summary; its groups are: {', '.join(there) or 'none'}.")
     chosen = group or there[0]
-    return in_order(of_check[of_check.group == chosen]), chosen
+    found = of_check[of_check.group == chosen]
+    if len(modes := found["mode"].unique()) > 1:
+        raise ValueError(
+            f"One figure shows one mode, not {', '.join(modes)}. Choose: summary[summary['mode'] == name]."
+        )
+    return in_order(found), chosen
+
+
+def _draw_network(
+    ax: Axes, rows: DataFrame, place: Mapping[str, float], check: str, handlings: Sequence[str] | None
+) -> None:
+    """Draw one network's means into its panel; ``place`` says at which height each method stands."""
+    dotted = rows.area.mean() if check == "localization" else ALIKE_ABOVE
+    for value, stroke in ((0, "-"), (dotted, ":")):
+        ax.axvline(value, color="#999999", linewidth=1, linestyle=stroke, zorder=0)
+    for name, y in place.items():
+        _points_of_method(ax, rows[rows.method == name], y, main_score(check), handlings)
+    network, photos = rows.network.iloc[0], int(rows.photos.max())
+    ax.set_title(f"{network}{', ' * bool(network)}{photos} photo{'s' * (photos != 1)}", fontsize=10)
 
 
 def _points_of_method(ax: Axes, rows: DataFrame, y: float, score: str, handlings: Sequence[str] | None) -> None:
@@ -324,9 +338,11 @@ def _points_of_method(ax: Axes, rows: DataFrame, y: float, score: str, handlings
     if rows.empty:
         return
     method = rows.method.iloc[0]
-    for shift, handling in enumerate(_drawn(rows, method, handlings)):
+    drawn = _drawn(rows, method, handlings)
+    first = 0 if method in CONTROLS else max(len(drawn) - 1, 2) / 2
+    for shift, handling in enumerate(drawn):
         row = rows[rows.handling == handling].iloc[0]
-        height = y if method in CONTROLS else y + 0.18 - 0.18 * shift
+        height = y + 0.18 * (first - shift)
         _point(ax, row, height, score)
 
 
@@ -372,7 +388,7 @@ def _style(method: str, handling: str) -> Style:
         return CONTROL_STYLES[method]
     if handling in ("signed", "positive"):
         return STYLES[handling]
-    return AS_PUBLISHED if handling == published_handling(method) else STYLES.get(handling, STYLES["signed"])
+    return AS_PUBLISHED if handling == published_handling(method) else STYLES.get(handling, UNNAMED)
 
 
 def _label(method: str, handling: str) -> str:

@@ -138,6 +138,7 @@ def plan(study: Study, download: bool = False) -> Plan:
     units: list[Unit] = []
     refused: dict[tuple[str, str], str] = {}
     for network in study.networks:
+        shown = pictures(study, network)  # first, since a folder that isn't there is found out in no time
         clf = load_classifier(network, download=download)
         labels, reasons = usable(clf, study)
         refused |= {(network, method): reason for method, reason in reasons.items()}
@@ -146,7 +147,7 @@ def plan(study: Study, download: bool = False) -> Plan:
         weights = _weights_digest(clf.net)
         if network == SCENES and "data" in study.checks:
             weights += _weights_digest(load_classifier(SCENES, weights=TWIN).net)
-        for picture in pictures(study, network):
+        for picture in shown:
             for check in study.checks:
                 if _fits(check, network, picture):
                     units.append(_unit(study, network, weights, check, picture, labels))

@@ -8,15 +8,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
-from posgrad_edu.methods import METHODS
-from posgrad_edu.study.charts import (
-    curves,
-    describe_dots,
-    describe_randomization,
-    dot_plot,
-    randomization_curves,
-)
+import posgrad_edu as pg
+from posgrad_edu.methods import METHODS, configure
+from posgrad_edu.metrics import data_sensitivity_all, localization, localization_all
+from posgrad_edu.scenes import make_scene
+from posgrad_edu.study.charts import curves, describe_dots, describe_randomization, dot_plot, plot, randomization_curves
 from posgrad_edu.study.summary import interval, summarize
 from posgrad_edu.viz import to_png
 
@@ -307,3 +305,104 @@ def test_figures_show_themselves_with_their_description() -> None:
         assert set(data) == {"image/png", "text/plain"}
         assert metadata["image/png"]["alt"] == figure.alt
         assert figure.canvas.manager is None  # not made by pyplot, which would keep it open
+
+
+# --- Any table ---
+
+TWO = {handling: configure("gradcam", handling) for handling in BOTH}
+NAMED = {"noise": configure("noise"), "mine": configure("gradcam", "positive")}
+
+
+@pytest.fixture(scope="module")
+def asked() -> tuple[torch.nn.Module, torch.Tensor, list, list]:
+    """The scenes' network, two scenes, their boxes and classes."""
+    clf, scenes = pg.load_classifier("scenes"), [make_scene(seed) for seed in range(2)]
+    x = torch.cat([clf.batch(scene.image) for scene in scenes])
+    return clf.net, x, [scene.boxes for scene in scenes], [list(scene.digits) for scene in scenes]
+
+
+def test_a_table_of_one_method_is_drawn(asked: Any) -> None:
+    net, x, boxes, classes_ = asked
+    table = pg.class_sensitivity(net, x, "gradcam", "positive")
+    (ax,) = panels(plot(table)).values()
+    ((_, mean, _, _, colour, _),) = points(ax)
+    assert (mean, colour) == (pytest.approx(table.spearman.mean()), BLACK)  # nobody said which handling it is
+    assert ax.get_title() == "2 photos"
+    table = localization(net, x, boxes, classes_, "gradcam")
+    figure = plot(table)
+    ((_, mean, *_),) = points(figure.axes[0])
+    assert mean == pytest.approx(table.groupby("photo").energy.mean().mean())
+    assert figure.axes[0].get_lines()[1].get_xdata()[0] == pytest.approx(table.groupby("photo").area.mean().mean())
+    assert figure.alt.startswith("Share of the evidence that lies in the object's box, asked about")
+    assert figure.legends == []
+    table = pg.parameter_sensitivity(net, x, "gradcam", depths=2, seeds=[0])
+    (line,) = [line for line in plot(table).axes[0].get_lines() if len(line.get_xdata()) == 3]
+    assert line.get_ydata().tolist() == pytest.approx([1, *table.groupby("depth").spearman.mean()])
+
+
+def test_labels_that_name_handlings_share_a_line_in_their_colours(asked: Any) -> None:
+    net, x, *_ = asked
+    table = pg.class_sensitivity_all(net, x, TWO)
+    figure = plot(table)
+    means = table.groupby("method").spearman.mean()
+    found = {colour: mean for _, mean, _, _, colour, _ in points(figure.axes[0])}
+    assert found == {BLUE: pytest.approx(means["signed"]), RED: pytest.approx(means["positive"])}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["signed", "positive"]
+
+
+def test_all_handlings_of_a_measures_table_are_drawn(asked: Any) -> None:
+    net, x, *_ = asked
+    methods = {handling: configure("gradcam", handling) for handling in ("negative", "absolute")}
+    figure = plot(pg.class_sensitivity_all(net, x, methods))
+    drawn = points(figure.axes[0])
+    assert len(drawn) == len({marker for *_, marker in drawn}) == 2
+    assert "negative" in figure.alt
+
+
+def test_other_labels_have_a_line_each_with_controls_below(asked: Any) -> None:
+    net, x, boxes, classes_ = asked
+    twin = pg.load_classifier("scenes", weights="permuted-labels").net
+    for table in (data_sensitivity_all(net, twin, x, NAMED), localization_all(net, x, boxes, classes_, NAMED)):
+        figure = plot(table)
+        assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["mine", "noise"]
+        assert "mine " in figure.alt
+        assert "noise " in figure.alt
+        to_png(figure)
+
+
+def test_layers_randomized_one_at_a_time_have_no_beginning() -> None:
+    rows = cascade({"gradcam": BOTH}, mode="independent")
+    assert curves(rows).depth.min() == 1
+    figure = plot(rows)
+    assert figure._supxlabel.get_text() == "the one random layer, counted from the output, of 6"
+    assert "with layer 1, 3, 6 random." in figure.alt
+
+
+def test_a_study_of_several_checks_is_drawn_one_at_a_time() -> None:
+    rows = pd.concat([cascade(USUAL), classes(USUAL)], ignore_index=True)
+    summary = summarize(rows)
+    assert plot(rows).alt == plot(summary).alt == describe_dots(summary)
+    assert plot(rows, "parameters").alt == describe_randomization(rows)
+    assert plot(summary, "parameters").alt == describe_dots(summary, "parameters", "mean")
+    with pytest.raises(ValueError, match="holds no data; there is: class, parameters"):
+        plot(rows, "data")
+
+
+def test_a_summary_of_several_modes_is_refused() -> None:
+    summary = summarize(pd.concat([cascade(USUAL), cascade(USUAL, mode="cascading-from-input")]))
+    with pytest.raises(ValueError, match="not cascading, cascading-from-input"):
+        plot(summary)
+
+
+def test_controls_alone_are_drawn() -> None:
+    figure = plot(cascade({"noise": ("none",)}))
+    assert list(panels(figure)) == ["noise"]
+    assert list(lines(figure.axes[0])) == ["noise"]
+
+
+@pytest.mark.parametrize("columns", [["a", "b"], ["photo", "spearman"], ["target", "energy"]])
+def test_other_tables_are_refused(columns: list[str]) -> None:
+    with pytest.raises(ValueError, match=f"columns {', '.join(columns)} can't be drawn"):
+        plot(pd.DataFrame([[0] * len(columns)], columns=columns))
+    with pytest.raises(ValueError, match="no sanity test; there is: none"):
+        plot(cascade(USUAL).iloc[:0])

@@ -207,12 +207,6 @@ def test_a_cluster_whose_user_is_killed(
     assert_goes_on(out, planned.units, undisturbed)
 
 
-def test_a_scheduler_that_is_not_there(planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "SCHEDULER_TIMEOUT", 0.5)
-    with pytest.raises(StudyStopped, match=r"No Dask scheduler answers at 'tcp://127.0.0.1:1'"):
-        run(planned.units, tmp_path, scheduler="tcp://127.0.0.1:1", progress=False)
-
-
 # --- Disks and photos ---
 
 
@@ -329,20 +323,6 @@ def test_methods_without_a_common_handling_have_a_report(tmp_path: Path) -> None
     assert "fullgrad, absolute:" in report
 
 
-def test_only_damaged_photos(photos: Path, tmp_path: Path) -> None:
-    (photos / "good.png").unlink()
-    command = ["study", "--methods", "gradient", "--checks", "class", "--networks", "efficientnet-lite0"]
-    result = CliRunner().invoke(app, [*command, "--images", str(photos), "--out", str(tmp_path / "out")])
-    assert result.exit_code == 1
-    assert "Nothing could be measured" in result.stderr
-
-
-def test_another_version_on_a_worker_is_refused(planned: Plan) -> None:
-    _, result = running._attempt(0, planned.units[0], "0.0.0")
-    assert isinstance(result, Exception)
-    assert "Install the same" in str(result)
-
-
 # --- The command ---
 
 
@@ -370,23 +350,6 @@ def test_figures_are_pictures(results: Path) -> None:
     assert [figure.name for figure in figures] == ["class-scenes.png", "maps-scenes.jpg", "parameters-scenes.png"]
     for figure in figures:
         assert min(Image.open(figure).size) > 200
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--methods", "gradcan"], "Did you mean 'gradcam'"),
-        (["--networks", "efficientnet-lite"], "Did you mean"),
-        (["--images", "nowhere"], "no folder 'nowhere'"),
-        (["--seeds", "0"], "seeds is 1 or more"),
-        (["--networks", "vgg16"], "not on this computer"),
-    ],
-)
-def test_mistakes_in_the_command(options: list[str], message: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["study", *options, "--out", str(tmp_path)])
-    assert result.exit_code == 2
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1
 
 
 def test_a_unit_is_measured_as_it_is_without_running(planned: Plan, undisturbed: bytes) -> None:

@@ -261,6 +261,8 @@ def test_stages_of_a_cascade() -> None:
     assert stages([1, 9], 9, "cascading-from-input")["first layer"] == [1]
     assert "classifier" not in stages([1, 9], 9, "cascading-from-input")
     assert stages([3, 5], 9, "independent") == {"mean": [3, 5]}
+    assert stages([3], 12) == stages([9], 12) | {"half": [3]} == {"half": [3]}  # a quarter of the layers off, no more
+    assert stages([2], 12) == stages([10], 12) == {}
 
 
 def test_stages_in_a_summary() -> None:
@@ -353,6 +355,8 @@ def test_verdicts_of_rows() -> None:
         ([0.1, 0.2], [0.1, 0.2], "disagrees", "not alike, not surely more so than signed"),
         ([0.3, 0.3, 0.3], [-0.3, 0.9, 0.1], "disagrees", "not surely alike, not surely more so than signed"),
         ([0.3, 0.3], [0.1, 0.2], "disagrees", "not alike, less so than signed"),
+        ([0.9, 0.9], [0.5, 0.5], "disagrees", "not alike, less so than signed"),  # .5 isn't above .5
+        ([0.4, 0.4], [0.5, 0.4], "disagrees", "not alike, not surely more so than signed"),
     ):
         found = judged(signed, positive)
         assert (found.verdict, found.reading) == (result, reading)
