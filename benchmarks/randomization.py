@@ -34,8 +34,7 @@ from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
 
 import posgrad_edu as pg
-from posgrad_edu.study.measure import PUBLISHED, Study, plan
-from posgrad_edu.study.run import run
+from posgrad_edu.study import PUBLISHED, Study, plan, run
 
 METHODS = ("gradient", "input-x-gradient", "gradcam", "guided-backprop", "deconvnet", "lrp")
 Explain = Callable[..., np.ndarray]

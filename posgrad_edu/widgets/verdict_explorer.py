@@ -1,6 +1,6 @@
 """The VerdictExplorer: how much does a verdict hang on where one draws the line between alike and not alike?
 
-A claim agrees with a study if two intervals lie where it says (``claims.py``): that of the version's mean above a
+A claim agrees with a study if two intervals lie where it says (``verdicts.py``): that of the version's mean above a
 threshold, and that of its difference to signed above 0. The threshold is somebody's choice. Here it's a slider: on
 the left the claim's three intervals, on the right how many of all claims would get which verdict at each threshold.
 The difference doesn't depend on the threshold, so a verdict changes at one place at most: the lower end of the
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from posgrad_edu import viz
-from posgrad_edu.study.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict, verdict_table
+from posgrad_edu.study import format_estimate, format_number, verdict, verdict_table
+from posgrad_edu.study.verdicts import ALIKE_ABOVE, VERDICTS
 from posgrad_edu.widgets.panel import Panel
 from posgrad_edu.widgets.parts import side_by_side, toggles
 
@@ -33,10 +34,10 @@ LINES = {"agrees": ("#ce0018", "-"), "partly": ("#6a4c00", "--"), "disagrees": (
 class VerdictExplorer(Panel):
     """Controls for a check, a method's version, a network and the threshold, and what they show.
 
-    summary: as ``verdicts.summarize`` or ``verdicts.read_summary`` gives it.
+    summary: as ``summarize`` or ``read_summary`` gives it.
     start: values for the controls check ("class", "parameters"), version ("gradcam, positive", ...), network and
     threshold (0.3 to 0.9).
-    Results: ``row`` (the claim's row of ``claims.verdict_table``), ``verdict``, ``counts`` (all claims' verdicts at
+    Results: ``row`` (the claim's row of ``verdict_table``), ``verdict``, ``counts`` (all claims' verdicts at
     this threshold), ``summary`` (text), ``figure()`` (static). Raises ``ValueError`` for a summary without a claim
     that could be judged, or a control that doesn't exist.
     """
@@ -102,20 +103,22 @@ class VerdictExplorer(Panel):
     @property
     def setting(self) -> str:
         """What the controls say, in words."""
-        return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {number(self.line)}"
+        line = format_number(self.line)
+        return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {line}"
 
     def _sentence(self) -> str:
         row = self.row
         assert row is not None
         at = float(row.positive_low)
         if LOWEST <= at < HIGHEST:
-            hangs = f"The line matters: from {number(at)} on this version no longer counts as alike."
+            hangs = f"The line matters: from {format_number(at)} on this version no longer counts as alike."
         else:
             hangs = "No line between 0.3 and 0.9 changes this verdict."
         tally = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        this, signed, difference = (format_estimate(row, name) for name in ("positive", "signed", "difference"))
         return (
-            f"{self.verdict.capitalize()}. This version {measured(row, 'positive')}, signed {measured(row, 'signed')}, "
-            f"difference {measured(row, 'difference')}; {row.photos} photos. {hangs} All claims: {tally}."
+            f"{self.verdict.capitalize()}. This version {this}, signed {signed}, difference {difference}; "
+            f"{row.photos} photos. {hangs} All claims: {tally}."
         )
 
     def _html(self) -> str:

@@ -90,7 +90,7 @@ def test_a_method_may_write_into_what_it_is_given(together: bool) -> None:
     before, asked = x.clone(), target.unsqueeze(1).repeat(1, 2)
     for photos in (x, x.requires_grad_()):
         if together:
-            maps = pg.explain_all(net, photos, asked, {"writes": Writes()})["writes"]
+            maps = pg.explain(net, photos, asked, {"writes": Writes()})["writes"]
         else:
             maps = pg.explain(net, photos, asked, Writes)
         assert torch.equal(maps[:, 1], 2 * before.sum(1))
@@ -106,7 +106,7 @@ def test_photos_and_classes_made_in_inference_mode(method: str) -> None:
     with torch.inference_mode():
         photos, asked = x.clone(), target.clone()
         kind = pg.METHODS[method]
-        together = pg.explain_all(net, photos, asked, {"one": kind(), "two": kind()})
+        together = pg.explain(net, photos, asked, {"one": kind(), "two": kind()})
         maps = pg.explain(net, photos, asked, method)
     for found in (maps, together["one"], together["two"]):
         assert torch.equal(found, expected)
@@ -164,7 +164,7 @@ def test_a_method_that_goes_its_own_way_shares_with_no_other(kind: type[pg.Metho
 
 def test_a_method_with_maps_of_its_own_beside_its_parent() -> None:
     net, x, target = nets.make("plain")
-    together = pg.explain_all(net, x, target, {"parent": GradCAM(), "own": OwnMaps(), "again": OwnMaps()})
+    together = pg.explain(net, x, target, {"parent": GradCAM(), "own": OwnMaps(), "again": OwnMaps()})
     assert torch.equal(together["parent"], pg.explain(net, x, target, "gradcam"))
     assert torch.equal(together["own"], x.mean(1))
     assert torch.equal(together["again"], x.mean(1))
@@ -173,4 +173,4 @@ def test_a_method_with_maps_of_its_own_beside_its_parent() -> None:
 def test_maps_come_in_the_order_they_were_asked_for() -> None:
     net, x, target = nets.make("plain")
     methods = {"a": GradCAM(), "b": Gradient(), "c": LayerCAM(), "d": Noise(), "e": InputXGradient()}
-    assert list(pg.explain_all(net, x, target, methods)) == list(methods)
+    assert list(pg.explain(net, x, target, methods)) == list(methods)

@@ -18,7 +18,7 @@ from PIL import Image
 import posgrad_edu as pg
 from posgrad_edu import widgets
 from posgrad_edu.metrics.similarity import compare
-from posgrad_edu.study.summary import read_summary
+from posgrad_edu.study import read_summary
 from posgrad_edu.widgets.cascade_curves import COLUMNS
 from posgrad_edu.widgets.panel import Panel, PhotoPanel, TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.parts import find_pair, gallery, in_percent, minus, number, pair_limit

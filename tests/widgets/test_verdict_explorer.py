@@ -10,8 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from posgrad_edu.study.claims import verdict, verdict_table
-from posgrad_edu.study.summary import summarize
+from posgrad_edu.study import summarize, verdict, verdict_table
 from posgrad_edu.widgets import VerdictExplorer
 
 # Rank correlations of three photos: of signed and of positive maps, by network, check and method.
@@ -132,7 +131,7 @@ def test_start_values_and_mistakes(summary: pd.DataFrame) -> None:
 
 
 def test_it_takes_the_summary_that_comes_with_the_course() -> None:
-    from posgrad_edu.study.summary import read_summary
+    from posgrad_edu.study import read_summary
 
     path = Path(__file__).parents[2] / "docs" / "verdicts.csv"
     explorer = VerdictExplorer(read_summary(path), version="lrp, positive", network="scenes")
