@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from posgrad_edu.viz.colours import colour_map, symmetric_limit
-from posgrad_edu.viz.maps import Map, Maps, as_array
+from posgrad_edu.viz.maps import Maps, as_array
 from posgrad_edu.viz.output import figure_class
 from posgrad_edu.viz.pictures import heatmap, overlay
 from posgrad_edu.viz.words import alt_text, two_digits

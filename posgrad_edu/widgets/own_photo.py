@@ -15,8 +15,9 @@ from torch import Tensor
 from posgrad_edu.data.photos import Source, read_image
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.widgets.controls import side_by_side
 from posgrad_edu.widgets.explorer import Explorer
-from posgrad_edu.widgets.parts import gallery, side_by_side, status
+from posgrad_edu.widgets.theme import LIST, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,9 +47,8 @@ class OwnPhoto(widgets.VBox):
         self._start = start
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a photo")
         self.path = widgets.Text(
-            description="Path", placeholder="such as photos/holiday.jpg", continuous_update=False,
-            layout={"width": "420px"},
-        )  # fmt: skip
+            description="Path", placeholder="such as photos/holiday.jpg", continuous_update=False, layout=LIST
+        )
         self.controls = {"upload": self.upload, "path": self.path}
         self.pictures, self.words = widgets.HTML(), widgets.HTML()
         self._choice = side_by_side(self.upload, self.path)
