@@ -6,6 +6,7 @@ and a switch that does nothing can't be told from one that does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,12 @@ def symmetric_limit(maps: Iterable[Map], quantile: float | None = None) -> float
     together = np.concatenate(magnitudes)
     limit = float(together.max() if quantile is None else np.quantile(together, quantile))
     return limit or float(together.max()) or 1.0  # a quantile can be 0 where the map isn't
+
+
+def pair_limit(maps: Iterable[Map]) -> float:
+    """Return one magnitude of full colour for two maps, between both peaks, so that the weaker can still be seen."""
+    weaker, stronger = sorted(float(np.abs(as_array(m)).max()) for m in maps)
+    return math.sqrt(max(weaker, 0.05 * stronger) * stronger) or 1.0
 
 
 def colour_map() -> LinearSegmentedColormap:

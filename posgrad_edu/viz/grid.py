@@ -54,9 +54,9 @@ def show_grid(
     for r, ((label, row), line, row_limit) in enumerate(zip(rows, axes, limits, strict=True)):
         for heading, values, ax in zip(_headings(rows, r), row.values(), line, strict=True):
             if photo is None or style == "heatmap":
-                _draw(ax, heatmap(values, row_limit), heading)
+                draw_picture(ax, heatmap(values, row_limit), heading)
             else:
-                _draw(ax, overlay(photo, values, row_limit), heading)
+                draw_picture(ax, overlay(photo, values, row_limit), heading)
         line[0].set_ylabel(textwrap.fill(label, 20), fontsize=11)
     if colour_bar:
         groups = [(axes, limits[0], rows)]
@@ -110,13 +110,14 @@ def _empty_grid(rows: Rows, photo: Image.Image | None, title: str | None) -> tup
     if heading:
         figure.suptitle(heading, fontsize=13)
     if photo is not None:
-        _draw(figure.add_subplot(grid[0, 0]), photo.convert("RGB"), "photo")
+        draw_picture(figure.add_subplot(grid[0, 0]), photo, "photo")
     axes = [[figure.add_subplot(grid[r, first + c]) for c in range(len(row))] for r, (_, row) in enumerate(rows)]
     return figure, axes
 
 
-def _draw(ax: Any, picture: Image.Image, title: str) -> None:
-    ax.imshow(np.asarray(picture))
+def draw_picture(ax: Any, picture: Image.Image, title: str) -> None:
+    """Draw a picture into a figure's axes, with its title and without ticks."""
+    ax.imshow(np.asarray(picture.convert("RGB")))
     ax.set_title(title, fontsize=10)
     ax.set(xticks=[], yticks=[])
 

@@ -10,6 +10,8 @@ from PIL import Image
 from posgrad_edu.viz.colours import BLUE, FADE, RED, symmetric_limit
 from posgrad_edu.viz.maps import Array, Map, as_array
 
+BINS = 64  # of ranks, along each side of the picture of ranks
+
 
 def overlay(photo: Image.Image, map: Map, limit: float | None = None, opacity: float = 0.85) -> Image.Image:
     """Return the photo, grey and faded, under the map's colours: the stronger the evidence, the denser.
@@ -41,6 +43,23 @@ def heatmap(map: Map, limit: float | None = None) -> Image.Image:
     """
     scaled = _scaled(as_array(map), limit)
     return _blend(np.full((*scaled.shape, 3), 255.0), scaled, opacity=1.0)
+
+
+def rank_picture(first: Map, second: Map, magnitudes: bool = False) -> Image.Image:
+    """Return a grey picture of how many pixels have which rank in two maps (H, W); the darker, the more.
+
+    Column: the rank in ``first``, lowest at the left; row: the rank in ``second``, lowest at the bottom; 64 x 64 cells,
+    each drawn as 4 x 4 pixels. Ties share their mean rank. magnitudes: rank absolute values.
+    """
+    from scipy.stats import rankdata
+
+    values = [as_array(m) for m in (first, second)]
+    ranks = [rankdata(np.abs(v) if magnitudes else v) / v.size for v in values]
+    columns, rows = [np.minimum((r * BINS).astype(int), BINS - 1) for r in ranks]
+    counts = np.zeros((BINS, BINS))
+    np.add.at(counts, (BINS - 1 - rows.ravel(), columns.ravel()), 1)
+    shade = np.rint(255 * (1 - np.log1p(counts) / np.log1p(counts.max()))).astype(np.uint8)
+    return Image.fromarray(shade).resize((4 * BINS, 4 * BINS), Image.Resampling.NEAREST)
 
 
 def _blend(background: Array, scaled: Array, opacity: float) -> Image.Image:

@@ -79,8 +79,6 @@ class AlphaSlider(TwoClassPanel):
                     "from epsilon to z+ is a road only for positive logits. Choose another scene."
                 )
 
-    # --- From the controls to maps ---
-
     def _clear(self) -> None:
         super()._clear()
         self.energies: list[list[float]] = []
@@ -98,10 +96,7 @@ class AlphaSlider(TwoClassPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         return f"{rule_name(self.kept.value, self.rule.value)}, biases {self.bias.value}"
-
-    # --- What is shown ---
 
     @property
     def limit(self) -> float:
@@ -109,7 +104,7 @@ class AlphaSlider(TwoClassPanel):
         return FULL_COLOUR
 
     @property
-    def _what(self) -> str:
+    def _heading(self) -> str:
         return f"LRP, {self.setting}"
 
     def _sentence(self) -> str:

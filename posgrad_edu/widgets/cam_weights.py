@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.engine.passes import with_gradients
@@ -19,14 +20,11 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods.base import finish
 from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
 from posgrad_edu.models.classifier import Classifier
-from posgrad_edu.viz import signed_number, true_minus
+from posgrad_edu.viz import pair_limit, signed_number, true_minus
 from posgrad_edu.widgets import theme
 from posgrad_edu.widgets.controls import dropdown, find_pair, handling_toggles, last_layer, layer_sizes, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel, pair_limit, rank_correlation
+from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
 from posgrad_edu.widgets.sentences import EVIDENCE, full_colour, rank_correlation_is, red_shares
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 PLAIN, ALPHA = "plain mean", "alpha"
 AVERAGES: dict[str, type[CAM]] = {PLAIN: GradCAM, ALPHA: GradCAMPlusPlus}
@@ -77,8 +75,6 @@ class CamWeights(TwoClassPanel):
         self.layer = dropdown("Layer", list(sizes), value=last_layer(self.clf, sizes))
         self._begin(["average", "handling", "layer"], start)
 
-    # --- From the controls to maps ---
-
     def _clear(self) -> None:
         super()._clear()
         self.numbers: dict[Choice, float] = {}
@@ -120,10 +116,7 @@ class CamWeights(TwoClassPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         return f"{self.layer.value}, {self.average.value}, {self.handling.value} gradients"
-
-    # --- What is shown ---
 
     def _sentence(self) -> str:
         if nothing := self._nothing_to_compare():

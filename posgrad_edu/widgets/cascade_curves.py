@@ -250,10 +250,8 @@ class CascadeCurves(WeightsPanel):
         axes[0].axvline(depth, **MARK)
         if value is not None:
             axes[0].plot([depth], [value], "o", color=colour, markersize=8, markeredgecolor="black", zorder=4)
-        for ax, title, values, unit in zip(axes[1:], self._titles(), self.maps, self.limits, strict=True):
-            ax.imshow(np.asarray(self._picture(values, unit)))
-            ax.set_title(textwrap.fill(title, 32), fontsize=10)
-            ax.set(xticks=[], yticks=[])
+        for ax, title, values, unit in zip(axes[1:], self._titles(), self._scaled, self.units, strict=True):
+            viz.draw_picture(ax, self._picture(values, self.limit), textwrap.fill(title, 32))
             ax.set_xlabel(f"own unit: full colour at ±{viz.two_digits(unit)}", fontsize=8)
         figure.alt = f"Curves of all versions, one marked. {self.summary} Beside it the two maps."
         return figure

@@ -8,9 +8,10 @@ gradient that acts on the finished map, for Guided Backprop at each ReLU on the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu import viz
@@ -21,9 +22,6 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
 from posgrad_edu.widgets.panel import TwoClassPanel
 from posgrad_edu.widgets.sentences import describe, full_colour
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 SHOWN = ("gradient", "input-x-gradient", "guided-backprop")
 HANDLINGS = (SIGNED, POSITIVE, ABSOLUTE)
@@ -72,8 +70,6 @@ class ClassSlider(TwoClassPanel):
         self.method = toggles("Method", list(methods), [])
         self.handling = handling_toggles(HANDLINGS, "Keep")
 
-    # --- From the controls to maps ---
-
     def _maps(self) -> Tensor:
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])
         method, handling = self.method.value, self.handling.value
@@ -98,12 +94,9 @@ class ClassSlider(TwoClassPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         place = f"class {self.rank.value} of {len(self.ranking)}, {self.labels[1]}"
         where = "at each ReLU" if self.inside else "in the finished map"
         return f"{self.method.value}, {self.handling.value} {where}, {place}"
-
-    # --- What is shown ---
 
     @property
     def _what(self) -> str:

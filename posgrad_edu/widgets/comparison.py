@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu import viz
@@ -20,16 +20,14 @@ from posgrad_edu.methods import CONTROLS, METHODS, explain
 from posgrad_edu.metrics.similarity import Similarity, is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.controls import RANKED, dropdown, handling_toggles, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel, is_cam, pair_limit, style_of
+from posgrad_edu.widgets.panel import TwoClassPanel, is_cam, style_of
 from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
 from posgrad_edu.widgets.theme import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL.Image import Image
 
 MEASURES = {"signed": "spearman", "magnitudes": "spearman_abs"}
-BINS = 64  # of ranks, along each side of the picture of ranks
 AXES = "from left to right the pixel's rank in the first map, from bottom to top in the second"
 
 
@@ -59,8 +57,6 @@ class MapComparison(TwoClassPanel):
         self._make_controls(others)
         self._begin(["method", "handling", "other", "measure"], start)
 
-    # --- Controls ---
-
     def _make_controls(self, others: Sequence[str | int]) -> None:
         options = dict(self._option(word) for word in others)
         if not options or self.target in options.values():
@@ -79,8 +75,6 @@ class MapComparison(TwoClassPanel):
 
     def _label(self, index: int) -> str:
         return self.clf.labels[index]
-
-    # --- From the controls to maps ---
 
     def _measure(self) -> None:
         self._style = style_of(self.method.value)
@@ -103,14 +97,11 @@ class MapComparison(TwoClassPanel):
     def limit(self) -> float:
         """The magnitude of full colour, one for both maps; that of a CAM is not changed by the handling."""
         if is_cam(self.method.value):
-            return pair_limit(self._compute(self.method.value, SIGNED.name, self.other.value))
+            return viz.pair_limit(self._compute(self.method.value, SIGNED.name, self.other.value))
         return super().limit
-
-    # --- What is shown ---
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         what = self.method.value if self.method.value in CONTROLS else f"{self.method.value}, {self._handling}"
         return f"{what}, {self._label(self.target)} against {self._label(self.other.value)}"
 
@@ -118,14 +109,8 @@ class MapComparison(TwoClassPanel):
         if nothing := self._nothing_to_compare():
             return nothing
         assert self.similarity is not None
-        return f"{in_numbers(self.similarity)} {self._comparison(self.similarity)}"
-
-    def _comparison(self, similarity: Similarity) -> str:
-        """Say how alike the maps are by the measure that is chosen."""
-        value = getattr(similarity, MEASURES[self.measure.value])
-        if self.measure.value == "magnitudes" and value > 0.5 and similarity.spearman < -0.5:
-            return "By their magnitudes they are alike: a reversed map looks the same."
-        return describe(value, *self.labels)
+        sentence = by_measure(self.similarity, self.measure.value, *self.labels)
+        return f"{in_numbers(self.similarity)} {sentence}"
 
     def _panels(self) -> list[Picture]:
         """Return the picture, the two maps and, where there are ranks, the picture of ranks."""
@@ -133,7 +118,7 @@ class MapComparison(TwoClassPanel):
         if not any(is_degenerate(values) for values in self.maps):
             magnitudes = self.measure.value == "magnitudes"
             title = f"ranks of {'magnitudes' if magnitudes else 'signed values'}"
-            ranks = rank_picture(self.maps[0], self.maps[1], magnitudes)
+            ranks = viz.rank_picture(self.maps[0], self.maps[1], magnitudes)
             shown.append((ranks, f"{title[0].upper()}{title[1:]}: {AXES}. {self.summary}", title))
         return shown
 
@@ -146,9 +131,7 @@ class MapComparison(TwoClassPanel):
         panels = self._panels()
         figure = viz.figure_class()(figsize=(2.5 * len(panels), 3.5), dpi=110, layout="constrained")
         for (picture, _, title), ax in zip(panels, figure.subplots(1, len(panels)), strict=True):
-            ax.imshow(np.asarray(picture.convert("RGB")))
-            ax.set_title(title, fontsize=10)
-            ax.set(xticks=[], yticks=[])
+            viz.draw_picture(ax, picture, title)
             if title.startswith("ranks"):
                 ax.set(xlabel="rank in the first map", ylabel="rank in the second")
         figure.suptitle(self.setting, fontsize=12)
@@ -156,25 +139,15 @@ class MapComparison(TwoClassPanel):
         return figure
 
 
-def rank_picture(first: Tensor, second: Tensor, magnitudes: bool = False) -> Image:
-    """Return a grey picture of how many pixels have which rank in two maps (H, W); the darker, the more.
-
-    Column: the rank in ``first``, lowest at the left; row: the rank in ``second``, lowest at the bottom; 64 x 64 cells,
-    each drawn as 4 x 4 pixels. Ties share their mean rank. magnitudes: rank absolute values.
-    """
-    from PIL import Image
-    from scipy.stats import rankdata
-
-    values = [m.detach().cpu().double().numpy() for m in (first, second)]
-    ranks = [rankdata(np.abs(v) if magnitudes else v) / v.size for v in values]
-    columns, rows = [np.minimum((r * BINS).astype(int), BINS - 1) for r in ranks]
-    counts = np.zeros((BINS, BINS))
-    np.add.at(counts, (BINS - 1 - rows.ravel(), columns.ravel()), 1)
-    shade = np.rint(255 * (1 - np.log1p(counts) / np.log1p(counts.max()))).astype(np.uint8)
-    return Image.fromarray(shade).resize((4 * BINS, 4 * BINS), Image.Resampling.NEAREST)
-
-
 def in_numbers(similarity: Similarity) -> str:
     """Return the four numbers of a comparison in words."""
     signed, size, structure, edges = ("none" if math.isnan(v) else viz.signed_number(v) for v in similarity[:4])
     return f"Signed {signed}, magnitudes {size}, SSIM {structure}, HOG {edges}."
+
+
+def by_measure(similarity: Similarity, measure: str, a: str, b: str) -> str:
+    """Say how alike two classes' maps are by one measure, "signed" or "magnitudes"."""
+    value = getattr(similarity, MEASURES[measure])
+    if measure == "magnitudes" and value > 0.5 and similarity.spearman < -0.5:
+        return "By their magnitudes they are alike: a reversed map looks the same."
+    return describe(value, a, b)

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets as widgets
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.models.classifier import Classifier
-from posgrad_edu.viz import overlay, signed_number
+from posgrad_edu.viz import overlay, pair_limit, signed_number
 from posgrad_edu.widgets.controls import dropdown, spatial_layers, toggles
-from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, pair_limit, style_of
+from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, style_of
 from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
 from posgrad_edu.widgets.theme import NARROW_BUTTONS, THIRD
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
 PUBLISHED = "as published"
@@ -52,8 +50,6 @@ class Explorer(ClassBoxPanel):
         rows = [["photo", "method", "layer"], ["class_a", "class_b", "opacity"], "handling"]
         self._begin(rows, start)
 
-    # --- Controls ---
-
     def _make_controls(self) -> None:
         only = len(self.photos) == 1  # then there's nothing to choose
         self.photo = dropdown("Photo", list(self.photos), disabled=only, **THIRD)
@@ -66,8 +62,6 @@ class Explorer(ClassBoxPanel):
         meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
         style = {**NARROW_BUTTONS, **THIRD["style"]}
         self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings, style=style)
-
-    # --- From the controls to maps ---
 
     def _measure(self) -> None:
         self.photo_name, self._style = self.photo.value, style_of(self.method.value)
@@ -97,20 +91,9 @@ class Explorer(ClassBoxPanel):
         # Signed maps set the scale of a CAM, whatever the switch says: flipping it changes the colours.
         return pair_limit(self._with("signed")) if is_cam(self.method.value) else super().limit
 
-    # --- What is shown ---
-
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
-        return f"{self.photo.value}, {self._heading}"
-
-    @property
-    def _heading(self) -> str:
-        return f"{self.method.value}, gradients {self.handling.value}"
-
-    @property
-    def _what(self) -> str:
-        return f"{self.method.value} with {self.handling.value} gradients"
+        return f"{self.photo.value}, {self.method.value}, gradients {self.handling.value}"
 
     def _sentence(self) -> str:
         if nothing := self._nothing_to_compare():

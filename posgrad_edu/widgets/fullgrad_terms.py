@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, get_handling
@@ -20,9 +21,6 @@ from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.controls import find_classes, handling_toggles, slider, toggles
 from posgrad_edu.widgets.panel import ClassBoxPanel
 from posgrad_edu.widgets.sentences import EVIDENCE, full_colour, rank_correlation_is
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 SCALINGS = {False: "terms as they are", True: "each term rescaled"}
 
@@ -62,8 +60,6 @@ class FullGradLayers(ClassBoxPanel):
         self.rescale = toggles("Scaling", [(words, on) for on, words in SCALINGS.items()], effects)
         self._begin(["terms", "handling", "rescale", ["class_a", "class_b"]], start)
 
-    # --- Controls ---
-
     def _count_in_words(self, count: int) -> str:
         return "the input alone" if count == 1 else f"the input and {count - 1} of {len(self.sizes) - 1} biases"
 
@@ -71,8 +67,6 @@ class FullGradLayers(ClassBoxPanel):
     def counts(self) -> tuple[int, ...]:
         """How many terms can be added: the slider's steps."""
         return tuple(count for _, count in self.terms.options)
-
-    # --- From the controls to maps ---
 
     def _clear(self) -> None:
         super()._clear()
@@ -106,10 +100,7 @@ class FullGradLayers(ClassBoxPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         return f"{self._count_in_words(self.terms.value)}, {self.handling.value}, {SCALINGS[self.rescale.value]}"
-
-    # --- What is shown ---
 
     def _sentence(self) -> str:
         what = "Terms before rescaling" if self.rescale.value else "Terms"
@@ -126,10 +117,6 @@ class FullGradLayers(ClassBoxPanel):
 
     @property
     def _heading(self) -> str:
-        return f"FullGrad: {self.setting}"
-
-    @property
-    def _what(self) -> str:
         return f"FullGrad of {self.setting}"
 
     def _note(self) -> str:

@@ -7,19 +7,18 @@ final ReLU acts on the finished map. Here both stand side by side, so that each 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.viz import pair_limit
 from posgrad_edu.widgets.controls import find_pair, handling_toggles, last_layer, layer_sizes, slider, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel, pair_limit
+from posgrad_edu.widgets.panel import TwoClassPanel
 from posgrad_edu.widgets.sentences import EVIDENCE, full_colour, rank_correlation_is, red_shares
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 METHOD = "gradcam"
 
@@ -52,8 +51,6 @@ class LayerSlider(TwoClassPanel):
         self.relu = toggles("Final ReLU", [("off", False), ("on", True)], effects)
         self._begin(["layer", "handling", "relu"], start)
 
-    # --- From the controls to maps ---
-
     def _maps(self) -> Tensor:
         return self._compute(self.layer.value, self.handling.value, self.relu.value)
 
@@ -70,15 +67,12 @@ class LayerSlider(TwoClassPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         height, width = self.sizes[self.layer.value]
         relu = "on" if self.relu.value else "off"
         return f"{self.layer.value} ({height} × {width}), {self.handling.value} gradients, final ReLU {relu}"
 
-    # --- What is shown ---
-
     @property
-    def _what(self) -> str:
+    def _heading(self) -> str:
         return f"GradCAM at {self.setting}"
 
     def _sentence(self) -> str:

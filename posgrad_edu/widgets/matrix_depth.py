@@ -79,8 +79,6 @@ class MatrixDepth(Panel):
         self.width = toggles("Width", list(WIDTHS), sizes, value=64)
         self._begin(["depth", "entries", "gates", "width"], start)
 
-    # --- From the controls to numbers ---
-
     def signals(self, entries: str | None = None) -> Signals:
         """Return the signals at all depths, with the controls' gates and width; entries: ``None`` for those shown."""
         return propagate(entries or self.entries.value, self.gates.value, self.width.value, self.seed)
@@ -102,12 +100,9 @@ class MatrixDepth(Panel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         closed = f"{100 * self.gates.value:.0f} % of the gates closed"
         layers = "1 layer" if self.depth.value == 1 else f"{self.depth.value} layers"
         return f"{layers} of width {self.width.value}, {self.entries.value}, {closed}"
-
-    # --- What is shown ---
 
     @property
     def alt(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.data.photos import Source, read_image
@@ -21,7 +22,6 @@ from posgrad_edu.widgets.theme import LIST, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL.Image import Image
 
 SETTINGS = ("class_a", "class_b", "method", "handling", "layer", "opacity")  # of the Explorer
 ASK = "Upload a photo, or give the path of one and press Enter. It stays on this computer."
@@ -60,8 +60,6 @@ class OwnPhoto(widgets.VBox):
 
     def __repr__(self) -> str:
         return f"OwnPhoto: {self.summary}{f' {self.explorer!r}' if self.explorer else ''}"
-
-    # --- From a file to maps ---
 
     def _uploaded(self, change: dict) -> None:
         if self.upload.value:  # a tuple with one file, or none
@@ -110,8 +108,6 @@ class OwnPhoto(widgets.VBox):
         self.pictures.value = ""
         self._say(words)
         self.children = [self._choice, self.words]
-
-    # --- What is shown ---
 
     @property
     def maps(self) -> Tensor:

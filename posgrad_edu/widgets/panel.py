@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
 import torch
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from posgrad_edu import viz
@@ -37,7 +38,6 @@ from posgrad_edu.widgets.theme import COMPUTING, Picture, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL.Image import Image
 
 KEPT_PICTURES = 128  # of the latest states; the pictures of one state take up to half a megabyte
 FULL_COLOUR = 0.995  # maps in input space have a few extreme pixels: this share isn't saturated
@@ -55,7 +55,7 @@ class Panel(widgets.VBox):
         self.controls: dict[str, Any] = {}
         self.pictures, self.words = widgets.HTML(), widgets.HTML()
         self.summary = ""
-        self._drawn = functools.lru_cache(maxsize=KEPT_PICTURES)(self._draw)
+        self._drawn = functools.lru_cache(maxsize=KEPT_PICTURES)(lambda *state: self._html())  # state: the controls'
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.setting}. {self.summary}"
@@ -100,10 +100,6 @@ class Panel(widgets.VBox):
         self.summary = words
         self.words.value = status(words)
 
-    def _draw(self, *state: object) -> str:
-        """Draw for these values of the controls. It's called through a cache: what was seen isn't drawn again."""
-        return self._html()
-
     # --- What each widget has of its own ---
 
     @property
@@ -143,7 +139,7 @@ class MapPanel(Panel):
         self.view, self._x, self._logits = self._read(load_photo(photo) if isinstance(photo, str) else photo)
         self._compute = functools.lru_cache(maxsize=self._kept)(self._explain)
         # Maps that were kept are the same objects, so that they needn't be compared again.
-        self._compare = functools.lru_cache(maxsize=256)(compare_pair)
+        self._compare = functools.lru_cache(maxsize=256)(lambda maps: compare(*maps))
         self._rank = functools.lru_cache(maxsize=256)(rank_correlation)
 
     def _read(self, photo: Image) -> tuple[Image, Tensor, Tensor]:
@@ -180,9 +176,14 @@ class MapPanel(Panel):
     # --- What is shown ---
 
     @property
-    def limits(self) -> tuple[float, ...]:
-        """The magnitude of full colour of each map."""
-        raise NotImplementedError
+    def limit(self) -> float:
+        """The magnitude of full colour, one for both maps."""
+        return viz.symmetric_limit(self.maps, FULL_COLOUR)
+
+    @property
+    def _scaled(self) -> Tensor:
+        """The two maps as they are drawn."""
+        return self.maps
 
     @property
     def _heading(self) -> str:
@@ -192,7 +193,7 @@ class MapPanel(Panel):
     @property
     def _what(self) -> str:
         """What the maps are, for their alt text."""
-        return self.setting
+        return self._heading
 
     def _titles(self) -> list[str]:
         """Return a title for each map."""
@@ -209,8 +210,8 @@ class MapPanel(Panel):
     def _panels(self) -> list[Picture]:
         """Return the photo and both maps."""
         panels: list[Picture] = [(self.view, f"{self.photo_name}, as the network sees it", self.photo_name)]
-        lines = zip(self._titles(), self._captions(), self.maps, self.limits, strict=True)
-        for title, caption, values, limit in lines:
+        limit = self.limit
+        for title, caption, values in zip(self._titles(), self._captions(), self._scaled, strict=True):
             alt = viz.alt_text(self._alt_text.format(what=self._what, title=title), values, limit)
             panels.append((self._picture(values, limit), alt, caption))
         return panels
@@ -229,13 +230,8 @@ class MapPanel(Panel):
     def figure(self) -> Figure:
         """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
         self._need_maps()
-        maps, limit = self._on_one_scale()
-        panels = dict(zip(self._titles(), maps, strict=True))
-        return viz.show_grid(self.view, panels, limit=limit, style=self._style, title=self._heading)
-
-    def _on_one_scale(self) -> tuple[Iterable[Tensor], float]:
-        """Return the two maps for a figure, and the magnitude of full colour there."""
-        raise NotImplementedError
+        panels = dict(zip(self._titles(), self._scaled, strict=True))
+        return viz.show_grid(self.view, panels, limit=self.limit, style=self._style, title=self._heading)
 
 
 class TwoClassPanel(MapPanel):
@@ -247,19 +243,6 @@ class TwoClassPanel(MapPanel):
     def labels(self) -> tuple[str, ...]:
         """The names of the two classes."""
         return tuple(self.clf.labels[c] for c in self.classes)
-
-    @property
-    def limit(self) -> float:
-        """The magnitude of full colour, one for both maps."""
-        return viz.symmetric_limit(self.maps, FULL_COLOUR)
-
-    @property
-    def limits(self) -> tuple[float, ...]:
-        """The magnitude of full colour of each map."""
-        return (self.limit,) * 2
-
-    def _on_one_scale(self) -> tuple[Iterable[Tensor], float]:
-        return self.maps, self.limit
 
     def _titles(self) -> list[str]:
         """Return label, probability and logit of each class."""
@@ -284,11 +267,8 @@ class ClassBoxPanel(TwoClassPanel):
         self.class_b = class_box(self.clf, "Class B", class_b, **traits)
 
     def _measure(self) -> None:
-        self._find_classes()
-        super()._measure()
-
-    def _find_classes(self) -> None:
         self.classes = find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
+        super()._measure()
 
     def _titles(self) -> list[str]:
         return [f"{letter}: {title}" for letter, title in zip("AB", self._lines(), strict=True)]
@@ -323,15 +303,21 @@ class WeightsPanel(MapPanel):
         return torch.stack([self._compute(names, *asked) for names in ((), layers)])
 
     @property
-    def limits(self) -> tuple[float, ...]:
+    def units(self) -> list[float]:
         """The magnitude of full colour of each map."""
-        return tuple(viz.symmetric_limit([values], FULL_COLOUR) for values in self.maps)
+        return [viz.symmetric_limit([values], FULL_COLOUR) for values in self.maps]
 
-    def _on_one_scale(self) -> tuple[Iterable[Tensor], float]:
-        return [values / limit for values, limit in zip(self.maps, self.limits, strict=True)], 1.0
+    @property
+    def limit(self) -> float:
+        """The magnitude of full colour, in each map's own unit."""
+        return 1.0
+
+    @property
+    def _scaled(self) -> Tensor:
+        return torch.stack([values / unit for values, unit in zip(self.maps, self.units, strict=True)])
 
     def _captions(self) -> list[str]:
-        units = (f"(full colour at ±{viz.two_digits(limit)})" for limit in self.limits)
+        units = (f"(full colour at ±{viz.two_digits(unit)})" for unit in self.units)
         return [f"{title} {unit}" for title, unit in zip(self._titles(), units, strict=True)]
 
     def _note(self) -> str:
@@ -349,17 +335,6 @@ def is_cam(method: str) -> bool:
 def style_of(method: str) -> Style:
     """Return how a method's maps are drawn."""
     return "overlay" if is_cam(method) else "heatmap"
-
-
-def pair_limit(maps: Tensor) -> float:
-    """Return one magnitude of full colour for two maps (2, H, W), so that the weaker can still be seen."""
-    peaks = sorted(maps.abs().amax((1, 2)).tolist())
-    return math.sqrt(max(peaks[0], 0.05 * peaks[1]) * peaks[1]) or 1.0  # between the two, nearer the weaker
-
-
-def compare_pair(maps: Tensor) -> Similarity:
-    """Return how alike two maps (2, H, W) are."""
-    return compare(*maps)
 
 
 def rank_correlation(maps: Tensor) -> float:

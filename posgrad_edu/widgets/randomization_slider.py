@@ -7,8 +7,9 @@ stands the map of the partly random one, for the same class, with the rank corre
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.data.photos import load_photo
@@ -20,9 +21,6 @@ from posgrad_edu.widgets.controls import dropdown, slider, toggles
 from posgrad_edu.widgets.panel import WeightsPanel, is_cam, style_of
 from posgrad_edu.widgets.sentences import EVIDENCE, describe
 from posgrad_edu.widgets.theme import NARROW_BUTTONS
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 SHOWN = ("guided-backprop", "gradient", "deconvnet", "gradcam")
 
@@ -56,8 +54,6 @@ class RandomizationSlider(WeightsPanel):
         self._make_controls(methods, [0, *spread(len(self.layers), steps - 1)])
         self._begin(["depth", "method", "handling"], start)
 
-    # --- Controls ---
-
     def _make_controls(self, methods: Sequence[str], depths: Sequence[int]) -> None:
         self.depth = slider("Random layers", [(f"{depth} of {depths[-1]}", depth) for depth in depths])
         self.method = dropdown("Method", list(methods))
@@ -69,8 +65,6 @@ class RandomizationSlider(WeightsPanel):
         """How many layers can be random: the slider's steps."""
         return tuple(depth for _, depth in self.depth.options)
 
-    # --- From the controls to maps ---
-
     def _maps(self) -> Tensor:
         self._style = style_of(self.method.value)
         return self._pair(tuple(self.layers[: self.depth.value]), self.method.value, self.handling.value)
@@ -79,20 +73,13 @@ class RandomizationSlider(WeightsPanel):
         layer = self.clf.cam_layer if is_cam(method) else None
         return explain(self._network(random), self._x, self.target, method, handling, layer)[0]
 
-    # --- What is shown ---
-
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
-        return f"{self.photo_name}, {self._heading}"
-
-    @property
-    def _heading(self) -> str:
-        return f"{self.method.value}, gradients {self.handling.value}, {self.depth.value} of {self.depths[-1]} random"
+        return f"{self.photo_name}, {self._what}, {self.depth.value} of {self.depths[-1]} random"
 
     @property
     def _what(self) -> str:
-        return f"{self.method.value} with {self.handling.value} gradients"
+        return f"{self.method.value}, gradients {self.handling.value}"
 
     def _titles(self) -> list[str]:
         named = {0: "nothing random", 1: "last layer random"}

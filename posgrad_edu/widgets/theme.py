@@ -13,7 +13,7 @@ from posgrad_edu import viz
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Picture = tuple["Image | Figure", str, str]  # with its alt text and its caption
+Picture = tuple[Image, str, str]  # with its alt text and its caption
 
 # --- Controls ---
 
@@ -47,7 +47,7 @@ MAP_WIDTH = 260  # pixels of the screen
 COMPUTING = '<progress aria-label="computing"></progress> computing ...'
 
 
-def gallery(panels: Sequence[Picture], note: str, widths: Iterable[int] | None = None) -> str:
+def gallery(panels: Sequence[tuple[Image | Figure, str, str]], note: str, widths: Iterable[int] | None = None) -> str:
     """Return pictures or figures side by side, each with its caption, and a note below them.
 
     widths: of the pictures, in pixels of the screen; ``None`` for that of a map.

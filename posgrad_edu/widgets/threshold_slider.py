@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch.nn.functional as F
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.handling import POSITIVE, SIGNED
@@ -21,9 +22,6 @@ from posgrad_edu.widgets.controls import slider, toggles
 from posgrad_edu.widgets.panel import ClassBoxPanel, rank_correlation
 from posgrad_edu.widgets.sentences import CONSTANT, EVIDENCE, full_colour, in_percent
 from posgrad_edu.widgets.theme import NARROW_BUTTONS
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 QUANTILES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 PUBLISHED_Q = 0.98
@@ -65,8 +63,6 @@ class ThresholdSlider(ClassBoxPanel):
         names = [SIGNED.name, POSITIVE.name]
         self.handling = toggles("Gradients", names, effects, value=POSITIVE.name, style=NARROW_BUTTONS)
 
-    # --- From the controls to maps ---
-
     def _clear(self) -> None:
         super()._clear()
         self.left: tuple[float, ...] = (math.nan, math.nan)
@@ -83,11 +79,8 @@ class ThresholdSlider(ClassBoxPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         same = {SIGNED.name: "the gradient", POSITIVE.name: "Guided Backprop"}[self.handling.value]
         return f"RectGrad with q = {self.q.value:g}, {self.handling.value}" + ("" if self.q.value else f": {same}")
-
-    # --- What is shown ---
 
     def _sentence(self) -> str:
         said = f"Pixels left: {in_percent(self.labels, self.left)}."

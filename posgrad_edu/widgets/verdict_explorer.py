@@ -71,8 +71,6 @@ class VerdictExplorer(Panel):
             style=NAME,
         )
 
-    # --- From the controls to a verdict ---
-
     def _measure(self) -> None:
         self.counts = self.counts_at(self.line)
         if self.row is None:
@@ -105,11 +103,8 @@ class VerdictExplorer(Panel):
         found = Counter(self._judged(row, threshold) for row in self.table.itertuples())
         return {name: found[name] for name in JUDGED}
 
-    # --- What is shown ---
-
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {number(self.line)}"
 
     def _sentence(self) -> str:

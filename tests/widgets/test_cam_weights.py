@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 import posgrad_edu as pg
+from posgrad_edu.viz import pair_limit
 from posgrad_edu.widgets import CamWeights
-from posgrad_edu.widgets.parts import pair_limit
 
 LAYERS = ["blocks.5", "blocks.6", "bn2.act"]
 CHOICES = [(average, signs) for average in ("plain mean", "alpha") for signs in ("signed", "positive")]
