@@ -26,7 +26,7 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.controls import dropdown, slider
 from posgrad_edu.widgets.panel import WeightsPanel
-from posgrad_edu.widgets.theme import AXIS, LINES, MARK, PALE, Picture
+from posgrad_edu.widgets.theme import AXIS, BESIDE_A_CHART, LINES, MARK, PALE, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,6 +54,8 @@ class CascadeCurves(WeightsPanel):
     depth -> (mean, lowest, highest); ``summary`` (text); ``figure()``.
     Raises ``ValueError`` for rows without the columns needed or of a label that ``methods`` doesn't hold.
     """
+
+    _widths = BESIDE_A_CHART
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, get_handling
 from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
-from posgrad_edu.widgets.controls import find_classes, handling_toggles, slider, toggles
+from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
 from posgrad_edu.widgets.panel import ClassBoxPanel
 from posgrad_edu.widgets.sentences import EVIDENCE, full_colour, rank_correlation_is
 
@@ -50,9 +50,8 @@ class FullGradLayers(ClassBoxPanel):
     ) -> None:
         super().__init__(clf, photo)
         self._terms = functools.lru_cache(maxsize=2)(self._contributions)
-        self.classes = find_classes(self.clf, (class_a, class_b), self._logits)
-        self.sizes = [tuple(term.shape[3:]) for term in self._terms(self.classes)]  # () for a linear layer's
         self._make_class_boxes(class_a, class_b)
+        self.sizes = [tuple(term.shape[3:]) for term in self._terms(self.classes)]  # () for a linear layer's
         counts = [(self._count_in_words(count), count) for count in some_counts(len(self.sizes), steps)]
         self.terms = slider("Terms", counts, value=len(self.sizes))
         self.handling = handling_toggles((SIGNED, ABSOLUTE, POSITIVE), "Handling")

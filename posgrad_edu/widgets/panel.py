@@ -130,6 +130,7 @@ class MapPanel(Panel):
 
     _kept = 256  # the latest answers of _explain
     _style: Style = "overlay"  # how maps are drawn: coarse ones over the photo, those as fine as the photo alone
+    _widths: Sequence[int] | None = None  # of the pictures, as for a gallery
     photo_name = "photo"
     _alt_text = "{what}, for {title}"
 
@@ -220,7 +221,7 @@ class MapPanel(Panel):
         return viz.overlay(self.view, values, limit) if self._style == "overlay" else viz.heatmap(values, limit)
 
     def _html(self) -> str:
-        return gallery(self._panels(), self._note())
+        return gallery(self._panels(), self._note(), self._widths)
 
     def _need_maps(self) -> None:
         """Refuse to draw a figure where there is nothing to draw."""
@@ -263,6 +264,7 @@ class ClassBoxPanel(TwoClassPanel):
     """Two classes that are chosen in boxes, ``class_a`` and ``class_b``; letters keep two maps of one class apart."""
 
     def _make_class_boxes(self, class_a: str | int, class_b: str | int, **traits: Any) -> None:
+        self.classes = find_classes(self.clf, (class_a, class_b), self._logits)  # one that doesn't exist is refused now
         self.class_a = class_box(self.clf, "Class A", class_a, **traits)
         self.class_b = class_box(self.clf, "Class B", class_b, **traits)
 

@@ -44,6 +44,7 @@ BLACK, GREY = (30, 30, 30), (150, 150, 150)  # frames drawn into a picture
 # --- Pictures and words as HTML ---
 
 MAP_WIDTH = 260  # pixels of the screen
+BESIDE_A_CHART = (376, 224, 224)  # of a chart, and two maps
 COMPUTING = '<progress aria-label="computing"></progress> computing ...'
 
 

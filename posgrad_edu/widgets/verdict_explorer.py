@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST, STEP = 0.3, 0.9, 0.05
 JUDGED = ("agrees", "partly", "disagrees")
 BARS = ("signed", "positive", "difference")
-CURVES = {"agrees": "positive", "partly": "third", "disagrees": "signed"}  # each drawn as this one in the theme
+CURVES = {"agrees": ("positive", "-"), "partly": ("third", "--"), "disagrees": ("signed", ":")}  # colour, line
 
 
 class VerdictExplorer(Panel):
@@ -157,9 +157,9 @@ class VerdictExplorer(Panel):
     def _draw_counts(self, ax: Axes) -> None:
         steps = [LOWEST + i * STEP for i in range(round((HIGHEST - LOWEST) / STEP) + 1)]
         counts = [self.counts_at(round(step, 6)) for step in steps]
-        for name, drawn_as in CURVES.items():
-            style = {"color": LINES[drawn_as]["color"], "linestyle": LINES[drawn_as]["linestyle"]}
-            ax.plot(steps, [c[name] for c in counts], label=name, **style)
+        for name, (drawn_as, stroke) in CURVES.items():
+            colour = LINES[drawn_as]["color"]
+            ax.plot(steps, [c[name] for c in counts], color=colour, linestyle=stroke, label=name)
         ax.axvline(self.line, **THRESHOLD)
         ax.set(ylim=(0, len(self.table)), xlabel="alike above")
         ax.set_title(f"all {len(self.table)} claims", fontsize=10)

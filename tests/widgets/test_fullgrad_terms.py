@@ -130,7 +130,7 @@ def test_adding_terms_changes_the_picture(layers: FullGradLayers) -> None:
 
 def test_both_maps_share_the_scale_that_is_written_below(layers: FullGradLayers) -> None:
     for layers.handling.value in ("signed", "absolute"):
-        shown = re.search(r"full colour at ±(\S+)\.<", layers.pictures.value)
+        shown = re.search(r"Full colour at ±(\S+) in both maps of this setting", layers.pictures.value)
         assert shown is not None
         expected = np.quantile(layers.maps.abs().double().numpy(), 0.995)
         assert float(shown[1]) == pytest.approx(expected, rel=0.05)

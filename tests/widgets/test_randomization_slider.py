@@ -12,6 +12,7 @@ from posgrad_edu.metrics.randomization import randomized
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets import RandomizationSlider
 
 
@@ -57,7 +58,7 @@ def test_moving_the_slider_changes_picture_number_and_sentence(slider: Randomiza
     assert before[0][2] != after[0][2]
     assert slider.similarity is not None
     assert abs(slider.similarity.spearman) < 0.1
-    assert f"{slider.similarity.spearman:.2f}" in after[1]
+    assert signed_number(slider.similarity.spearman) in after[1]
     assert before[1] != after[1]
 
 
