@@ -59,12 +59,7 @@ def show_grid(
                 draw_picture(ax, overlay(photo, values, row_limit), heading)
         line[0].set_ylabel(textwrap.fill(label, 20), fontsize=11)
     if colour_bar:
-        groups = [(axes, limits[0], rows)]
-        if share == "row":
-            groups = [([line], one, [row]) for line, one, row in zip(axes, limits, rows, strict=True)]
-        bars = [_add_colour_bar(figure, *group) for group in groups]
-        _beside(*bars[0], "evidence\nfor", above=True)
-        _beside(*bars[-1], "evidence\nagainst", above=False)
+        _add_colour_bars(figure, axes, limits, rows, share)
     figure.alt = alt or _describe_grid(rows, limits, title)
     return figure
 
@@ -129,6 +124,16 @@ def _headings(rows: Rows, r: int) -> list[str]:
         return [""] * len(names)
     # In lines as wide as a panel; line breaks that are there stay.
     return ["\n".join(textwrap.fill(line, 24) for line in name.splitlines()) for name in names]
+
+
+def _add_colour_bars(figure: Any, axes: list[list[Any]], limits: list[float], rows: Rows, share: str) -> None:
+    """Draw one scale beside all rows, or one beside each, and say at both ends what it means."""
+    groups = [(axes, limits[0], rows)]
+    if share == "row":
+        groups = [([line], one, [row]) for line, one, row in zip(axes, limits, rows, strict=True)]
+    bars = [_add_colour_bar(figure, *group) for group in groups]
+    _beside(*bars[0], "evidence\nfor", above=True)
+    _beside(*bars[-1], "evidence\nagainst", above=False)
 
 
 def _add_colour_bar(figure: Any, axes: list[list[Any]], limit: float, rows: Rows) -> tuple[Any, float]:

@@ -89,11 +89,8 @@ class MatrixDepth(Panel):
 
     def _measure(self) -> None:
         found, depth = self.signals(), self.depth.value
-        self.vectors, self.angle, self.ratio = (
-            found.vectors[depth],
-            float(found.angles[depth]),
-            float(found.ratios[depth]),
-        )
+        self.vectors = found.vectors[depth]
+        self.angle, self.ratio = float(found.angles[depth]), float(found.ratios[depth])
 
     def _sentence(self) -> str:
         return angle_in_words(self.entries.value, self.angle, self.ratio)
@@ -157,10 +154,7 @@ def propagate(entries: str, gates: float, width: int, seed: int = 0) -> Signals:
     the same for both signals. Entries are drawn from a normal distribution around 0. The same seed gives all three the
     same matrices and gates.
     """
-    weights, gate_order = (
-        np.random.default_rng(seed),
-        np.random.default_rng([seed, 1]),
-    )  # closing gates leaves the weights
+    weights, gate_order = (np.random.default_rng(key) for key in (seed, [seed, 1]))  # closing gates leaves the weights
     signals, product = np.eye(width)[:, :2], np.eye(width)
     vectors, ratios = [signals.T], [1.0]
     for _ in range(DEEPEST):

@@ -40,13 +40,13 @@ def slider(made: MatrixDepth) -> MatrixDepth:
 
 def layers(depth: int, entries: str, gates: float, width: int, seed: int = 0) -> list[Array]:
     """The matrices, drawn anew: normal entries, then the switch, then the closed gates' rows set to zero."""
-    weights, dice = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    weights, gate_order = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     drawn = []
     for _ in range(depth):
         matrix = weights.standard_normal((width, width))
         if entries == "positive":
             matrix = np.where(matrix > 0, matrix, 0)
-        closed = dice.permutation(width) < round(gates * width)
+        closed = gate_order.permutation(width) < round(gates * width)
         matrix[closed] = 0
         drawn.append(matrix)
     return drawn

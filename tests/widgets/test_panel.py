@@ -28,9 +28,13 @@ LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
 SUMMARY = Path(__file__).parents[2] / "docs" / "verdicts.csv"
 METHODS = {"gradient signed": pg.METHODS["gradient"]("signed"), "edges": pg.CONTROLS["edges"]()}
 ROWS = pd.DataFrame(
-    [(label, 0, "cascading", depth, 4, 0, value) for label, value in {"gradient signed": 0.1, "edges": 1.0}.items()
-     for depth in (1, 4)], columns=list(COLUMNS),
-)  # fmt: skip
+    [
+        (label, 0, "cascading", depth, 4, 0, value)
+        for label, value in {"gradient signed": 0.1, "edges": 1.0}.items()
+        for depth in (1, 4)
+    ],
+    columns=list(COLUMNS),
+)
 
 # How each panel is made, by its name, and a control with a value that it doesn't start with.
 Maker = Callable[..., Panel]
