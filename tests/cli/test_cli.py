@@ -22,7 +22,7 @@ from posgrad_edu.cli import lab as cli_lab
 from posgrad_edu.cli.app import app
 from posgrad_edu.cli.explain import predictions
 from posgrad_edu.models import weights
-from posgrad_edu.widgets.parts import find_class
+from posgrad_edu.widgets.controls import find_classes
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
@@ -155,7 +155,7 @@ def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: py
 def test_words_for_classes(word: str, index: int) -> None:
     clf, coffee = pg.load_classifier(), pg.load_photo("coffee")
     assert [one.index for one in predictions(clf, coffee, [word])] == [index]
-    assert find_class(clf, word, clf.logits(coffee)) == index  # the widgets take the same words
+    assert find_classes(clf, [word], clf.logits(coffee)) == (index,)  # the widgets take the same words
 
 
 @pytest.mark.parametrize(

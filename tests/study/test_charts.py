@@ -12,7 +12,6 @@ import torch
 
 import posgrad_edu as pg
 from posgrad_edu.methods import METHODS, resolve
-from posgrad_edu.metrics import data_sensitivity_all, localization
 from posgrad_edu.scenes import make_scene
 from posgrad_edu.study.charts import curves, describe_dots, describe_randomization, dot_plot, plot, randomization_curves
 from posgrad_edu.study.summary import interval, summarize
@@ -328,7 +327,7 @@ def test_a_table_of_one_method_is_drawn(asked: Any) -> None:
     ((_, mean, _, _, colour, _),) = points(ax)
     assert (mean, colour) == (pytest.approx(table.spearman.mean()), BLACK)  # nobody said which handling it is
     assert ax.get_title() == "2 photos"
-    table = localization(net, x, boxes, classes_, "gradcam")
+    table = pg.localization(net, x, boxes, classes_, "gradcam")
     figure = plot(table)
     ((_, mean, *_),) = points(figure.axes[0])
     assert mean == pytest.approx(table.groupby("photo").energy.mean().mean())
@@ -362,7 +361,7 @@ def test_all_handlings_of_a_measures_table_are_drawn(asked: Any) -> None:
 def test_other_labels_have_a_line_each_with_controls_below(asked: Any) -> None:
     net, x, boxes, classes_ = asked
     twin = pg.load_classifier("scenes", weights="permuted-labels").net
-    for table in (data_sensitivity(net, twin, x, NAMED), localization(net, x, boxes, classes_, NAMED)):
+    for table in (pg.data_sensitivity(net, twin, x, NAMED), pg.localization(net, x, boxes, classes_, NAMED)):
         figure = plot(table)
         assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["mine", "noise"]
         assert "mine " in figure.alt

@@ -27,8 +27,15 @@ def rows() -> pd.DataFrame:
     for (network, check, method), handlings in VALUES.items():
         for handling, values in zip(("signed", "positive"), handlings, strict=True):
             for photo, value in enumerate(values):
-                row = {"network": network, "check": check, "photo": f"photo {photo}", "method": method,
-                       "handling": handling, "spearman": value, "degenerate": False}  # fmt: skip
+                row = {
+                    "network": network,
+                    "check": check,
+                    "photo": f"photo {photo}",
+                    "method": method,
+                    "handling": handling,
+                    "spearman": value,
+                    "degenerate": False,
+                }
                 if check == "class":
                     found.append(row | {"comparison": "least", "target": 0, "other": 1})
                 else:
