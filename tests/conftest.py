@@ -22,9 +22,10 @@ def seed(config: pytest.Config) -> int:
 
 
 @pytest.fixture(autouse=True)
-def seeds(request: pytest.FixtureRequest) -> None:
-    """Start each test from the same random streams; this package's checks draw from torch's."""
+def seeds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start each test from the same random streams. The checks of learners' functions have one of their own."""
     number = seed(request.config)
+    monkeypatch.setenv("POSGRAD_EDU_SEED", str(number))
     random.seed(number)
     np.random.seed(number)  # noqa: NPY002  other packages draw from it
     torch.manual_seed(number)
