@@ -130,7 +130,7 @@ def main() -> None:
         names = random.Random(chosen.seed).sample(names, chosen.sample)
     print(f"{len(names)} of {total} mutants, seed {chosen.seed}", flush=True)
     mutmut = [sys.executable, "-m", "mutmut", "run", "--max-children", str(chosen.jobs)]
-    subprocess.run([*mutmut, *names], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*mutmut, *names], check=True)
     report(names)
 
 
