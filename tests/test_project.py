@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import pkgutil
 import re
 import subprocess
@@ -52,22 +53,31 @@ def relative(path: Path) -> str:
 
 @pytest.mark.parametrize(
     "name",
-    ["notebooks", "posgrad_edu", "exercises", "tests", "environment.yml", "README.md", "Makefile", "LICENSE"],
+    [
+        *("notebooks", "posgrad_edu", "exercises", "tests", "environment.yml", "README.md", "Makefile", "LICENSE"),
+        *("CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff"),
+    ],
 )
 def test_layout(name: str) -> None:
     assert (ROOT / name).exists()
 
 
-def lines_of_code(source: str) -> int:
-    """Return the number of lines that hold code: neither blank, nor comment, nor docstring."""
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+LONGEST_FUNCTION = 40  # lines of code: what one sees at a glance
+# Functions that are longer, as "posgrad_edu/file.py: function", and why.
+LONG_FUNCTIONS: dict[str, str] = {}
+
+
+def lines_with_code(source: str) -> set[int]:
+    """Return the numbers of the lines that hold code: neither blank, nor comment, nor docstring."""
+    documented = (ast.Module, ast.ClassDef, *FUNCTIONS)
     strings = [node.body[0] for node in ast.walk(ast.parse(source)) if isinstance(node, documented) if docstring(node)]
     docstrings = {line for s in strings for line in range(s.lineno, (s.end_lineno or s.lineno) + 1)}
     code: set[int] = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.string.strip() and token.type != tokenize.COMMENT:
             code |= set(range(token.start[0], token.end[0] + 1))
-    return len(code - docstrings)
+    return code - docstrings
 
 
 def docstring(node: ast.AST) -> str | None:
@@ -75,19 +85,26 @@ def docstring(node: ast.AST) -> str | None:
     return ast.get_docstring(node)  # type: ignore[arg-type]
 
 
+def lengths(source: str) -> Iterator[tuple[str, int]]:
+    """Yield each function's name and lines of code, from ``def`` on, with the functions inside it."""
+    code = lines_with_code(source)
+    for f in ast.walk(ast.parse(source)):
+        if isinstance(f, FUNCTIONS):
+            yield f.name, len(code & set(range(f.lineno, (f.end_lineno or f.lineno) + 1)))
+
+
 def test_lines_are_counted_rightly() -> None:
-    source = '"""Module."""\n\n# comment\nx = """a\n\nb"""\n\ndef f():\n    """One.\n\n    Two."""\n    return x  # y\n'
-    assert lines_of_code(source) == 5
+    source = (
+        '"""Module."""\n\n# comment\nx = """a\n\nb"""\n\ndef f():\n    """One.\n\n    Two."""\n\n    return x  # y\n'
+    )
+    assert lines_with_code(source) == {4, 5, 6, 8, 13}
+    assert list(lengths(source)) == [("f", 2)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_modules_are_short(path: Path) -> None:
-    method = path.parent.name == "methods" and not path.name.startswith("lrp")  # LRP's two files: see below
-    assert lines_of_code(path.read_text(encoding="utf-8")) <= (120 if method else 300)
-
-
-def test_lrp_is_short() -> None:
-    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("methods/lrp*.py")) <= 310
+def test_functions_are_short(path: Path) -> None:
+    long = {name: n for name, n in lengths(path.read_text(encoding="utf-8")) if n > LONGEST_FUNCTION}
+    assert {name: n for name, n in long.items() if f"{relative(path)}: {name}" not in LONG_FUNCTIONS} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
@@ -143,6 +160,7 @@ def test_no_file_knows_this_computer_or_a_package_index() -> None:
 def test_there_is_one_version() -> None:
     assert PROJECT.get("version", pg.__version__) == pg.__version__
     assert f"version = {{{pg.__version__}}}" in read("README.md")
+    assert yaml.safe_load(read("CITATION.cff"))["version"] == pg.__version__
 
 
 def bounds(requirements: list[str]) -> dict[str, str]:
@@ -188,6 +206,66 @@ def test_the_package_declares_what_it_imports() -> None:
                 used.add(node.module.partition(".")[0])
     others = used - set(sys.stdlib_module_names) - {"posgrad_edu"}
     assert {name for name in others if names.get(name, name) not in ours} == set()
+
+
+# --- habits ---
+
+WORKFLOW = ".github/workflows/tests.yml"
+
+
+def make_targets() -> set[str]:
+    """Return what one can `make`."""
+    return set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+
+
+def workflow_commands() -> list[str]:
+    """Return the lines that the hosted workflow runs, continued or not."""
+    jobs = yaml.safe_load(read(WORKFLOW))["jobs"].values()
+    return [line for job in jobs for step in job["steps"] for line in step.get("run", "").splitlines()]
+
+
+def test_the_workflow_runs_everything_and_the_quick_tests() -> None:
+    commands = workflow_commands()
+    assert ".ci/run" in commands
+    assert os.access(ROOT / ".ci" / "run", os.X_OK) or sys.platform == "win32"
+    made = {word for line in commands if line.startswith("make ") for word in line.split()[1:] if "=" not in word}
+    assert made == {"unit"}
+    assert made <= make_targets()
+    quick = re.findall(r"^QUICK := (.+)$", read("Makefile"), re.MULTILINE)
+    assert [line for line in commands if "pytest" in line and quick[0] not in line] == []
+
+
+def test_the_workflow_covers_systems_and_versions() -> None:
+    matrix = yaml.safe_load(read(WORKFLOW))["jobs"]["quick"]["strategy"]["matrix"]
+    assert {"macos-latest", "windows-latest"} <= set(matrix["os"])
+    assert PROJECT["requires-python"] == f">={matrix['python'][0]}"
+    assert matrix["python"] == ["3.10", "3.11", "3.12", "3.13"]
+
+
+def test_hooks_need_nothing_from_a_network() -> None:
+    hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    assert [hook["repo"] for hook in hooks] == ["local"]
+    assert {hook["language"] for hook in hooks[0]["hooks"]} == {"system"}
+    named = [word for hook in hooks[0]["hooks"] for word in hook["entry"].split() if word.startswith("tests/")]
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_changelog_has_what_is_to_come_and_this_version() -> None:
+    assert re.findall(r"^## (\S+)", read("CHANGELOG.md"), re.MULTILINE)[:2] == ["Unreleased", pg.__version__]
+
+
+def test_mutants_that_are_excused_say_why() -> None:
+    rows = tomllib.loads(read("tests/mutants.toml")).get("mutant", [])
+    assert all(set(row) == {"function", "before", "after", "reason"} for row in rows)
+    assert all(importable(row["function"]) for row in rows), "a function was renamed"
+
+
+def importable(name: str) -> bool:
+    """Say whether there is a function or method of this dotted name."""
+    try:
+        return callable(pkgutil.resolve_name(name))
+    except (ImportError, AttributeError):
+        return False
 
 
 # --- imports ---
@@ -264,7 +342,7 @@ def test_the_first_look_is_five_lines() -> None:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_make_targets_in_documents_exist(name: str) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    targets = make_targets()
     named = set(re.findall(r"(?:^    |`)make ([a-z-]+)", read(name), re.MULTILINE))
     assert {"lab", "test"} <= targets
     assert named
