@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from posgrad_edu import viz
-from posgrad_edu.methods import CONTROLS
+from posgrad_edu.methods import CONTROLS, explain
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.metrics.randomization import steps
