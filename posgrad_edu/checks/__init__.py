@@ -15,7 +15,8 @@ from posgrad_edu.checks.alpha import check_alpha
 from posgrad_edu.checks.angles import check_angle, check_angles_by_depth
 from posgrad_edu.checks.black_boxes import check_detective
 from posgrad_edu.checks.cam import check_gradcam, check_gradcam_plus_plus
-from posgrad_edu.checks.core import Mistake, Result, Task, check
+from posgrad_edu.checks.engine.check import check, checker
+from posgrad_edu.checks.engine.task import Mistake, Result, Task
 from posgrad_edu.checks.fullgrad import check_fullgrad, check_fullgrad_terms
 from posgrad_edu.checks.gradients import check_activations_and_gradients, check_gradient, check_input_x_gradient
 from posgrad_edu.checks.guided_gradcam import check_guided_gradcam
@@ -64,4 +65,5 @@ __all__ = [
     "check_spearman",
     "check_summary",
     "check_xgradcam",
+    "checker",
 ]

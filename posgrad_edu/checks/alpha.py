@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from posgrad_edu.checks.cam import SPACE, alpha, layer_with_poles
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 SMALL = 0.01  # gradients of a real network are small, too, so that an epsilon in the denominator shows
 
@@ -44,6 +43,11 @@ _EPSILON = (
 ALPHA = Task(
     name="alpha",
     signature="alpha(activations, gradients)",
+    returns="alpha (N, C, h, w) of GradCAM++",
+    about="""
+activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. alpha is g² / (2 g² + S g³),
+and 0 where the gradient g is 0. S is the sum of the channel's activations over its positions.
+""",
     lesson=3,
     make=_make,
     right=alpha,
@@ -264,15 +268,4 @@ def _below(a: Tensor, g: Tensor) -> Tensor:
     return 2 * g**2 + _total(a) * g**3
 
 
-def check_alpha(function: Callable[[Tensor, Tensor], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``alpha(activations, gradients)`` -> alpha (N, C, h, w) of GradCAM++.
-
-    activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. alpha is g² / (2 g² + S g³),
-    and 0 where the gradient g is 0. S is the sum of the channel's activations over its positions.
-
-        def alpha(activations, gradients):
-            ...
-
-        check_alpha(alpha)
-    """
-    return check(ALPHA, function, timeout)
+check_alpha = checker(ALPHA)

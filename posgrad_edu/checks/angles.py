@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks import forms
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 TINY = 2e-8  # radians, so about a millionth of a degree: the cosine of it is 1 in double precision
 
@@ -82,6 +82,11 @@ _ROUNDED = "Rounding can put a cosine just below -1, and acos of that is nan. " 
 ANGLE = Task(
     name="angle",
     signature="angle(first, second)",
+    returns="the angle between two vectors in degrees, from 0 to 180",
+    about="""
+first, second: vectors (n,), float32 or float64, of any lengths. The angle is as exact for tiny angles and opposite
+vectors as for others. If a vector is zero, it is nan: no direction, no angle. A float, or a tensor of one value.
+""",
     lesson=10,
     make=_pair,
     right=angle,
@@ -142,18 +147,7 @@ ANGLE = Task(
 )  # fmt: skip
 
 
-def check_angle(function: Callable[[Tensor, Tensor], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``angle(first, second)`` -> the angle between two vectors in degrees, from 0 to 180.
-
-    first, second: vectors (n,), float32 or float64, of any lengths. The angle is as exact for tiny angles and opposite
-    vectors as for others. If a vector is zero, it is nan: no direction, no angle. A float, or a tensor of one value.
-
-        def angle(first, second):
-            ...
-
-        check_angle(angle)
-    """
-    return check(ANGLE, function, timeout)
+check_angle = checker(ANGLE)
 
 
 # --- The angle after each matrix of a chain ---
@@ -226,6 +220,12 @@ _ALL_SO_FAR = "After n matrices each vector has gone through the first n of them
 ANGLES_BY_DEPTH = Task(
     name="angles by depth",
     signature="angles_by_depth(matrices, first, second)",
+    returns="the angles of two vectors after 0, 1, 2, ... matrices",
+    about="""
+matrices: L matrices (n, n), of any scale; matrices[0] acts first. first, second: vectors (n,). Returned are L + 1
+angles in degrees: that of first and second, then that of matrices[0] @ first and matrices[0] @ second, and so on.
+They are right for long chains, too, whose numbers would outgrow float32. A list of floats, a tensor or an array.
+""",
     lesson=10,
     make=_chain,
     right=_angles,
@@ -286,16 +286,4 @@ ANGLES_BY_DEPTH = Task(
 )  # fmt: skip
 
 
-def check_angles_by_depth(function: Callable[[list[Tensor], Tensor, Tensor], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``angles_by_depth(matrices, first, second)`` -> the angles of two vectors after 0, 1, 2, ... matrices.
-
-    matrices: L matrices (n, n), of any scale; matrices[0] acts first. first, second: vectors (n,). Returned are L + 1
-    angles in degrees: that of first and second, then that of matrices[0] @ first and matrices[0] @ second, and so on.
-    They are right for long chains, too, whose numbers would outgrow float32. A list of floats, a tensor or an array.
-
-        def angles_by_depth(matrices, first, second):
-            ...
-
-        check_angles_by_depth(angles_by_depth)
-    """
-    return check(ANGLES_BY_DEPTH, function, timeout)
+check_angles_by_depth = checker(ANGLES_BY_DEPTH)

@@ -40,8 +40,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.checks.core import Args, Mistake, Result, Task, check
-from posgrad_edu.checks.forms import Unfit
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 if TYPE_CHECKING:
     from posgrad_edu.methods import Method
@@ -230,11 +231,19 @@ FOOLED = {
 DETECTIVE = Task(
     name="detective",
     signature="handles_positively(box, net, x)",
+    returns="True or False, on fresh black boxes of all kinds",
+    about="""
+box: a method, ``box(net, x, target)`` -> maps (N, H, W), with one class a photo in target (N,). net: EfficientNet-
+Lite0, or any network that you make of it. x: three photos (3, 3, 128, 128). The answer is True if the box adds up
+or passes back nothing below zero, and False for signed methods, whatever is done to their finished map, and for
+maps without gradients. It takes as long as your function takes for ten boxes.
+""",
     lesson=11,
     make=_case,
     form=verdict,
     inspect=_judge,
     tries=len(LINE_UP),
+    timeout=TIMEOUT,
     mistakes=[
         Mistake("always-true", "you call every box positive", "Which number has to be low for a signed method?"),
         Mistake("always-false", "you call no box positive",
@@ -265,17 +274,4 @@ DETECTIVE = Task(
 )  # fmt: skip
 
 
-def check_detective(function: Callable[[Box, nn.Module, Tensor], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``handles_positively(box, net, x)`` -> True or False, on fresh black boxes of all kinds.
-
-    box: a method, ``box(net, x, target)`` -> maps (N, H, W), with one class a photo in target (N,). net: EfficientNet-
-    Lite0, or any network that you make of it. x: three photos (3, 3, 128, 128). The answer is True if the box adds up
-    or passes back nothing below zero, and False for signed methods, whatever is done to their finished map, and for
-    maps without gradients. It takes as long as your function takes for ten boxes.
-
-        def handles_positively(box, net, x):
-            ...
-
-        check_detective(handles_positively)
-    """
-    return check(DETECTIVE, function, timeout)
+check_detective = checker(DETECTIVE, "check_detective")

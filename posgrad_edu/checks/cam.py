@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.nets import PHOTOS
-from posgrad_edu.handling import HANDLINGS, POSITIVE, SIGNED
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import layer
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 
-Switch = Callable[[Tensor], Tensor]
-ORDER = [HANDLINGS[name] for name in ("positive", "signed", "absolute", "negative")]  # of the four tries
 SPACE = (2, 3)
 USE_HANDLING = "Call handling(...) on the gradients, and use what it returns."
-
-
-def _layer(n: int) -> Args:
-    """Activations, gradients (N, 5, 4, 6) and a handling."""
-    shape = (PHOTOS[n], 5, 4, 6)
-    return torch.randn(shape), torch.randn(shape), ORDER[n]
 
 
 def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
@@ -33,7 +24,7 @@ def mean(values: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
     return values.mean(axes, keepdim=True)
 
 
-def gradcam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+def gradcam(a: Tensor, g: Tensor, h: Handling) -> Tensor:
     """Return GradCAM's maps (N, h, w) from activations and gradients (N, C, h, w)."""
     return weighted_sum(mean(h(g)), a)
 
@@ -60,8 +51,13 @@ _NORMALIZED = (
 GRADCAM = Task(
     name="gradcam",
     signature="gradcam(activations, gradients, handling)",
+    returns="maps (N, h, w)",
+    about="""
+activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. handling: a function such as
+``pg.POSITIVE``, to be called on the gradients. The map is raw and signed: no final ReLU, no resizing.
+""",
     lesson=2,
-    make=_layer,
+    make=layer,
     right=gradcam,
     mistakes=[
         Mistake(
@@ -87,13 +83,13 @@ GRADCAM = Task(
         Mistake(
             "handled-activations",
             "you handled the activations instead of the gradients",
-            "What the switch acts on is the gradient; the activations stay as they are.",
+            "What the handling acts on is the gradient; the activations stay as they are.",
             lambda a, g, h: weighted_sum(mean(g), h(a)),
         ),
         Mistake(
             "handled-activations",
             "you handled the activations as well as the gradients",
-            "What the switch acts on is the gradient; the activations stay as they are.",
+            "What the handling acts on is the gradient; the activations stay as they are.",
             lambda a, g, h: weighted_sum(mean(h(g)), h(a)),
         ),
         Mistake(
@@ -166,26 +162,15 @@ GRADCAM = Task(
 )
 
 
-def check_gradcam(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``gradcam(activations, gradients, handling)`` -> maps (N, h, w).
-
-    activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. handling: a function such as
-    ``pg.POSITIVE``, to be called on the gradients. The map is raw and signed: no final ReLU, no resizing.
-
-        def gradcam(activations, gradients, handling):
-            ...
-
-        check_gradcam(gradcam)
-    """
-    return check(GRADCAM, function, timeout)
+check_gradcam = checker(GRADCAM)
 
 
 def layer_with_poles(n: int) -> Args:
-    """As ``_layer``, with some gradients at 0 and S · g on both sides of the pole at -2, but not close to it.
+    """As ``layer``, with some gradients at 0 and S · g on both sides of the pole at -2, but not close to it.
 
     Nor is it close to the poles of typical mistakes, where rounding would tell apart what is equal.
     """
-    a, g, h = _layer(n)
+    a, g, h = layer(n)
     total = a.sum(SPACE, keepdim=True)
     near = (2 + total * g).abs() < 0.5
     wrong_sums = [a.sum(axes, keepdim=True) for axes in ((0, 2, 3), (1,), (2,), (3,), (1, 2, 3), (0, 1, 2, 3))]
@@ -205,7 +190,7 @@ def _weighted(a: Tensor, weights: Tensor) -> Tensor:
     return weighted_sum(weights.sum(SPACE, keepdim=True), a)
 
 
-def plus_plus(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+def plus_plus(a: Tensor, g: Tensor, h: Handling) -> Tensor:
     """Return GradCAM++'s maps (N, h, w)."""
     return _weighted(a, alpha(a, g) * h(g))
 
@@ -215,6 +200,12 @@ _WRONG_ALPHA = "alpha = g² / (2 g² + S g³), with S the sum of the channel's a
 GRADCAM_PLUS_PLUS = Task(
     name="gradcam++",
     signature="gradcam_plus_plus(activations, gradients, handling)",
+    returns="maps (N, h, w)",
+    about="""
+As for ``check_gradcam``; here the weight of a channel is the sum over its positions of alpha * handling(gradients),
+with alpha = g² / (2 g² + S g³), and 0 where the gradient g is 0. S is the sum of the channel's activations over its
+positions. The map is raw and signed.
+""",
     lesson=3,
     make=layer_with_poles,
     right=plus_plus,
@@ -344,16 +335,4 @@ GRADCAM_PLUS_PLUS = Task(
 )
 
 
-def check_gradcam_plus_plus(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``gradcam_plus_plus(activations, gradients, handling)`` -> maps (N, h, w).
-
-    As for ``check_gradcam``; here the weight of a channel is the sum over its positions of alpha * handling(gradients),
-    with alpha = g² / (2 g² + S g³), and 0 where the gradient g is 0. S is the sum of the channel's activations over its
-    positions. The map is raw and signed.
-
-        def gradcam_plus_plus(activations, gradients, handling):
-            ...
-
-        check_gradcam_plus_plus(gradcam_plus_plus)
-    """
-    return check(GRADCAM_PLUS_PLUS, function, timeout)
+check_gradcam_plus_plus = checker(GRADCAM_PLUS_PLUS)

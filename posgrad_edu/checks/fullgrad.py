@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.checks import forms
-from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN, ORDER, Switch
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES, classes, handling, network, photos
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.gradients import WRONG_SCORES, Score, logit
-from posgrad_edu.checks.nets import PHOTOS, classes, network, photos
-from posgrad_edu.handling import POSITIVE, SIGNED
+from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 
@@ -90,6 +91,13 @@ _IMPLICIT = "A BatchNorm adds bias - mean * weight / sqrt(var + eps), with its r
 FULLGRAD_TERMS = Task(
     name="fullgrad terms",
     signature="fullgrad_terms(net, x, target)",
+    returns="list of tensors whose sum is each photo's logit",
+    about="""
+net: nn.Sequential of convolutions, BatchNorms, ReLUs and linear layers, in evaluation mode; it is left as it was.
+x: photos (N, C, H, W). target: one class a photo, (N,). The first term is x times its gradient, (N, C, H, W); then,
+in forward order, for each layer that adds a bias, that bias times the gradient of the logit with regard to the
+layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
+""",
     lesson=4,
     make=_asked,
     right=_terms,
@@ -148,30 +156,15 @@ FULLGRAD_TERMS = Task(
 )  # fmt: skip
 
 
-def check_fullgrad_terms(
-    function: Callable[[nn.Module, Tensor, Tensor], list[Tensor]], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``fullgrad_terms(net, x, target)`` -> list of tensors whose sum is each photo's logit.
-
-    net: nn.Sequential of convolutions, BatchNorms, ReLUs and linear layers, in evaluation mode; it is left as it was.
-    x: photos (N, C, H, W). target: one class a photo, (N,). The first term is x times its gradient, (N, C, H, W); then,
-    in forward order, for each layer that adds a bias, that bias times the gradient of the logit with regard to the
-    layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
-
-        def fullgrad_terms(net, x, target):
-            ...
-
-        check_fullgrad_terms(fullgrad_terms)
-    """
-    return check(FULLGRAD_TERMS, function, timeout)
+check_fullgrad_terms = checker(FULLGRAD_TERMS)
 
 
 def _given_terms(n: int) -> Args:
     """Terms (N, 3, 8, 6), (N, 5, 8, 6) and (N, 6, 4, 3) of very different sizes, the photo's size, a handling."""
     shapes = [(3, 8, 6), (5, 8, 6), (6, 4, 3)]
-    terms = [4.0**k * (0.3 + torch.rand(PHOTOS[n], c, 1, 1)) * torch.randn(PHOTOS[n], c, h, w)
+    terms = [4.0**k * (0.3 + torch.rand(BATCHES[n], c, 1, 1)) * torch.randn(BATCHES[n], c, h, w)
              for k, (c, h, w) in enumerate(shapes)]  # fmt: skip
-    return terms, (8, 6), ORDER[n]
+    return terms, (8, 6), handling(n)
 
 
 Axes = tuple[int, ...]
@@ -196,7 +189,7 @@ def _resized(term: Tensor, size: Sequence[int], corners: bool = True) -> Tensor:
 
 
 def _fullgrad(
-    terms: list[Tensor], size: Sequence[int], h: Switch, psi: Callable[[Tensor], Tensor] = _rescaled
+    terms: list[Tensor], size: Sequence[int], h: Handling, psi: Callable[[Tensor], Tensor] = _rescaled
 ) -> Tensor:
     return torch.stack([_resized(psi(h(term)), size).sum(1) for term in terms]).sum(0)
 
@@ -205,6 +198,13 @@ _PSI = "Each term is rescaled by the smallest and largest magnitude of all its c
 FULLGRAD = Task(
     name="fullgrad",
     signature="fullgrad(terms, size, handling)",
+    returns="maps (N, H, W)",
+    about="""
+terms: list of tensors (N, C, h, w), the input's first, as ``fullgrad_terms`` gives them without those that have no
+positions. size: (H, W). handling: a function such as ``pg.ABSOLUTE``. Each term is handled; then its magnitudes are
+rescaled to 0..1, in each photo by the smallest and largest over all channels and positions, and keep their signs;
+then it is resized, bilinearly with ``align_corners=True``. The map is the sum over channels and terms.
+""",
     lesson=4,
     make=_given_terms,
     right=_fullgrad,
@@ -261,19 +261,4 @@ FULLGRAD = Task(
 )  # fmt: skip
 
 
-def check_fullgrad(
-    function: Callable[[list[Tensor], tuple[int, int], Switch], Tensor], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``fullgrad(terms, size, handling)`` -> maps (N, H, W).
-
-    terms: list of tensors (N, C, h, w), the input's first, as ``fullgrad_terms`` gives them without those that have no
-    positions. size: (H, W). handling: a function such as ``pg.ABSOLUTE``. Each term is handled; then its magnitudes are
-    rescaled to 0..1, in each photo by the smallest and largest over all channels and positions, and keep their signs;
-    then it is resized, bilinearly with ``align_corners=True``. The map is the sum over channels and terms.
-
-        def fullgrad(terms, size, handling):
-            ...
-
-        check_fullgrad(fullgrad)
-    """
-    return check(FULLGRAD, function, timeout)
+check_fullgrad = checker(FULLGRAD)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.checks import forms
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.nets import classes, network, photos
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import classes, network, photos
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 Score = Callable[[Tensor, Tensor], Tensor]  # logits (N, classes), target (N,) -> what is gone back from
 Attribution = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -141,6 +142,12 @@ def _product(net: nn.Module, x: Tensor, target: Tensor, score: Score = logit) ->
 GRADIENT = Task(
     name="gradient",
     signature="gradient(net, x, target)",
+    returns="maps (N, H, W)",
+    about="""
+net: a classifier in evaluation mode, x -> logits (N, classes); it is left as it was. x: photos (N, C, H, W).
+target: one class a photo, (N,). The map is the gradient of each photo's logit with regard to it, added up over the
+colour channels; raw, signed and detached.
+""",
     lesson=1,
     make=_asked,
     right=_plain,
@@ -154,6 +161,10 @@ GRADIENT = Task(
 INPUT_X_GRADIENT = Task(
     name="input x gradient",
     signature="input_x_gradient(net, x, target)",
+    returns="maps (N, H, W): x times the gradient, added up over the colours",
+    about="""
+The arguments are those of ``check_gradient``.
+""",
     lesson=1,
     make=_asked,
     right=_product,
@@ -195,32 +206,10 @@ INPUT_X_GRADIENT = Task(
 )
 
 
-def check_gradient(function: Attribution, timeout: float = TIMEOUT) -> Result:
-    """Check ``gradient(net, x, target)`` -> maps (N, H, W).
-
-    net: a classifier in evaluation mode, x -> logits (N, classes); it is left as it was. x: photos (N, C, H, W).
-    target: one class a photo, (N,). The map is the gradient of each photo's logit with regard to it, added up over the
-    colour channels; raw, signed and detached.
-
-        def gradient(net, x, target):
-            ...
-
-        check_gradient(gradient)
-    """
-    return check(GRADIENT, function, timeout)
+check_gradient = checker(GRADIENT)
 
 
-def check_input_x_gradient(function: Attribution, timeout: float = TIMEOUT) -> Result:
-    """Check ``input_x_gradient(net, x, target)`` -> maps (N, H, W): x times the gradient, added up over the colours.
-
-    The arguments are those of ``check_gradient``.
-
-        def input_x_gradient(net, x, target):
-            ...
-
-        check_input_x_gradient(input_x_gradient)
-    """
-    return check(INPUT_X_GRADIENT, function, timeout)
+check_input_x_gradient = checker(INPUT_X_GRADIENT)
 
 
 def _layer_of(n: int) -> Args:
@@ -245,6 +234,12 @@ def _next(layer: str) -> str:
 ACTIVATIONS_AND_GRADIENTS = Task(
     name="activations and gradients",
     signature="activations_and_gradients(net, x, target, layer)",
+    returns="(activations, gradients), both (N, C, h, w)",
+    about="""
+net, x, target: as for ``check_gradient``. layer: the name of a module of the network, whose output is recorded, and
+the gradient of each photo's logit with regard to it; both detached. The ReLU after the layer may work in place, as
+in torchvision's networks. No hook stays behind.
+""",
     lesson=2,
     make=_layer_of,
     right=_recorded,
@@ -293,18 +288,4 @@ def _of_weight(net: nn.Module, x: Tensor, target: Tensor, layer: str) -> Tensor:
     return torch.autograd.grad(logit(net(x), target), weight)[0]
 
 
-def check_activations_and_gradients(
-    function: Callable[[nn.Module, Tensor, Tensor, str], tuple[Tensor, Tensor]], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``activations_and_gradients(net, x, target, layer)`` -> (activations, gradients), both (N, C, h, w).
-
-    net, x, target: as for ``check_gradient``. layer: the name of a module of the network, whose output is recorded, and
-    the gradient of each photo's logit with regard to it; both detached. The ReLU after the layer may work in place, as
-    in torchvision's networks. No hook stays behind.
-
-        def activations_and_gradients(net, x, target, layer):
-            ...
-
-        check_activations_and_gradients(activations_and_gradients)
-    """
-    return check(ACTIVATIONS_AND_GRADIENTS, function, timeout)
+check_activations_and_gradients = checker(ACTIVATIONS_AND_GRADIENTS)

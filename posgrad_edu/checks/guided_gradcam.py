@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.nets import PHOTOS
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 GUIDED_SIZES = ((8, 6), (8, 6), (9, 7), (12, 8))
 CAM_SIZES = ((4, 3), (4, 3), (4, 3), (3, 4))  # a whole factor, none, and two different ones
@@ -17,11 +16,11 @@ CAM_SIZES = ((4, 3), (4, 3), (4, 3), (3, 4))  # a whole factor, none, and two di
 
 def _maps(n: int) -> Args:
     """Maps of guided backprop (N, H, W) and of GradCAM (N, h, w), both with negative values and of any size."""
-    strength = 0.5 + 2 * torch.rand(PHOTOS[n], 1, 1)
-    cam = strength * torch.randn(PHOTOS[n], *CAM_SIZES[n])
+    strength = 0.5 + 2 * torch.rand(BATCHES[n], 1, 1)
+    cam = strength * torch.randn(BATCHES[n], *CAM_SIZES[n])
     cam[:, 1, 1].abs_()  # no map is empty, and none is without a negative value
     cam[:, 2, 1].abs_().neg_()
-    return torch.randn(PHOTOS[n], *GUIDED_SIZES[n]), cam
+    return torch.randn(BATCHES[n], *GUIDED_SIZES[n]), cam
 
 
 def _enlarged(cam: Tensor, guided: Tensor, mode: str = "bilinear", corners: bool | None = False) -> Tensor:
@@ -63,6 +62,14 @@ _NOT_SCALED = "Both maps enter as they are: scaling belongs to drawing."
 GUIDED_GRADCAM = Task(
     name="guided gradcam",
     signature="guided_gradcam(guided, cam)",
+    returns="maps (N, H, W)",
+    about="""
+guided: maps of guided backprop (N, H, W), signed. cam: raw maps of GradCAM (N, h, w), signed and of another size.
+The result is guided times max(cam, 0), enlarged to (H, W) bilinearly with ``align_corners=False``; nothing is
+normalized, and the guided map keeps its signs.
+
+Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
+""",
     lesson=5,
     make=_maps,
     right=_guided_gradcam,
@@ -160,18 +167,4 @@ GUIDED_GRADCAM = Task(
 )  # fmt: skip
 
 
-def check_guided_gradcam(function: Callable[[Tensor, Tensor], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``guided_gradcam(guided, cam)`` -> maps (N, H, W).
-
-    guided: maps of guided backprop (N, H, W), signed. cam: raw maps of GradCAM (N, h, w), signed and of another size.
-    The result is guided times max(cam, 0), enlarged to (H, W) bilinearly with ``align_corners=False``; nothing is
-    normalized, and the guided map keeps its signs.
-
-        def guided_gradcam(guided, cam):
-            ...
-
-        check_guided_gradcam(guided_gradcam)
-
-    Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
-    """
-    return check(GUIDED_GRADCAM, function, timeout)
+check_guided_gradcam = checker(GUIDED_GRADCAM)

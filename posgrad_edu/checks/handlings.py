@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.engine.check import check
+from posgrad_edu.checks.engine.task import TIMEOUT, Args, Mistake, Result, Task
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import HANDLINGS
 
@@ -79,7 +80,7 @@ HANDLING = _tasks()
 
 
 def check_handling(
-    function: Callable[[Tensor], Tensor], handling: str = "positive", timeout: float = TIMEOUT
+    function: Callable[[Tensor], Tensor], handling: str = "positive", timeout: float = TIMEOUT, seed: int | None = None
 ) -> Result:
     """Check ``positive(information)``, or another handling by its name, -> what is kept.
 
@@ -93,4 +94,4 @@ def check_handling(
     """
     if handling not in HANDLING:
         raise unknown_name("handling", handling, HANDLING)
-    return check(HANDLING[handling], function, timeout)
+    return check(HANDLING[handling], function, timeout, seed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from posgrad_edu.checks.cam import (
@@ -11,7 +9,6 @@ from posgrad_edu.checks.cam import (
     FORGOTTEN,
     SPACE,
     USE_HANDLING,
-    Switch,
     alpha,
     gradcam,
     layer_with_poles,
@@ -19,16 +16,17 @@ from posgrad_edu.checks.cam import (
     plus_plus,
     weighted_sum,
 )
-from posgrad_edu.checks.core import TIMEOUT, Mistake, Result, Task, check
-from posgrad_edu.handling import POSITIVE, SIGNED
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.task import Mistake, Task
+from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 
 
-def _layercam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+def _layercam(a: Tensor, g: Tensor, h: Handling) -> Tensor:
     return weighted_sum(h(g), a)
 
 
 _PLACE = "Each position keeps its own gradient: no mean and no sum over positions."
-_GRADIENT = "What the switch acts on is the gradient; the activations stay as they are."
+_GRADIENT = "What the handling acts on is the gradient; the activations stay as they are."
 _ORDER = "First handling(gradients), then times the activations, then the sum over channels."
 _SIZE = "Keep them as they are: their size belongs to the evidence."
 _CHANNELS = "Multiply first, channel by channel and position by position; then add up over axis 1."
@@ -36,6 +34,12 @@ _CHANNELS = "Multiply first, channel by channel and position by position; then a
 LAYERCAM = Task(
     name="layercam",
     signature="layercam(activations, gradients, handling)",
+    returns="maps (N, h, w)",
+    about="""
+activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. handling: a function such as
+``pg.POSITIVE``, to be called on the gradients. The map is the sum over channels of handling(gradients) times
+activations, position by position, raw and signed: no final ReLU, no resizing.
+""",
     lesson=3,
     make=layer_with_poles,  # they tell apart what uses alpha, too
     right=_layercam,
@@ -135,16 +139,4 @@ LAYERCAM = Task(
 )  # fmt: skip
 
 
-def check_layercam(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``layercam(activations, gradients, handling)`` -> maps (N, h, w).
-
-    activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. handling: a function such as
-    ``pg.POSITIVE``, to be called on the gradients. The map is the sum over channels of handling(gradients) times
-    activations, position by position, raw and signed: no final ReLU, no resizing.
-
-        def layercam(activations, gradients, handling):
-            ...
-
-        check_layercam(layercam)
-    """
-    return check(LAYERCAM, function, timeout)
+check_layercam = checker(LAYERCAM)

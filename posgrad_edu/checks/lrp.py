@@ -8,16 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.nets import PHOTOS
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 Keep = Callable[[Tensor], Tensor]
 
 
 def _linear(n: int) -> Args:
     """Inputs (N, 7), weights (5, 7), biases (5,), relevance (N, 5) and epsilon, large enough to matter."""
-    a, w = torch.randn(PHOTOS[n], 7).relu() + 0.1, torch.randn(5, 7)
-    return a, w, torch.randn(5), torch.randn(PHOTOS[n], 5), (0.25, 0.1, 0.5, 0.25)[n]
+    a, w = torch.randn(BATCHES[n], 7).relu() + 0.1, torch.randn(5, 7)
+    return a, w, torch.randn(5), torch.randn(BATCHES[n], 5), (0.25, 0.1, 0.5, 0.25)[n]
 
 
 def _everything(values: Tensor) -> Tensor:
@@ -44,6 +45,12 @@ _SHARE = "An input's share is a_i w_ji / (z_j + epsilon * sign(z_j)), with z_j t
 LRP_EPSILON = Task(
     name="lrp epsilon",
     signature="lrp_epsilon(a, w, b, relevance, epsilon)",
+    returns="relevance of the inputs, (N, I), of a linear layer",
+    about="""
+a: inputs (N, I), not negative. w: weights (O, I). b: biases (O,). relevance: of the outputs, (N, O). With
+z_j = sum_i a_i w_ji + b_j, input i receives from output j the share a_i w_ji / (z_j + epsilon * sign(z_j)). The
+bias keeps what is left.
+""",
     lesson=7,
     make=_linear,
     right=_epsilon,
@@ -107,21 +114,7 @@ def _bias_shared(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor
     return (contributions * (r / _steady(_outputs(a, w, b), e))[..., None]).sum(1)
 
 
-def check_lrp_epsilon(
-    function: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``lrp_epsilon(a, w, b, relevance, epsilon)`` -> relevance of the inputs, (N, I), of a linear layer.
-
-    a: inputs (N, I), not negative. w: weights (O, I). b: biases (O,). relevance: of the outputs, (N, O). With
-    z_j = sum_i a_i w_ji + b_j, input i receives from output j the share a_i w_ji / (z_j + epsilon * sign(z_j)). The
-    bias keeps what is left.
-
-        def lrp_epsilon(a, w, b, relevance, epsilon):
-            ...
-
-        check_lrp_epsilon(lrp_epsilon)
-    """
-    return check(LRP_EPSILON, function, timeout)
+check_lrp_epsilon = checker(LRP_EPSILON)
 
 
 def _linear_with_dead_output(n: int) -> Args:
@@ -146,6 +139,12 @@ _PLUS = "An input's share is a_i max(w_ji, 0) / (sum of these over all inputs + 
 LRP_ZPLUS = Task(
     name="lrp z+",
     signature="lrp_zplus(a, w, b, relevance)",
+    returns="relevance of the inputs, (N, I), of a linear layer",
+    about="""
+a: inputs (N, I), not negative. w: weights (O, I). b: biases (O,). relevance: of the outputs, (N, O). Input i
+receives from output j the share a_i max(w_ji, 0) / (sum_i a_i max(w_ji, 0) + max(b_j, 0)), and nothing where that
+is 0 / 0.
+""",
     lesson=7,
     make=_linear_with_dead_output,
     right=_zplus,
@@ -206,25 +205,13 @@ LRP_ZPLUS = Task(
 )  # fmt: skip
 
 
-def check_lrp_zplus(function: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``lrp_zplus(a, w, b, relevance)`` -> relevance of the inputs, (N, I), of a linear layer.
-
-    a: inputs (N, I), not negative. w: weights (O, I). b: biases (O,). relevance: of the outputs, (N, O). Input i
-    receives from output j the share a_i max(w_ji, 0) / (sum_i a_i max(w_ji, 0) + max(b_j, 0)), and nothing where that
-    is 0 / 0.
-
-        def lrp_zplus(a, w, b, relevance):
-            ...
-
-        check_lrp_zplus(lrp_zplus)
-    """
-    return check(LRP_ZPLUS, function, timeout)
+check_lrp_zplus = checker(LRP_ZPLUS)
 
 
 def _conv(n: int) -> Args:
     """Inputs (N, 4, 5, 6), weights (4, 4, 3, 3), biases, relevance (N, 4, 5, 6) and epsilon."""
-    a, w = torch.randn(PHOTOS[n], 4, 5, 6).relu() + 0.1, torch.randn(4, 4, 3, 3)
-    return a, w, torch.randn(4), torch.randn(PHOTOS[n], 4, 5, 6), (0.5, 0.25, 1.0, 0.5)[n]
+    a, w = torch.randn(BATCHES[n], 4, 5, 6).relu() + 0.1, torch.randn(4, 4, 3, 3)
+    return a, w, torch.randn(4), torch.randn(BATCHES[n], 4, 5, 6), (0.5, 0.25, 1.0, 0.5)[n]
 
 
 Back = Callable[[Tensor, Tensor], Tensor]
@@ -246,6 +233,11 @@ _BACK = "The way back is the transposed convolution: F.conv_transpose2d(s, w, pa
 LRP_EPSILON_CONV = Task(
     name="lrp epsilon of a convolution",
     signature="lrp_epsilon_conv(a, w, b, relevance, epsilon)",
+    returns="relevance of the inputs, (N, C, H, W)",
+    about="""
+The same rule as for ``check_lrp_epsilon``, for a convolution of 3 x 3 with padding=1. a: inputs (N, C, H, W), not
+negative. w: weights (O, C, 3, 3). b: biases (O,). relevance: of the outputs, (N, O, H, W).
+""",
     lesson=7,
     make=_conv,
     right=_conv_epsilon,
@@ -291,17 +283,4 @@ LRP_EPSILON_CONV = Task(
 )  # fmt: skip
 
 
-def check_lrp_epsilon_conv(
-    function: Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``lrp_epsilon_conv(a, w, b, relevance, epsilon)`` -> relevance of the inputs, (N, C, H, W).
-
-    The same rule as for ``check_lrp_epsilon``, for a convolution of 3 x 3 with padding=1. a: inputs (N, C, H, W), not
-    negative. w: weights (O, C, 3, 3). b: biases (O,). relevance: of the outputs, (N, O, H, W).
-
-        def lrp_epsilon_conv(a, w, b, relevance, epsilon):
-            ...
-
-        check_lrp_epsilon_conv(lrp_epsilon_conv)
-    """
-    return check(LRP_EPSILON_CONV, function, timeout)
+check_lrp_epsilon_conv = checker(LRP_EPSILON_CONV)

@@ -7,19 +7,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks import forms
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.nets import PHOTOS
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 Both = tuple[Tensor, Tensor]
 
 
 def _summands(n: int) -> Args:
     """Two summands and the relevance of their sum, (N, 4, 3, 5), and epsilon; some sums are exactly zero."""
-    a, b = torch.randn(2, PHOTOS[n], 4, 3, 5)
+    a, b = torch.randn(2, BATCHES[n], 4, 3, 5)
     b[:, 0, 0, :2] = -a[:, 0, 0, :2]  # what cancels
     a[:, 1, 0, 0] = b[:, 1, 0, 0] = 0.0  # and what isn't there at all
-    return a, b, torch.randn(PHOTOS[n], 4, 3, 5), (0.25, 0.5, 0.125, 0.25)[n]
+    return a, b, torch.randn(BATCHES[n], 4, 3, 5), (0.25, 0.5, 0.125, 0.25)[n]
 
 
 def _steady(z: Tensor, epsilon: float) -> Tensor:
@@ -62,6 +63,12 @@ _OWN = ("epsilon-missing", "you didn't use the epsilon that you were given", _SH
 LRP_ADDITION = Task(
     name="lrp addition",
     signature="lrp_addition(a, b, relevance, epsilon)",
+    returns="relevance of a and relevance of b, both of their shape",
+    about="""
+a and b: what a residual addition adds, (N, C, h, w), of either sign. relevance: that of the sum. Position by
+position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same with b above the line; sign(0) is
++1, so where the two cancel the denominator is epsilon.
+""",
     lesson=7,
     make=_summands,
     right=_addition,
@@ -140,17 +147,4 @@ LRP_ADDITION = Task(
 )  # fmt: skip
 
 
-def check_lrp_addition(function: Callable[[Tensor, Tensor, Tensor, float], Both], timeout: float = TIMEOUT) -> Result:
-    """Check ``lrp_addition(a, b, relevance, epsilon)`` -> relevance of a and relevance of b, both of their shape.
-
-    a and b: what a residual addition adds, (N, C, h, w), of either sign. relevance: that of the sum. Position by
-    position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same with b above the line; sign(0) is
-    +1, so where the two cancel the denominator is epsilon.
-
-        def lrp_addition(a, b, relevance, epsilon):
-            ...
-            return relevance_of_a, relevance_of_b
-
-        check_lrp_addition(lrp_addition)
-    """
-    return check(LRP_ADDITION, function, timeout)
+check_lrp_addition = checker(LRP_ADDITION)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.checks import forms
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import network
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.gradients import of_input
-from posgrad_edu.checks.nets import network
 
 Ranks = Callable[[Tensor], Tensor]
 
@@ -78,6 +78,11 @@ _TIES = "Values that are equal share the mean of their ranks, as in scipy.stats.
 SPEARMAN = Task(
     name="spearman",
     signature="spearman(first, second)",
+    returns="the rank correlation of two maps, a number from -1 to 1",
+    about="""
+first, second: maps (H, W). Values that are equal share the mean of their ranks. For a constant map the answer is
+nan: nothing can be compared.
+""",
     lesson=8,
     make=_two_maps,
     right=_spearman,
@@ -121,18 +126,7 @@ SPEARMAN = Task(
 )  # fmt: skip
 
 
-def check_spearman(function: Callable[[Tensor, Tensor], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``spearman(first, second)`` -> the rank correlation of two maps, a number from -1 to 1.
-
-    first, second: maps (H, W). Values that are equal share the mean of their ranks. For a constant map the answer is
-    nan: nothing can be compared.
-
-        def spearman(first, second):
-            ...
-
-        check_spearman(spearman)
-    """
-    return check(SPEARMAN, function, timeout)
+check_spearman = checker(SPEARMAN)
 
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -196,6 +190,13 @@ _LEAST = "Ask for logits.argmax(1) and logits.argmin(1)."
 CLASS_SENSITIVITY = Task(
     name="class sensitivity",
     signature="class_sensitivity(net, x, explain)",
+    returns="(N,), one rank correlation a photo",
+    about="""
+net: a classifier, x -> logits (N, classes). x: photos (N, C, H, W). explain: a method, ``explain(net, x, target)``
+-> maps (N, H, W), with one class a photo in target (N,). The two maps of a photo that are compared are those of its
+most and its least likely class. The result is a tensor, an array or a list. ``posgrad_edu.metrics.spearman`` may
+be used.
+""",
     lesson=8,
     make=_to_compare,
     right=_sensitivity,
@@ -252,17 +253,4 @@ CLASS_SENSITIVITY = Task(
 )  # fmt: skip
 
 
-def check_class_sensitivity(function: Callable[[nn.Module, Tensor, Explain], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``class_sensitivity(net, x, explain)`` -> (N,), one rank correlation a photo.
-
-    net: a classifier, x -> logits (N, classes). x: photos (N, C, H, W). explain: a method, ``explain(net, x, target)``
-    -> maps (N, H, W), with one class a photo in target (N,). The two maps of a photo that are compared are those of its
-    most and its least likely class. The result is a tensor, an array or a list. ``posgrad_edu.metrics.spearman`` may
-    be used.
-
-        def class_sensitivity(net, x, explain):
-            ...
-
-        check_class_sensitivity(class_sensitivity)
-    """
-    return check(CLASS_SENSITIVITY, function, timeout)
+check_class_sensitivity = checker(CLASS_SENSITIVITY)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN, ORDER, SPACE, Switch
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.nets import PHOTOS
-from posgrad_edu.handling import POSITIVE, SIGNED
+from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN, SPACE
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES, handling
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 
 SMALL = 2.0**-10  # the size of the last try's activations: an epsilon that is harmless beside 20 isn't beside 0.02
 
@@ -34,7 +35,7 @@ def _layer(n: int) -> Args:
     channel of each photo is silent. In the last one, another channel's activations add up to exactly zero: they are
     multiples of 1/8, which any order adds up without rounding.
     """
-    shape = (PHOTOS[n], 5, 4, 6)
+    shape = (BATCHES[n], 5, 4, 6)
     a = _drawn(shape, lambda: torch.randn(shape) if n == 2 else torch.rand(shape) + 0.1)
     g = _drawn(shape, lambda: torch.randn(shape))
     if n % 2:
@@ -44,7 +45,7 @@ def _layer(n: int) -> Args:
         half = torch.randint(1, 9, (len(a), 12)) / 8
         a[:, 4] = torch.cat([half, -half], 1)[:, torch.randperm(24)].reshape(len(a), 4, 6)
         a = a * SMALL
-    return a, g, ORDER[n]
+    return a, g, handling(n)
 
 
 def _over(values: Tensor, total: Tensor) -> Tensor:
@@ -65,7 +66,7 @@ def _shares(a: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
     return _over(a, _total(a, axes))
 
 
-def _xgradcam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+def _xgradcam(a: Tensor, g: Tensor, h: Handling) -> Tensor:
     return _map(_shares(a), h(g), a)
 
 
@@ -82,12 +83,18 @@ _ONE = "The shares of one channel of one photo add up to 1: divide by activation
 _SIGN = "A layer without a ReLU has negative activations, and their sum may be negative: divide by the sum as it is."
 _HANDLING = "Call handling(...) on the gradients, and use what it returns."
 _ORDER = "First handling(gradients), then the sum with the shares, then the sum over channels."
-_ACTIVATIONS = "What the switch acts on is the gradient; the activations stay as they are."
+_ACTIVATIONS = "What the handling acts on is the gradient; the activations stay as they are."
 _EACH = "Shares times handled gradients, added up over the positions: one weight a channel."
 
 XGRADCAM = Task(
     name="xgradcam",
     signature="xgradcam(activations, gradients, handling)",
+    returns="maps (N, h, w)",
+    about="""
+As for ``check_gradcam``; here the weight of a channel is the sum over its positions of handling(gradients), each
+counted by its share of the channel's activation: A / S, with S the sum of A over the positions. Where S is exactly
+0 the weight is 0, whether the channel is silent or its activations cancel. The map is raw and signed.
+""",
     lesson=2,
     make=_layer,
     right=_xgradcam,
@@ -179,16 +186,4 @@ XGRADCAM = Task(
 )  # fmt: skip
 
 
-def check_xgradcam(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``xgradcam(activations, gradients, handling)`` -> maps (N, h, w).
-
-    As for ``check_gradcam``; here the weight of a channel is the sum over its positions of handling(gradients), each
-    counted by its share of the channel's activation: A / S, with S the sum of A over the positions. Where S is exactly
-    0 the weight is 0, whether the channel is silent or its activations cancel. The map is raw and signed.
-
-        def xgradcam(activations, gradients, handling):
-            ...
-
-        check_xgradcam(xgradcam)
-    """
-    return check(XGRADCAM, function, timeout)
+check_xgradcam = checker(XGRADCAM)

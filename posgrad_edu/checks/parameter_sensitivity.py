@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.forms import Unfit
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.given import CLASSES, network, photos
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.measures import Explain, gradient_maps, pearson, ranks
-from posgrad_edu.checks.nets import CLASSES, network, photos
 
 STEPS = (4, 4, 2, 3)  # of the tries; never as many as photos
 Compare = Callable[[Tensor, Tensor], float]
@@ -128,6 +129,14 @@ _ROWS = "One number for each network and each photo: ask for the ranks of one ph
 PARAMETER_SENSITIVITY = Task(
     name="parameter sensitivity",
     signature="parameter_sensitivity(net, nets, x, target, explain)",
+    returns="(steps, N), rank correlations",
+    about="""
+net: the trained network, x -> logits (N, classes). nets: a list of networks with random layers, one a step. x:
+photos (N, C, H, W). target: one class a photo, (N,); every network is asked about it. explain: a method,
+``explain(net, x, target)`` -> maps (N, H, W). Row d has, for each photo, the rank correlation of the trained
+network's map with that of ``nets[d]``, and nan where one of the two is constant. The result is a tensor, an array
+or a list of rows. ``posgrad_edu.metrics.similarity.spearman`` may be used.
+""",
     lesson=9,
     make=_to_compare,
     right=_sensitivity,
@@ -211,20 +220,4 @@ PARAMETER_SENSITIVITY = Task(
 )  # fmt: skip
 
 
-def check_parameter_sensitivity(
-    function: Callable[[nn.Module, list[nn.Module], Tensor, Tensor, Explain], Any], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``parameter_sensitivity(net, nets, x, target, explain)`` -> (steps, N), rank correlations.
-
-    net: the trained network, x -> logits (N, classes). nets: a list of networks with random layers, one a step. x:
-    photos (N, C, H, W). target: one class a photo, (N,); every network is asked about it. explain: a method,
-    ``explain(net, x, target)`` -> maps (N, H, W). Row d has, for each photo, the rank correlation of the trained
-    network's map with that of ``nets[d]``, and nan where one of the two is constant. The result is a tensor, an array
-    or a list of rows. ``posgrad_edu.metrics.similarity.spearman`` may be used.
-
-        def parameter_sensitivity(net, nets, x, target, explain):
-            ...
-
-        check_parameter_sensitivity(parameter_sensitivity)
-    """
-    return check(PARAMETER_SENSITIVITY, function, timeout)
+check_parameter_sensitivity = checker(PARAMETER_SENSITIVITY)

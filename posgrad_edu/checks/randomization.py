@@ -6,15 +6,16 @@ Random weights can't be compared with right ones, so this check looks at what ha
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, combinations, permutations
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.forms import Unfit
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 LAYERS = ["fc", "conv4", "conv3", "conv2", "conv1"]  # from the output down
 SPREAD = (0.6, 1.6)  # a layer's new standard deviation, as a factor of the old one
@@ -165,6 +166,14 @@ _COPY = "Append copy.deepcopy(...) at each step."
 CASCADING_RANDOMIZATION = Task(
     name="cascading randomization",
     signature="cascading_randomization(net, layers, seed)",
+    returns="list of networks, one a step",
+    about="""
+net: a trained network; it is left as it was. layers: names of its convolutions and linear layers, from the output
+down. The d-th network (from 1) has weights and biases of ``layers[:d]`` random; all else is as trained, and a
+layer, once drawn, keeps its numbers in later steps. Each random tensor is drawn anew, with the mean and standard
+deviation of the trained one: no trained value is used again, in whatever place. The same seed gives the same
+networks. Another seed gives unrelated ones, and no two layers share random numbers, under one seed or under two.
+""",
     lesson=9,
     make=_trained,
     form=networks,
@@ -217,20 +226,4 @@ CASCADING_RANDOMIZATION = Task(
 )  # fmt: skip
 
 
-def check_cascading_randomization(
-    function: Callable[[nn.Module, list[str], int], Sequence[nn.Module]], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``cascading_randomization(net, layers, seed)`` -> list of networks, one a step.
-
-    net: a trained network; it is left as it was. layers: names of its convolutions and linear layers, from the output
-    down. The d-th network (from 1) has weights and biases of ``layers[:d]`` random; all else is as trained, and a
-    layer, once drawn, keeps its numbers in later steps. Each random tensor is drawn anew, with the mean and standard
-    deviation of the trained one: no trained value is used again, in whatever place. The same seed gives the same
-    networks. Another seed gives unrelated ones, and no two layers share random numbers, under one seed or under two.
-
-        def cascading_randomization(net, layers, seed):
-            ...
-
-        check_cascading_randomization(cascading_randomization)
-    """
-    return check(CASCADING_RANDOMIZATION, function, timeout)
+check_cascading_randomization = checker(CASCADING_RANDOMIZATION)

@@ -9,18 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN, ORDER, Switch
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES, classes, handling, network, photos
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.gradients import WRONG_SCORES, Score, logit, of_input
-from posgrad_edu.checks.nets import PHOTOS, classes, network, photos
 from posgrad_edu.engine.backward import backward_rules, own_backward
-from posgrad_edu.handling import POSITIVE, SIGNED
+from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 
 Back = Callable[[Tensor, Tensor], Tensor]  # gradient from above, the ReLU's input -> gradient downwards
 
 
 def _asked(n: int) -> Args:
-    return network(), photos(n), classes(n), ORDER[n]
+    return network(), photos(n), classes(n), handling(n)
 
 
 def _through(net: nn.Module, x: Tensor, target: Tensor, back: Back, score: Score = logit) -> Tensor:
@@ -39,15 +40,15 @@ def _gate(z: Tensor) -> Tensor:
     return (z > 0).to(z)
 
 
-def _guided(h: Switch) -> Back:
+def _guided(h: Handling) -> Back:
     return lambda g, z: h(g) * _gate(z)
 
 
-def _deconv(h: Switch) -> Back:
+def _deconv(h: Handling) -> Back:
     return lambda g, z: h(g)
 
 
-def _map(rule: Callable[[Switch], Back]) -> Callable[..., Tensor]:
+def _map(rule: Callable[[Handling], Back]) -> Callable[..., Tensor]:
     """Return a method (net, x, target, handling) -> (N, H, W) with this rule."""
     return lambda net, x, t, h: _through(net, x, t, rule(h)).sum(1)
 
@@ -56,7 +57,7 @@ _REGISTER = "The rule belongs to every ReLU of the network, also those between l
 _BACK = "On the way back, handling(...) takes the gradient that arrives from above, in each ReLU."
 
 
-def _shared(rule: Callable[[Switch], Back]) -> list[Mistake]:
+def _shared(rule: Callable[[Handling], Back]) -> list[Mistake]:
     """Return the mistakes that guided backprop and DeconvNet share."""
     right = _map(rule)
     return [
@@ -111,6 +112,13 @@ def _only(back: Back, channels: int) -> Back:
 GUIDED_BACKPROP = Task(
     name="guided backprop",
     signature="guided_backprop(net, x, target, handling)",
+    returns="maps (N, H, W)",
+    about="""
+net: a classifier with nn.ReLU modules that don't work in place; it is left as it was. x: photos (N, C, H, W).
+target: one class a photo, (N,). handling: a function such as ``pg.POSITIVE``: each ReLU passes
+handling(gradient) * (its input > 0) downwards. The map is what arrives at the photo, added up over the colours;
+raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` are all fine.
+""",
     lesson=5,
     make=_asked,
     right=_map(_guided),
@@ -126,6 +134,10 @@ GUIDED_BACKPROP = Task(
 DECONVNET = Task(
     name="deconvnet",
     signature="deconvnet(net, x, target, handling)",
+    returns="maps (N, H, W)",
+    about="""
+As for ``check_guided_backprop``, but each ReLU passes handling(gradient) downwards, whatever its input was.
+""",
     lesson=5,
     make=_asked,
     right=_map(_deconv),
@@ -137,45 +149,22 @@ DECONVNET = Task(
     ],
 )  # fmt: skip
 
-Method = Callable[[nn.Module, Tensor, Tensor, Switch], Tensor]
+Method = Callable[[nn.Module, Tensor, Tensor, Handling], Tensor]
 
 
-def check_guided_backprop(function: Method, timeout: float = TIMEOUT) -> Result:
-    """Check ``guided_backprop(net, x, target, handling)`` -> maps (N, H, W).
-
-    net: a classifier with nn.ReLU modules that don't work in place; it is left as it was. x: photos (N, C, H, W).
-    target: one class a photo, (N,). handling: a function such as ``pg.POSITIVE``: each ReLU passes
-    handling(gradient) * (its input > 0) downwards. The map is what arrives at the photo, added up over the colours;
-    raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` are all fine.
-
-        def guided_backprop(net, x, target, handling):
-            ...
-
-        check_guided_backprop(guided_backprop)
-    """
-    return check(GUIDED_BACKPROP, function, timeout)
+check_guided_backprop = checker(GUIDED_BACKPROP)
 
 
-def check_deconvnet(function: Method, timeout: float = TIMEOUT) -> Result:
-    """Check ``deconvnet(net, x, target, handling)`` -> maps (N, H, W).
-
-    As for ``check_guided_backprop``, but each ReLU passes handling(gradient) downwards, whatever its input was.
-
-        def deconvnet(net, x, target, handling):
-            ...
-
-        check_deconvnet(deconvnet)
-    """
-    return check(DECONVNET, function, timeout)
+check_deconvnet = checker(DECONVNET)
 
 
 def _contributions(n: int) -> Args:
     """Gradients and activations (N, 4, 4, 6) of one ReLU, a handling, and q; q times the values is a whole number."""
-    shape = (PHOTOS[n], 4, 4, 6)
-    size = 0.5 + 3 * torch.rand(PHOTOS[n], 1, 1, 1)  # so that photos, and channels, need thresholds of their own
+    shape = (BATCHES[n], 4, 4, 6)
+    size = 0.5 + 3 * torch.rand(BATCHES[n], 1, 1, 1)  # so that photos, and channels, need thresholds of their own
     strength = 0.5 + 2 * torch.rand(1, 4, 1, 1)
     gradient = size * strength * torch.randn(shape)
-    return gradient, torch.randn(shape).relu(), ORDER[n], (0.875, 0.75, 0.0, 0.9375)[n]
+    return gradient, torch.randn(shape).relu(), handling(n), (0.875, 0.75, 0.0, 0.9375)[n]
 
 
 Threshold = Callable[[Tensor, float], Tensor]
@@ -201,18 +190,18 @@ def _whole_batch(values: Tensor, q: float) -> Tensor:
     return _per_photo(values.reshape(1, -1, 1, 1), q)
 
 
-def _rect(g: Tensor, a: Tensor, h: Switch, q: float, threshold: Threshold = _per_photo) -> Tensor:
+def _rect(g: Tensor, a: Tensor, h: Handling, q: float, threshold: Threshold = _per_photo) -> Tensor:
     signal = h(g) * _gate(a)
     size = (a * signal).abs()
     return signal * (size > threshold(size, q))
 
 
 def _cut_by(
-    size: Callable[[Tensor, Tensor, Switch], Tensor], threshold: Threshold = _per_photo
+    size: Callable[[Tensor, Tensor, Handling], Tensor], threshold: Threshold = _per_photo
 ) -> Callable[..., Tensor]:
     """Return the rule with another quantity held against the threshold."""
 
-    def rule(g: Tensor, a: Tensor, h: Switch, q: float) -> Tensor:
+    def rule(g: Tensor, a: Tensor, h: Handling, q: float) -> Tensor:
         values = size(g, a, h)
         return h(g) * _gate(a) * (values > threshold(values, q))
 
@@ -229,6 +218,13 @@ _CONTRIBUTION = "Hold abs(activations * handling(gradients)) against its own qua
 RECTGRAD = Task(
     name="rectgrad",
     signature="rectgrad(gradients, activations, handling, q)",
+    returns="gradients that pass downwards, (N, C, h, w)",
+    about="""
+The way back through one ReLU. gradients: what arrives from above, (N, C, h, w). activations: the ReLU's output.
+handling: a function such as ``pg.POSITIVE``. q: the share of the contributions abs(activations *
+handling(gradients)) that is cut in each photo; what passes is handling(gradients), where the contribution is above
+(>) the photo's quantile q. For q = 0 the threshold is 0.
+""",
     lesson=6,
     make=_contributions,
     right=_rect,
@@ -285,17 +281,4 @@ RECTGRAD = Task(
 )  # fmt: skip
 
 
-def check_rectgrad(function: Callable[[Tensor, Tensor, Switch, float], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``rectgrad(gradients, activations, handling, q)`` -> gradients that pass downwards, (N, C, h, w).
-
-    The way back through one ReLU. gradients: what arrives from above, (N, C, h, w). activations: the ReLU's output.
-    handling: a function such as ``pg.POSITIVE``. q: the share of the contributions abs(activations *
-    handling(gradients)) that is cut in each photo; what passes is handling(gradients), where the contribution is above
-    (>) the photo's quantile q. For q = 0 the threshold is 0.
-
-        def rectgrad(gradients, activations, handling, q):
-            ...
-
-        check_rectgrad(rectgrad)
-    """
-    return check(RECTGRAD, function, timeout)
+check_rectgrad = checker(RECTGRAD)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.general import unit
-from posgrad_edu.checks.nets import PHOTOS
+from posgrad_edu.checks.engine.changes import unit
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 Size = Callable[[Tensor], Tensor]  # maps (N, H, W) -> what each is divided by, broadcast
 TINY = 1e-6  # the size of the last try's map: the gradients of some networks are no larger
@@ -20,7 +21,7 @@ def _maps(n: int) -> Args:
 
     In the second try one is positive throughout and one negative; in the third one is zero; the last is tiny.
     """
-    maps = torch.randn(PHOTOS[n], 5, 7)
+    maps = torch.randn(BATCHES[n], 5, 7)
     flat = maps.flatten(1)
     largest = flat.gather(1, flat.abs().argmax(1, keepdim=True)).sign()[:, :, None]
     turns = torch.ones(len(maps), 1, 1)
@@ -86,6 +87,11 @@ _NO_EPSILON = "A map of size 1e-6 is a map like any other: decide by itself what
 SCALED = Task(
     name="scaled",
     signature="scaled(maps)",
+    returns="maps (N, H, W) from -1 to 1, for a colour map whose middle is zero",
+    about="""
+maps: (N, H, W), signed, of any size. Each is divided by its own largest magnitude. Zero stays zero, each value
+keeps its sign, and a map that is zero throughout stays so.
+""",
     lesson=1,
     make=_maps,
     right=_scaled,
@@ -166,15 +172,4 @@ SCALED = Task(
 )  # fmt: skip
 
 
-def check_scaled(function: Callable[[Tensor], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``scaled(maps)`` -> maps (N, H, W) from -1 to 1, for a colour map whose middle is zero.
-
-    maps: (N, H, W), signed, of any size. Each is divided by its own largest magnitude. Zero stays zero, each value
-    keeps its sign, and a map that is zero throughout stays so.
-
-        def scaled(maps):
-            ...
-
-        check_scaled(scaled)
-    """
-    return check(SCALED, function, timeout)
+check_scaled = checker(SCALED)

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.forms import Unfit
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 Pair = tuple[float, float]
 Numbers = Sequence[float]
@@ -106,6 +107,11 @@ _COUNT = "The second number says how many maps can't be ranked: count the nan."
 SUMMARY = Task(
     name="summary",
     signature="summary(correlations)",
+    returns="(mean, number of degenerate maps)",
+    about="""
+correlations: a list of rank correlations, one a photo, with nan where one of the two maps is constant. The mean is
+that of all others; where nothing else is left it is nan. The number counts the nan.
+""",
     lesson=8,
     make=_correlations,
     right=_summary,
@@ -170,15 +176,4 @@ SUMMARY = Task(
 )  # fmt: skip
 
 
-def check_summary(function: Callable[[list[float]], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``summary(correlations)`` -> (mean, number of degenerate maps).
-
-    correlations: a list of rank correlations, one a photo, with nan where one of the two maps is constant. The mean is
-    that of all others; where nothing else is left it is nan. The number counts the nan.
-
-        def summary(correlations):
-            ...
-
-        check_summary(summary)
-    """
-    return check(SUMMARY, function, timeout)
+check_summary = checker(SUMMARY)
