@@ -13,7 +13,7 @@ from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES, classes, handling, network, photos
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
-from posgrad_edu.checks.gradients import WRONG_SCORES, Score, logit
+from posgrad_edu.checks.gradients import Score, logit, wrong_scores
 from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
@@ -148,10 +148,7 @@ layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
                 lambda net, x, t: _terms(net, x, t)[1:] + _terms(net, x, t)[:1]),
         Mistake("summed", "you added up the channels of each term", "Keep them: the map adds them up later.",
                 lambda net, x, t: [term.sum(1) for term in _terms(net, x, t)]),
-        *[
-            Mistake(key, says, hint, lambda net, x, t, score=score: _terms(net, x, t, score))
-            for key, says, hint, score in WRONG_SCORES
-        ],
+        *wrong_scores(_terms),
     ],
 )  # fmt: skip
 

@@ -66,12 +66,19 @@ _MISTAKES = [
 ]
 
 
+_SIGNS = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0])
+
+
 def _tasks() -> dict[str, Task]:
-    """Return one task a handling; a mistake without a hint of its own is told what the handling means."""
+    """Return one task a handling, without the rows that are right for it.
+
+    A mistake without a hint of its own is told what the handling means.
+    """
     tasks = {}
     for name, right in HANDLINGS.items():
         meaning = f"{name.capitalize()} means: {right.meaning}."
-        mistakes = [m if m.hint else replace(m, hint=meaning) for m in _MISTAKES]
+        apart = [m for m in _MISTAKES if m.wrong and not torch.equal(m.wrong(_SIGNS), right(_SIGNS))]
+        mistakes = [m if m.hint else replace(m, hint=meaning) for m in apart]
         tasks[name] = Task(name, f"{name}(information)", 0, _information, mistakes, right=right, hint=meaning)
     return tasks
 

@@ -18,14 +18,14 @@ Numbers = Sequence[float]
 
 
 def _correlations(n: int) -> Args:
-    """A list of correlations: some nan, and an exact 0; the third try has no nan, the last nothing else.
+    """A list of correlations: some nan, and two exact 0; the third try has no nan, the last nothing else.
 
     The mean is above 0 in the first try, below in the second, so that a lost sign shows.
     """
     if n == 3:
         return ([math.nan] * 5,)
     found = (torch.rand(9 + n // 2) - 0.1).tolist()
-    found[4], found[5] = 0.0, -0.3  # one of the other sign, too
+    found[4], found[5], found[6] = 0.0, -0.3, 0.0  # one of the other sign; two, so that leaving them out shows
     for place in ((0, 3, 7), (2, 8), ())[n]:
         found[place] = math.nan
     turn = 1 if (_mean(_ranked(found)) > 0) == (n != 1) else -1

@@ -1,4 +1,4 @@
-"""The seed of all random tries: fresh for each run of the tests, printed with each failure, and settable from outside."""
+"""The seed of all random tries: fresh for each run of the tests, printed with a failure, settable from outside."""
 
 from __future__ import annotations
 

@@ -21,7 +21,17 @@ import torch.nn.functional as F
 import wrong_answers
 
 from posgrad_edu import checks
-from posgrad_edu.checks import cam, fullgrad, gradients, handlings, measures, parameter_sensitivity, relu_rules, summary
+from posgrad_edu.checks import (
+    cam,
+    fullgrad,
+    gradients,
+    handlings,
+    measures,
+    parameter_sensitivity,
+    rectgrad,
+    relu_rules,
+    summary,
+)
 from posgrad_edu.checks.engine import general, sandbox, tracebacks
 from posgrad_edu.checks.engine.draw import SEED
 from posgrad_edu.checks.engine.task import LESSONS, Result, Task
@@ -208,9 +218,9 @@ def test_right_rectgrad_is_the_packages() -> None:
     from posgrad_edu.methods import METHODS
 
     for n in range(4):
-        grad, a, handling, q = relu_rules.RECTGRAD.make(n)
+        grad, a, handling, q = rectgrad.RECTGRAD.make(n)
         theirs = METHODS["rectgrad"](handling, q=q).back(grad, a, a > 0)  # type: ignore[attr-defined, call-arg]
-        torch.testing.assert_close(relu_rules.RECTGRAD.right(grad, a, handling, q), theirs)  # type: ignore[misc]
+        torch.testing.assert_close(rectgrad.RECTGRAD.right(grad, a, handling, q), theirs)  # type: ignore[misc]
 
 
 def test_right_fullgrad_is_the_packages() -> None:

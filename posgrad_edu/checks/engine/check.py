@@ -9,6 +9,7 @@ one line more in a table.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from posgrad_edu.checks.engine import forms, snapshot, tracebacks
 from posgrad_edu.checks.engine.compare import EXACTLY, alike
 from posgrad_edu.checks.engine.diagnosis import REMEMBERS, UNKNOWN, Finding, diagnose
-from posgrad_edu.checks.engine.draw import Draw, as_number, chosen, draw
+from posgrad_edu.checks.engine.draw import REDRAWS, Draw, as_number, chosen
 from posgrad_edu.checks.engine.general import named
 from posgrad_edu.checks.engine.sandbox import Outcome, call
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Result, Task
@@ -79,13 +80,13 @@ def check(task: Task, function: Function, timeout: float | None = None, seed: in
 
 def _examine(task: Task, function: Function, timeout: float) -> str:
     """Raise ``Failed`` with what is wrong; return what may be said beside "right"."""
-    asked = _ask(task, function, timeout)
     if task.inspect is not None:
-        key = task.inspect(asked.draw.args, asked.answers)
-        if key is not None:
-            raise Failed(named(task, key), asked.printed)
-        return asked.note
-    found = diagnose(asked.draw, asked.answers)
+        return _inspect(task, task.inspect, _ask(task, function, timeout))
+    for _ in range(REDRAWS):
+        asked = _ask(task, function, timeout)
+        found = diagnose(asked.draw, asked.answers)
+        if found is not None or not asked.draw.hides_a_mistake():
+            break  # otherwise the function is right by luck, perhaps
     if found is not None and found.certain:
         raise Failed(found.mistakes[0], asked.printed)
     again = _read(task, function, call(function, asked.last, timeout), timeout)
@@ -97,6 +98,13 @@ def _examine(task: Task, function: Function, timeout: float) -> str:
         raise Failed(named(task, "accumulates" if doubled else "not-repeatable"), asked.printed)
     if asked.kept_graph:
         raise Failed(named(task, "not-detached"), asked.printed)
+    return asked.note
+
+
+def _inspect(task: Task, inspect: Callable[[list[Args], list[Any]], str | None], asked: Asked) -> str:
+    key = inspect(asked.draw.args, asked.answers)
+    if key is not None:
+        raise Failed(named(task, key), asked.printed)
     return asked.note
 
 
@@ -121,7 +129,7 @@ class Asked(NamedTuple):
 
 def _ask(task: Task, function: Function, timeout: float) -> Asked:
     """Call the function on a fresh set of tries; raise ``Failed`` for an error, or for what it left changed."""
-    drawn, answers, kept, note = draw(task), [], False, ""
+    drawn, answers, kept, note = Draw(task), [], False, ""
     for args in drawn.args:
         mine = copy.deepcopy(args)
         before = snapshot.take(mine)

@@ -6,6 +6,7 @@ are right may be luck: such a finding has to come up again on fresh tries.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +15,7 @@ from posgrad_edu.checks.engine.changes import BESIDE, BY_A_FACTOR, CHANGES, chan
 from posgrad_edu.checks.engine.compare import alike, apart
 from posgrad_edu.checks.engine.draw import Draw
 from posgrad_edu.checks.engine.general import named
-from posgrad_edu.checks.engine.task import Answer, Mistake, Task
+from posgrad_edu.checks.engine.task import Answer, Mistake
 
 REMEMBERS = "remembers"
 UNKNOWN = "unknown"
@@ -47,21 +48,16 @@ _SPECIAL = "What is particular about the first try: its handling, its sizes, its
 
 def diagnose(draw: Draw, answers: list[Answer]) -> Finding | None:
     """Return what explains the answers to all tries; ``None`` if they are right."""
-    task, correct = draw.task, _correct(draw, answers)
+    correct = _correct(draw, answers)
     if all(correct):
         return None
     same = draw.explained_by(answers)
     if same:
         return Finding(same, len({mistake.key for mistake in same}) == 1, correct)
-    certain = _changed(draw, answers) or _not_finite(draw, answers)
-    if certain:
-        return Finding([certain], True, correct)
-    doubtful = _by_pattern(task, correct) or _remembers(task, correct) or _first_only(draw, answers)
-    if doubtful:
-        return Finding([doubtful], False, correct)
-    certain = _with_something_else(draw, answers) or _wrong_shape(draw, answers)
-    if certain:
-        return Finding([certain], True, correct)
+    for certain, find in _WAYS:
+        found = find(draw, answers, correct)
+        if found:
+            return Finding([found], certain, correct)
     return Finding([_unknown(draw, answers, correct)], False, correct)
 
 
@@ -71,20 +67,28 @@ def _correct(draw: Draw, answers: list[Answer]) -> Correct:
     return [True if alike(*pair, rounding) else False if apart(*pair, rounding) else None for pair in pairs]
 
 
-def _changed(draw: Draw, answers: list[Answer]) -> Mistake | None:
+def _changed(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     """Return the general mistake that turns the right answers into these, if there is one."""
-    task = draw.task
-    if alike(answers[0], answers[1]) and apart(draw.rights[0], draw.rights[1]):
-        zero = all(not part.any() for part in answers[0])
-        return named(task, "all-zero" if zero else "constant")
     pairs = list(zip(answers, draw.rights, strict=True))
     for key, change in CHANGES:
-        if all(alike(answer, changed(change, right), task.rounding) for answer, right in pairs):
-            return named(task, key)
-    return named(task, "wrong-factor") if all(proportional(*pair) for pair in pairs) else None
+        if all(alike(answer, changed(change, right), draw.task.rounding) for answer, right in pairs):
+            return named(draw.task, key)
+    return None
 
 
-def _not_finite(draw: Draw, answers: list[Answer]) -> Mistake | None:
+def _constant(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    if alike(answers[0], answers[1]) and apart(draw.rights[0], draw.rights[1]):
+        zero = all(not part.any() for part in answers[0])
+        return named(draw.task, "all-zero" if zero else "constant")
+    return None
+
+
+def _by_a_factor(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    pairs = zip(answers, draw.rights, strict=True)
+    return named(draw.task, "wrong-factor") if all(proportional(*pair) for pair in pairs) else None
+
+
+def _not_finite(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     for right, answer in zip(draw.rights, answers, strict=True):
         meant = all(part.isfinite().all() for part in right)
         if meant and not all(part.isfinite().all() for part in answer):
@@ -92,24 +96,24 @@ def _not_finite(draw: Draw, answers: list[Answer]) -> Mistake | None:
     return None
 
 
-def _by_pattern(task: Task, correct: Correct) -> Mistake | None:
-    for mistake in task.mistakes:
+def _by_pattern(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    for mistake in draw.task.mistakes:
         pairs = zip(mistake.pattern or (), correct, strict=False)
         if mistake.pattern and all(want is None or want is got for want, got in pairs):
             return mistake
     return None
 
 
-def _remembers(task: Task, correct: Correct) -> Mistake | None:
-    return named(task, REMEMBERS) if correct[0] and all(right is False for right in correct[1:]) else None
+def _remembers(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    return named(draw.task, REMEMBERS) if correct[0] and all(right is False for right in correct[1:]) else None
 
 
-def _first_only(draw: Draw, answers: list[Answer]) -> Mistake | None:
+def _first_only(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     pairs = zip(answers, draw.rights, strict=True)
     return named(draw.task, "first-photo-only") if all(first_photo_right(*pair) for pair in pairs) else None
 
 
-def _with_something_else(draw: Draw, answers: list[Answer]) -> Mistake | None:
+def _with_something_else(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     """Return a mistake that, together with one change to the finished answer, explains it: two mistakes at once."""
     if not any(part.any() for answer in answers for part in answer):
         return None  # zero throughout: too many changes could lead there
@@ -123,7 +127,7 @@ def _with_something_else(draw: Draw, answers: list[Answer]) -> Mistake | None:
     return None
 
 
-def _wrong_shape(draw: Draw, answers: list[Answer]) -> Mistake | None:
+def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     for right, answer in zip(draw.rights, answers, strict=True):
         if len(right) != len(answer):
             words = f"your list holds {len(answer)} tensors where there should be {len(right)}"
@@ -133,6 +137,20 @@ def _wrong_shape(draw: Draw, answers: list[Answer]) -> Mistake | None:
                 words = f"your result has the shape {tuple(theirs.shape)} instead of {tuple(ours.shape)}"
                 return replace(named(draw.task, "wrong-shape"), says=words)
     return None
+
+
+# In this order; whether what is found is certain.
+_WAYS: list[tuple[bool, Callable[[Draw, list[Answer], Correct], Mistake | None]]] = [
+    (True, _changed),
+    (False, _by_pattern),
+    (True, _not_finite),
+    (True, _constant),
+    (True, _by_a_factor),
+    (False, _remembers),
+    (False, _first_only),
+    (True, _with_something_else),
+    (True, _wrong_shape),
+]
 
 
 def _unknown(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake:

@@ -1,4 +1,4 @@
-"""The random tries of one check: fresh each time, repeatable from a seed, and such that each mistake shows."""
+"""The random tries of one check: fresh each time, and repeatable from a seed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from posgrad_edu.checks.engine.compare import alike, answer_of, apart
 from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Task
 
 SEED = "POSGRAD_EDU_SEED"  # the environment variable that fixes the seed of all checks
-REDRAWS = 20
+REDRAWS = 20  # at most
 
 
 def chosen(seed: int | str | None) -> int | str:
@@ -66,9 +66,9 @@ class Draw:
         pairs = zip(answers, self.wrongs(implementation), strict=True)
         return all(alike(answer, wrong, self.task.rounding) for answer, wrong in pairs)
 
-    def hidden(self) -> int:
-        """Return how many wrong implementations are on no try clearly apart from the right answer."""
-        return sum(not self._shows(wrong) for mistake in self.task.mistakes for wrong in mistake.implementations)
+    def hides_a_mistake(self) -> bool:
+        """Whether a wrong implementation is on no try clearly apart from the right answer: who makes it would pass."""
+        return not all(self._shows(wrong) for mistake in self.task.mistakes for wrong in mistake.implementations)
 
     def _shows(self, implementation: Function) -> bool:
         pairs = zip(self.wrongs(implementation), self.rights, strict=True)
@@ -77,21 +77,3 @@ class Draw:
     def explained_by(self, answers: list[Answer]) -> list[Mistake]:
         """Return the mistakes that give these answers, in the order of the table."""
         return [m for m in self.task.mistakes if any(self.gives(wrong, answers) for wrong in m.implementations)]
-
-
-def draw(task: Task) -> Draw:
-    """Return tries on which each mistake of the table differs from the right answer.
-
-    Where luck hides one, all tries are drawn again, ``REDRAWS`` times at most; then the best are taken.
-    """
-    best = Draw(task)
-    if task.right is None:
-        return best
-    hidden = best.hidden()
-    for _ in range(REDRAWS):
-        if not hidden:
-            break
-        other = Draw(task)
-        if other.hidden() < hidden:
-            best, hidden = other, other.hidden()
-    return best

@@ -9,8 +9,9 @@ _UNCHANGED = "The network that you are given is left as it was: work on a copy, 
 GENERAL: dict[str, Mistake] = {
     m.key: m
     for m in [
-        Mistake("not-callable", "hand over the function itself",
-                "Give its name without brackets: check_...(my_function)."),
+        Mistake(
+            "not-callable", "hand over the function itself", "Give its name without brackets: check_...(my_function)."
+        ),
         Mistake("timeout", "your function was stopped", "Does a loop never end?"),
         # What a function leaves behind.
         Mistake(
@@ -27,8 +28,9 @@ GENERAL: dict[str, Mistake] = {
         ),
         Mistake("requires-grad-changed", "you left requires_grad of the network's weights changed", _UNCHANGED),
         Mistake("network-changed", "you replaced parts of the network that you were given", _UNCHANGED),
-        Mistake("torch-changed", "a function of torch itself is still replaced by yours",
-                "Put it back in a finally block."),
+        Mistake(
+            "torch-changed", "a function of torch itself is still replaced by yours", "Put it back in a finally block."
+        ),
         Mistake(
             "input-changed",
             "you changed a tensor that you were given",
@@ -59,8 +61,11 @@ GENERAL: dict[str, Mistake] = {
             "Use the arguments, not variables of the notebook that happen to have other names.",
         ),
         Mistake("all-zero", "your result is zero everywhere", "Which factor is zero, and why?"),
-        Mistake("wrong-sign", "the sign of your result is reversed",
-                "Look for a minus, or a difference the wrong way round."),
+        Mistake(
+            "wrong-sign",
+            "the sign of your result is reversed",
+            "Look for a minus, or a difference the wrong way round.",
+        ),
         Mistake(
             "relu-on-result",
             "you dropped the negative values of the finished result",
@@ -72,15 +77,19 @@ GENERAL: dict[str, Mistake] = {
             "you normalized the result",
             "Return raw values: scaling belongs to drawing, and can hide what two maps have apart.",
         ),
-        Mistake("wrong-factor", "your result is right but for a constant factor",
-                "A mean where a sum belongs, or a stray number?"),
+        Mistake(
+            "wrong-factor",
+            "your result is right but for a constant factor",
+            "A mean where a sum belongs, or a stray number?",
+        ),
         Mistake(
             "batch-mixed",
             "you mixed the photos of the batch",
             "The first axis counts photos: nothing is added or averaged over it.",
         ),
-        Mistake("first-photo-only", "only the first photo is right",
-                "Look for an index [0] that belongs to each photo."),
+        Mistake(
+            "first-photo-only", "only the first photo is right", "Look for an index [0] that belongs to each photo."
+        ),
         Mistake("channels-kept", "you kept the colour channels", "Add them up: the result has one value a position."),
         Mistake(
             "squeezed",
