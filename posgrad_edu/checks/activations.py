@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import asked
-from posgrad_edu.checks.engine.mutations import then
+from posgrad_edu.checks.engine.mutations import then, with_argument
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, of_input, wrong_scores
 
@@ -41,10 +41,7 @@ def _recorded(
     gradients: Layer = _same,
 ) -> list[Tensor]:
     """Return the output of a layer and the gradient with regard to it."""
-    return [
-        _at(net, x, target, activations(layer), score)[0],
-        _at(net, x, target, gradients(layer), score)[1],
-    ]
+    return [_at(net, x, target, activations(layer), score)[0], _at(net, x, target, gradients(layer), score)[1]]
 
 
 def _at(net: nn.Module, x: Tensor, target: Tensor, layer: str, score: Score) -> tuple[Tensor, Tensor]:
@@ -88,53 +85,25 @@ in torchvision's networks. No hook stays behind.
             "Record output.clone(): detach() alone shares the memory.",
             pattern=(True, True, False, False),
         ),
-        Mistake(
-            "swapped",
-            "gradients and activations are swapped",
-            "First the activations, then the gradients.",
-            then(_recorded, lambda both: both[::-1]),
-        ),
-        Mistake(
-            "wrong-layer",
-            "you recorded the ReLU after the layer",
-            "Hook the very layer that is named.",
-            partial(_recorded, activations=_next, gradients=_next),
-        ),
-        Mistake(
-            "wrong-layer",
-            "you recorded the gradient at the ReLU after the layer",
-            _ONE_PLACE,
-            partial(_recorded, gradients=_next),
-        ),
-        Mistake(
-            "wrong-layer",
-            "you recorded the activations of the ReLU after the layer",
-            _ONE_PLACE,
-            partial(_recorded, activations=_next),
-        ),
-        Mistake(
-            "wrong-layer",
-            "you recorded another layer than the one that is named",
-            _BY_NAME,
-            tuple(
-                partial(_recorded, activations=lambda layer, o=other: o, gradients=lambda layer, o=other: o)
-                for other in ("conv2", "relu2")
-            ),
-        ),
-        Mistake(
-            "weight-gradient",
-            "you returned the gradient of the layer's weights",
-            _ITS_SHAPE,
-            lambda net, x, t, layer: [_recorded(net, x, t, layer)[0], _of_weight(net, x, t, layer)],
-        ),
-        Mistake(
-            "input-gradient",
-            "you returned the gradient with regard to the photo",
-            _ITS_SHAPE,
-            lambda net, x, t, layer: [_recorded(net, x, t, layer)[0], of_input(net, x, t)],
-        ),
-        Mistake("relu-on-result", "you dropped the negative gradients", _AS_THEY_ARE, _with_gradient(torch.relu)),
-        Mistake("absolute-result", "you made the gradients absolute", _AS_THEY_ARE, _with_gradient(torch.abs)),
+        Mistake("swapped", "gradients and activations are swapped", "First the activations, then the gradients."),
+        then(_recorded, lambda both: both[::-1]),
+        Mistake("wrong-layer", "you recorded the ReLU after the layer", "Hook the very layer that is named."),
+        partial(_recorded, activations=_next, gradients=_next),
+        Mistake("wrong-layer", "you recorded the gradient at the ReLU after the layer", _ONE_PLACE),
+        partial(_recorded, gradients=_next),
+        Mistake("wrong-layer", "you recorded the activations of the ReLU after the layer", _ONE_PLACE),
+        partial(_recorded, activations=_next),
+        Mistake("wrong-layer", "you recorded another layer than the one that is named", _BY_NAME),
+        with_argument(_recorded, 3, "conv2"),
+        with_argument(_recorded, 3, "relu2"),
+        Mistake("weight-gradient", "you returned the gradient of the layer's weights", _ITS_SHAPE),
+        lambda net, x, t, layer: [_recorded(net, x, t, layer)[0], _of_weight(net, x, t, layer)],
+        Mistake("input-gradient", "you returned the gradient with regard to the photo", _ITS_SHAPE),
+        lambda net, x, t, layer: [_recorded(net, x, t, layer)[0], of_input(net, x, t)],
+        Mistake("relu-on-result", "you dropped the negative gradients", _AS_THEY_ARE),
+        _with_gradient(torch.relu),
+        Mistake("absolute-result", "you made the gradients absolute", _AS_THEY_ARE),
+        _with_gradient(torch.abs),
         *wrong_scores(_recorded),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,61 +29,40 @@ def _log_probability(logits: Tensor, target: Tensor) -> Tensor:
 _LOGIT = "Take logits[n, target[n]] of each photo n."
 _PROBABILITY = "A probability also falls when another class's logit rises: go back from the logit."
 _LOSS = "The loss falls where the evidence rises, and it depends on all classes: go back from the logit."
-# What learners go back from in place of the logit of the class asked about: key, what is said, hint, scores.
-_WRONG_SCORES: list[tuple[str, str, str, tuple[Score, ...]]] = [
-    (
-        "softmax",
-        "you took the gradient of the probability (softmax) instead of the logit",
-        _PROBABILITY,
-        (lambda z, t: logit(z.softmax(1), t),),
-    ),
-    (
-        "softmax",
-        "you took the gradient of the log-probability instead of the logit",
-        _PROBABILITY,
-        (_log_probability,),
-    ),
-    (
-        "loss",
-        "you took the gradient of the loss (cross-entropy) instead of the logit",
-        _LOSS,
-        (lambda z, t: -_log_probability(z, t), lambda z, t: -_log_probability(z, t) / len(z)),
-    ),
-    ("all-logits", "you added up the logits of all classes", _LOGIT, (lambda z, t: z.sum(),)),
-    (
-        "largest-logit",
-        "you explained the most likely class instead of the one asked about",
-        _LOGIT,
-        (lambda z, t: z.amax(1).sum(),),
-    ),
-    (
-        "first-class-for-all",
-        "you explained all photos for the class of the first one",
-        _LOGIT,
-        (lambda z, t: z[:, t[0]].sum(),),
-    ),
-    (
+_WRONG_SCORES: list[Any] = [
+    Mistake("softmax", "you took the gradient of the probability (softmax) instead of the logit", _PROBABILITY),
+    lambda z, t: logit(z.softmax(1), t),
+    Mistake("softmax", "you took the gradient of the log-probability instead of the logit", _PROBABILITY),
+    _log_probability,
+    Mistake("loss", "you took the gradient of the loss (cross-entropy) instead of the logit", _LOSS),
+    lambda z, t: -_log_probability(z, t),
+    lambda z, t: -_log_probability(z, t) / len(z),
+    Mistake("all-logits", "you added up the logits of all classes", _LOGIT),
+    lambda z, t: z.sum(),
+    Mistake("largest-logit", "you explained the most likely class instead of the one asked about", _LOGIT),
+    lambda z, t: z.amax(1).sum(),
+    Mistake("first-class-for-all", "you explained all photos for the class of the first one", _LOGIT),
+    lambda z, t: z[:, t[0]].sum(),
+    Mistake(
         "all-classes-asked",
         "you added up, for each photo, the logits of all photos' classes",
         "logits[:, target] is a table (N, N): write logits[torch.arange(N), target].",
-        (lambda z, t: z[:, t].sum(),),
     ),
-    (
+    lambda z, t: z[:, t].sum(),
+    Mistake(
         "averaged-logits",
         "you averaged the logits over the photos of the batch",
         "Add them up: a mean divides each photo's gradient by the size of the batch.",
-        (lambda z, t: logit(z, t) / len(z),),
     ),
-    ("squared", "you squared the logit", _LOGIT, (lambda z, t: z.gather(1, t[:, None]).square().sum(),)),
+    lambda z, t: logit(z, t) / len(z),
+    Mistake("squared", "you squared the logit", _LOGIT),
+    lambda z, t: z.gather(1, t[:, None]).square().sum(),
 ]
 
 
-def wrong_scores(right: Function) -> list[Mistake]:
-    """Return the mistakes of going back from the wrong number; ``right`` takes the right one as ``score=``."""
-    return [
-        Mistake(key, says, hint, tuple(partial(right, score=score) for score in scores))
-        for key, says, hint, scores in _WRONG_SCORES
-    ]
+def wrong_scores(right: Function) -> list[Mistake | Function]:
+    """Return the mistakes of going back from something else; ``right`` takes what it goes back from as ``score=``."""
+    return [row if isinstance(row, Mistake) else partial(right, score=row) for row in _WRONG_SCORES]
 
 
 def of_input(net: nn.Module, x: Tensor, target: Tensor, score: Score = logit) -> Tensor:
@@ -122,7 +102,8 @@ colour channels; raw, signed and detached.
     make=asked,
     right=_gradient,
     mistakes=[
-        Mistake("times-input", "you multiplied by the input", "That is input x gradient.", _input_x_gradient),
+        Mistake("times-input", "you multiplied by the input", "That is input x gradient."),
+        _input_x_gradient,
         *wrong_scores(_gradient),
         *colours(of_input),
     ],
@@ -139,34 +120,25 @@ INPUT_X_GRADIENT = Task(
     make=asked,
     right=_input_x_gradient,
     mistakes=[
-        Mistake("input-missing", "you returned the gradient, not multiplied by the input", "Multiply by x.", _gradient),
+        Mistake("input-missing", "you returned the gradient, not multiplied by the input", "Multiply by x."),
+        _gradient,
         Mistake(
             "summed-too-early",
             "you added up the colours before you multiplied",
             "Multiply each colour by its own gradient first, then add up.",
-            partial(_input_x_gradient, times=lambda x, g: x * g.sum(1, keepdim=True)),
         ),
+        partial(_input_x_gradient, times=lambda x, g: x * g.sum(1, keepdim=True)),
         Mistake(
             "relu-on-gradient",
             "you dropped the negative gradients before you multiplied",
             "Nothing is clipped here: a negative gradient at a negative pixel is evidence for the class.",
-            partial(_input_x_gradient, times=lambda x, g: x * g.relu()),
         ),
-        Mistake(
-            "absolute-input",
-            "you took the absolute value of one of the two factors",
-            _BOTH_SIGNED,
-            (
-                partial(_input_x_gradient, times=lambda x, g: x.abs() * g),
-                partial(_input_x_gradient, times=lambda x, g: x * g.abs()),
-            ),
-        ),
-        Mistake(
-            "added",
-            "you added input and gradient instead of multiplying",
-            "Multiply them, pixel by pixel.",
-            partial(_input_x_gradient, times=torch.add),
-        ),
+        partial(_input_x_gradient, times=lambda x, g: x * g.relu()),
+        Mistake("absolute-input", "you took the absolute value of one of the two factors", _BOTH_SIGNED),
+        partial(_input_x_gradient, times=lambda x, g: x.abs() * g),
+        partial(_input_x_gradient, times=lambda x, g: x * g.abs()),
+        Mistake("added", "you added input and gradient instead of multiplying", "Multiply them, pixel by pixel."),
+        partial(_input_x_gradient, times=torch.add),
         *wrong_scores(_input_x_gradient),
         *colours(_each_times_x),
     ],

@@ -71,69 +71,39 @@ _BACK = "On the way back, handling(...) takes the gradient that arrives from abo
 _GATE = "The gate is 1 or 0: (z > 0)."
 
 
-def _shared(back: Back) -> list[Mistake]:
+def _shared(back: Back) -> list[Mistake | Function]:
     """Return the mistakes that guided backprop and DeconvNet share."""
     right, arrives = _with(back), partial(_arrives, back=back)
     return [
+        Mistake("handled-result", "you handled the finished gradient, not what passes each ReLU", _BACK),
+        lambda net, x, t, h: h(of_input(net, x, t)).sum(1),
+        lambda net, x, t, h: h(of_input(net, x, t).sum(1)),
+        Mistake("handled-result", "you handled what arrives at the photo, too", "Only ReLUs handle."),
+        lambda net, x, t, h: h(arrives(net, x, t, h)).sum(1),
+        Mistake("handled-activations", "you handled the activations instead of the gradients", _BACK),
+        _with(lambda g, z, h: h(z)),
         Mistake(
-            "handled-result",
-            "you handled the finished gradient, not what passes each ReLU",
-            _BACK,
-            (
-                lambda net, x, t, h: h(of_input(net, x, t)).sum(1),
-                lambda net, x, t, h: h(of_input(net, x, t).sum(1)),
-            ),
+            "handled-activations", "you passed the gradient only where a gradient AND its activation are handled", _BACK
         ),
-        Mistake(
-            "handled-result",
-            "you handled what arrives at the photo, too",
-            "Only ReLUs handle.",
-            lambda net, x, t, h: h(arrives(net, x, t, h)).sum(1),
-        ),
-        Mistake(
-            "handled-activations",
-            "you handled the activations instead of the gradients",
-            _BACK,
-            _with(lambda g, z, h: h(z)),
-        ),
-        Mistake(
-            "handled-activations",
-            "you passed the gradient only where a gradient AND its activation are handled",
-            _BACK,
-            _with(lambda g, z, h: h(g) * h(z)),
-        ),
-        Mistake(
-            "multiplied-by-activation",
-            "you multiplied by the activation instead of the gate",
-            _GATE,
-            _with(lambda g, z, h: h(g) * z.relu()),
-        ),
-        Mistake(
-            "multiplied-by-activation",
-            "you multiplied by the ReLU's input instead of the gate",
-            _GATE,
-            _with(lambda g, z, h: h(g) * z),
-        ),
+        _with(lambda g, z, h: h(g) * h(z)),
+        Mistake("multiplied-by-activation", "you multiplied by the activation instead of the gate", _GATE),
+        _with(lambda g, z, h: h(g) * z.relu()),
+        Mistake("multiplied-by-activation", "you multiplied by the ReLU's input instead of the gate", _GATE),
+        _with(lambda g, z, h: h(g) * z),
         Mistake(
             "gate-reversed",
             "your gate is open where the ReLU was closed",
             "The gate is open where its input was above 0.",
-            _with(lambda g, z, h: h(g) * (z <= 0)),
         ),
-        Mistake(
-            "times-input",
-            "you multiplied by the input",
-            "The map is what arrives at the photo.",
-            lambda net, x, t, h: (x * arrives(net, x, t, h)).sum(1),
-        ),
-        Mistake(
-            "convolutions-only",
-            "you forgot the ReLUs after linear layers",
-            _REGISTER,
-            _with(_convolutions_only(back)),
-        ),
-        Mistake("one-relu", "only the first ReLU got the rule", _REGISTER, _with(_only(back, 6))),
-        Mistake("one-relu", "only the last ReLU got the rule", _REGISTER, _with(_only(back, 10))),
+        _with(lambda g, z, h: h(g) * (z <= 0)),
+        Mistake("times-input", "you multiplied by the input", "The map is what arrives at the photo."),
+        lambda net, x, t, h: (x * arrives(net, x, t, h)).sum(1),
+        Mistake("convolutions-only", "you forgot the ReLUs after linear layers", _REGISTER),
+        _with(_convolutions_only(back)),
+        Mistake("one-relu", "only the first ReLU got the rule", _REGISTER),
+        _with(_only(back, 6)),
+        Mistake("one-relu", "only the last ReLU got the rule", _REGISTER),
+        _with(_only(back, 10)),
         *colours(arrives),
         *wrong_scores(right),
     ]
@@ -161,21 +131,13 @@ raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` ar
             "plain-gradient",
             "your result is the plain gradient: the rule acts on no ReLU, or it doesn't use the handling",
             f"{_REGISTER} {_BACK}",
-            _plain,
         ),
-        handling_ignored(_with(_guided), _BACK)[1],
-        Mistake(
-            "gate-missing",
-            "the gate is missing: that is DeconvNet",
-            "Multiply by (z > 0) as well.",
-            _with(_deconv),
-        ),
-        Mistake(
-            "handled-too-late",
-            "you handled the gradient times the activation",
-            "handling(gradient) * (z > 0).",
-            _with(lambda g, z, h: h(g * z)),
-        ),
+        _plain,
+        *handling_ignored(_with(_guided), _BACK)[2:],  # forgotten: the plain gradient
+        Mistake("gate-missing", "the gate is missing: that is DeconvNet", "Multiply by (z > 0) as well."),
+        _with(_deconv),
+        Mistake("handled-too-late", "you handled the gradient times the activation", "handling(gradient) * (z > 0)."),
+        _with(lambda g, z, h: h(g * z)),
         *_shared(_guided),
     ],
 )
@@ -192,14 +154,15 @@ As for ``check_guided_backprop``, but each ReLU passes handling(gradient) downwa
     make=_asked,
     right=_with(_deconv),
     mistakes=[
-        Mistake("plain-gradient", "your result is the plain gradient: the rule acts on no ReLU", _REGISTER, _plain),
+        Mistake("plain-gradient", "your result is the plain gradient: the rule acts on no ReLU", _REGISTER),
+        _plain,
         *handling_ignored(_with(_deconv), _BACK),
         Mistake(
             "gate-kept",
             "the ReLU's own gate still acts: that is guided backprop",
             "Pass handling(gradient) on without (z > 0): a full backward hook gets grad_output for that.",
-            _with(_guided),
         ),
+        _with(_guided),
         *_shared(_deconv),
     ],
 )

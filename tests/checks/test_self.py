@@ -20,7 +20,7 @@ def test_each_coded_mistake_is_named_as_itself(task: Task, seed: str) -> None:
     assert diagnose(draw, draw.rights) is None
     misnamed = []
     for mistake in task.mistakes:
-        for wrong in mistake.implementations:
+        for wrong in mistake.wrong:
             answers = [answer for answer in draw.wrongs(wrong) if answer is not None]
             assert len(answers) == task.tries, (mistake.key, mistake.says)
             found = diagnose(draw, answers)

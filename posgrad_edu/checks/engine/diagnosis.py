@@ -120,7 +120,7 @@ def _with_something_else(draw: Draw, answers: list[Answer], correct: Correct) ->
     for words, change in BESIDE.items():
         mine = [changed(change, answer) for answer in answers] if words == BY_A_FACTOR else answers
         for mistake in draw.task.mistakes:
-            for wrong in mistake.implementations:
+            for wrong in mistake.wrong:
                 pairs = zip(mine, draw.wrongs(wrong), strict=True)
                 if all(alike(own, changed(change, theirs)) for own, theirs in pairs):
                     return replace(mistake, says=f"{mistake.says}; beside that, the result is {words}")

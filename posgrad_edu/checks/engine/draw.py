@@ -68,7 +68,7 @@ class Draw:
 
     def hides_a_mistake(self) -> bool:
         """Whether a wrong implementation is on no try clearly apart from the right answer: who makes it would pass."""
-        return not all(self._shows(wrong) for mistake in self.task.mistakes for wrong in mistake.implementations)
+        return not all(self._shows(wrong) for mistake in self.task.mistakes for wrong in mistake.wrong)
 
     def _shows(self, implementation: Function) -> bool:
         pairs = zip(self.wrongs(implementation), self.rights, strict=True)
@@ -76,4 +76,4 @@ class Draw:
 
     def explained_by(self, answers: list[Answer]) -> list[Mistake]:
         """Return the mistakes that give these answers, in the order of the table."""
-        return [m for m in self.task.mistakes if any(self.gives(wrong, answers) for wrong in m.implementations)]
+        return [m for m in self.task.mistakes if any(self.gives(wrong, answers) for wrong in m.wrong)]

@@ -11,13 +11,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
-
 from posgrad_edu.checks.engine.general import GENERAL
 from posgrad_edu.checks.engine.task import Function, Mistake
 from posgrad_edu.handling import POSITIVE, SIGNED
-
-SUM_COLOURS = "Add up the colour channels with sum(1)."
 
 
 def then(function: Function, change: Callable[[Any], Any]) -> Function:
@@ -47,58 +43,50 @@ def swapped(function: Function, one: int = 0, other: int = 1) -> Function:
     return exchanged
 
 
-def known(key: str, *wrong: Function, hint: str = "") -> Mistake:
+def known(key: str, *wrong: Function) -> Mistake:
     """Return a mistake in the general words for its key."""
-    mistake = GENERAL[key]
-    return replace(mistake, wrong=wrong, hint=hint or mistake.hint)
+    return replace(GENERAL[key], wrong=wrong)
 
 
-def handling_ignored(right: Function, hint: str, place: int = -1) -> list[Mistake]:
+def handling_ignored(right: Function, hint: str, place: int = -1) -> list[Mistake | Function]:
     """Return the mistakes of who doesn't use the handling, an argument of the right answer."""
     return [
-        Mistake("handling-forgotten", "you didn't use the handling", hint, with_argument(right, place, SIGNED)),
-        Mistake(
-            "handling-hard-coded",
-            "you always drop the negative gradients, whatever the handling",
-            hint,
-            with_argument(right, place, POSITIVE),
-        ),
+        Mistake("handling-forgotten", "you didn't use the handling", hint),
+        with_argument(right, place, SIGNED),
+        Mistake("handling-hard-coded", "you always drop the negative gradients, whatever the handling", hint),
+        with_argument(right, place, POSITIVE),
     ]
 
 
-def colours(values: Callable[..., Tensor]) -> list[Mistake]:
+_SUM = "Add up the colour channels with sum(1)."
+_AS_THEY_ARE = "The map is signed: add the colours up as they are."
+_IN_PLACE_OF_SUM: list[Any] = [
+    Mistake("absolute", "you took absolute values before adding up the colours", _AS_THEY_ARE),
+    lambda g: g.abs().sum(1),
+    Mistake("absolute", "you took the largest magnitude of the colours", _AS_THEY_ARE),
+    lambda g: g.abs().amax(1),
+    Mistake("relu-on-result", "you dropped negative values before adding up the colours", _AS_THEY_ARE),
+    lambda g: g.relu().sum(1),
+    Mistake("squared", "you squared the values", _AS_THEY_ARE),
+    lambda g: g.square().sum(1),
+    Mistake("colours-averaged", "you averaged over the colours instead of adding up", _SUM),
+    lambda g: g.mean(1),
+    Mistake("colours-averaged", "you took the largest value of the colours", _SUM),
+    lambda g: g.amax(1),
+    Mistake("one-colour", "you returned the first colour only", _SUM),
+    lambda g: g[:, 0],
+    Mistake("channels-kept", "you kept the colour channels", _SUM),
+    lambda g: g,
+    Mistake("channels-kept", "you kept an axis for the colour channel", "sum(1) without keepdim gives (N, H, W)."),
+    lambda g: g.sum(1, keepdim=True),
+    Mistake("wrong-axis", "you added up over rows or columns instead of colours", _SUM),
+    lambda g: g.sum(2),
+    lambda g: g.sum(3),
+    Mistake("batch-mixed", "you added up over the photos instead of the colours", _SUM),
+    lambda g: g.sum(0),
+]
+
+
+def colours(values: Function) -> list[Mistake | Function]:
     """Return the mistakes of bringing colour channels together; the right result is ``values(...).sum(1)``."""
-
-    def row(key: str, says: str, hint: str, *changes: Callable[[Tensor], Tensor]) -> Mistake:
-        return Mistake(key, says, hint, tuple(then(values, change) for change in changes))
-
-    signed = "The map is signed: add the colours up as they are."
-    return [
-        row("absolute", "you took absolute values before adding up the colours", signed, lambda g: g.abs().sum(1)),
-        row("absolute", "you took the largest magnitude of the colours", signed, lambda g: g.abs().amax(1)),
-        row(
-            "relu-on-result",
-            "you dropped negative values before adding up the colours",
-            signed,
-            lambda g: g.relu().sum(1),
-        ),
-        row("squared", "you squared the values", signed, lambda g: g.square().sum(1)),
-        row("colours-averaged", "you averaged over the colours instead of adding up", SUM_COLOURS, lambda g: g.mean(1)),
-        row("colours-averaged", "you took the largest value of the colours", SUM_COLOURS, lambda g: g.amax(1)),
-        row("one-colour", "you returned the first colour only", SUM_COLOURS, lambda g: g[:, 0]),
-        row("channels-kept", "you kept the colour channels", SUM_COLOURS, lambda g: g),
-        row(
-            "channels-kept",
-            "you kept an axis for the colour channel",
-            "sum(1) without keepdim gives (N, H, W).",
-            lambda g: g.sum(1, keepdim=True),
-        ),
-        row(
-            "wrong-axis",
-            "you added up over rows or columns instead of colours",
-            SUM_COLOURS,
-            lambda g: g.sum(2),
-            lambda g: g.sum(3),
-        ),
-        row("batch-mixed", "you added up over the photos instead of the colours", SUM_COLOURS, lambda g: g.sum(0)),
-    ]
+    return [row if isinstance(row, Mistake) else then(values, row) for row in _IN_PLACE_OF_SUM]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -39,22 +39,26 @@ Pattern = tuple[bool | None, ...]
 class Mistake:
     """A typical mistake: a key, what is said of it, a hint of one sentence, and the wrong implementation.
 
-    wrong: takes what the learner's function takes and gives its wrong answer; several where the same words fit several
-    ways to go wrong; ``None`` for what is seen otherwise. pattern: for a mistake that shows by which tries are right.
+    wrong: each takes what the learner's function takes and gives its wrong answer; none for what is seen otherwise.
+    pattern: for a mistake that shows by which tries are right.
     """
 
     key: str
     says: str
     hint: str
-    wrong: Function | tuple[Function, ...] | None = None
+    wrong: tuple[Function, ...] = ()
     pattern: Pattern | None = None
 
-    @property
-    def implementations(self) -> tuple[Function, ...]:
-        """The wrong implementations, none to several."""
-        if self.wrong is None:
-            return ()
-        return self.wrong if isinstance(self.wrong, tuple) else (self.wrong,)
+
+def _table(rows: Iterable[Mistake | Function]) -> tuple[Mistake, ...]:
+    """Give each mistake the wrong implementations that follow it."""
+    found: list[Mistake] = []
+    for row in rows:
+        if isinstance(row, Mistake):
+            found.append(row)
+        else:
+            found[-1] = replace(found[-1], wrong=(*found[-1].wrong, row))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class Task:
 
     signature, returns, about: how a learner would write it, what it gives, and what each argument is; from these the
     docstring of its check is made. right: the right answer. make: the arguments of the n-th try, drawn from torch's
-    random stream; the first two tries have equal shapes. mistakes: the table. inspect: for answers that can't be
+    random stream; the first two tries have equal shapes. mistakes: the table, a list
+    of each mistake and, after it, its wrong implementations. inspect: for answers that can't be
     compared with a right one, a function of all tries' arguments and answers that returns a mistake's key or ``None``.
     tries: how many. rounding: the absolute difference that float32 leaves between two right ways to compute an answer,
     where it isn't small beside the answer's largest value. blank: whether the right answer for one photo may be zero
@@ -74,7 +79,7 @@ class Task:
     signature: str
     lesson: int
     make: Callable[[int], Args]
-    mistakes: Sequence[Mistake]
+    mistakes: Sequence[Any]
     right: Function | None = None
     returns: str = ""
     about: str = ""
@@ -85,6 +90,9 @@ class Task:
     blank: bool = False
     timeout: float = TIMEOUT
     hint: str = "Compare with the equation in the lesson, factor by factor."
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mistakes", _table(self.mistakes))
 
     @property
     def function(self) -> str:
