@@ -164,5 +164,5 @@ def _figure(photo: Image | list[Image], maps: Any, fine: bool, options: dict[str
 
 def handling_of(method: Method) -> str:
     """Return the name of the handling in force, or that it is the published one, where that has no name."""
-    handling = method.published if method.handling is None else method.handling
+    handling = method.active_handling
     return "as published" if handling is None else str(handling)

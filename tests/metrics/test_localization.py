@@ -317,6 +317,14 @@ def test_a_map_without_evidence_is_counted_and_flagged() -> None:
     assert table.area.tolist() == [0.5] * 6
 
 
+def test_a_constant_map_has_energy_and_points_nowhere() -> None:
+    x = torch.ones(1, 3, 24, 24)
+    table = localization(Channels().eval(), x, [[(0, 0, 12, 24)]], [[0]], "input-magnitude")
+    assert table.energy.tolist() == [0.5]
+    assert table.hit.isna().all()
+    assert table.degenerate.all()
+
+
 def test_evidence_against_alone_has_a_largest_value_and_no_energy() -> None:
     x = -torch.stack([coloured(PLACES[0])]) - 1
     table = localization(Channels().eval(), x, PLACES[:1], [[0, 1]], method="input-x-gradient")
