@@ -417,6 +417,13 @@ def test_what_is_no_box_is_refused(box: Box) -> None:
         energy_in_box(MAPS[0], box)
 
 
+def test_a_box_that_doesn_t_fit_is_refused_before_the_network_runs() -> None:
+    counting = nets.Counting(nets.make("plain")[0]).eval()
+    with pytest.raises(ValueError, match="isn't within a map 16 pixels wide"):
+        localization(counting, nets.photos(16), [[(0, 0, 5, 5)], [(0, 0, 5, 5)], [(0, 0, 17, 5)]], [[0]] * 3)
+    assert counting.calls == 0
+
+
 def test_a_batch_of_maps_is_refused() -> None:
     with pytest.raises(ValueError, match=r"in one map \(H, W\), not in shape \(5, 12, 20\)"):
         pointing_game(MAPS, BOXES[0])
