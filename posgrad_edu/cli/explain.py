@@ -15,12 +15,12 @@ from torch import Tensor
 from posgrad_edu.cli.errors import one_line_errors
 from posgrad_edu.data import load_photo, read_image
 from posgrad_edu.errors import unknown_name
+from posgrad_edu.files import whole_file
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import Method, resolve
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models.classifier import Classifier, Prediction, resolve_class
 from posgrad_edu.models.loading import load_classifier
-from posgrad_edu.study.files import whole_file
 from posgrad_edu.study.schema import PUBLISHED
 from posgrad_edu.viz import describe_map, map_title, show_grid, symmetric_limit
 

@@ -28,8 +28,16 @@ from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop
 METHODS: dict[str, type[Method]] = {
     method.name: method
     for method in (
-        *(Gradient, InputXGradient, GradCAM, GradCAMPlusPlus, LayerCAM, FullGrad),
-        *(DeconvNet, GuidedBackprop, RectGrad, LRP),
+        Gradient,
+        InputXGradient,
+        GradCAM,
+        GradCAMPlusPlus,
+        LayerCAM,
+        FullGrad,
+        DeconvNet,
+        GuidedBackprop,
+        RectGrad,
+        LRP,
     )
 }
 

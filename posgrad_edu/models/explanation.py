@@ -9,7 +9,6 @@ clf.explain(photo, ["espresso", "cup"])     # a list of explanations, shown as a
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 from torch import Tensor
 
 from posgrad_edu import viz
+from posgrad_edu.files import whole_file
 from posgrad_edu.methods import Method
 from posgrad_edu.metrics import Similarity, compare
 
@@ -39,16 +39,8 @@ class Shown:
 
         A file that is there is replaced. Raises ``ValueError`` for an ending that matplotlib can't write.
         """
-        path = Path(path)
-        data = io.BytesIO()
-        self.show(**options).savefig(data, format=path.suffix.removeprefix(".").lower() or "png")
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            part.write_bytes(data.getvalue())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with whole_file(Path(path)) as file:
+            self.show(**options).savefig(file, format=Path(path).suffix.removeprefix(".").lower() or "png")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
         pictures, metadata = self.show()._repr_mimebundle_(include, exclude)  # type: ignore[attr-defined]
@@ -164,5 +156,5 @@ def _figure(photo: Image | list[Image], maps: Any, fine: bool, options: dict[str
 
 def handling_of(method: Method) -> str:
     """Return the name of the handling in force, or that it is the published one, where that has no name."""
-    handling = method.published if method.handling is None else method.handling
+    handling = method.active_handling
     return "as published" if handling is None else str(handling)

@@ -23,9 +23,9 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from posgrad_edu.files import remove_parts, write_table
 from posgrad_edu.models import WeightsError
 from posgrad_edu.progress import bar
-from posgrad_edu.study.files import remove_parts, write_table
 from posgrad_edu.study.measuring import measure
 from posgrad_edu.study.planning import Unit
 from posgrad_edu.study.schema import combined

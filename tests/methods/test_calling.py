@@ -98,6 +98,18 @@ def test_a_table_of_several_methods_names_them_in_its_first_column(net: nn.Modul
     assert list(measure(net, x, {"only": "gradient"}).method.unique()) == ["only"]
 
 
+def test_a_table_of_several_methods_goes_method_by_method(net: nn.Module) -> None:
+    many = nets.photos(16, count=6)  # more than one batch
+    methods = {"z": "gradient", "a": "gradcam"}
+    for table, rows in (
+        (pg.class_sensitivity(net, many, methods), 6),
+        (pg.localization(net, many, [[(0, 0, 8, 16)]] * 6, [[0]] * 6, methods), 6),
+        (pg.parameter_sensitivity(net, many, methods, seeds=[0, 1], depths=[1, 2]), 24),
+    ):
+        assert table.method.tolist() == ["z"] * rows + ["a"] * rows
+        assert table.photo[:6].tolist() == list(range(6))
+
+
 @each_measure
 def test_every_measure_refuses_options_beside_an_instance_or_several(net: nn.Module, x: Tensor, measure: Any) -> None:
     for given in ((GradCAM(), "positive"), ({"a": "gradcam"}, "positive")):

@@ -94,14 +94,6 @@ def test_edges_by_hand(net: nn.Module, x: Tensor) -> None:
             assert maps[n, i, j].item() == pytest.approx(math.hypot(down, right) / math.sqrt(2), abs=1e-12)
 
 
-def test_edges_of_a_photo_in_bfloat16(net: nn.Module, x: Tensor) -> None:
-    """NumPy has no such numbers: the edges are those of the same values in double precision."""
-    coarse = x.bfloat16()
-    maps = Edges()(net.bfloat16(), coarse, 0)
-    assert maps.dtype == torch.bfloat16
-    assert torch.equal(maps, Edges()(nets.make("plain")[0], coarse.double(), 0).bfloat16())
-
-
 def test_input_magnitude_by_hand(net: nn.Module, x: Tensor) -> None:
     maps = InputMagnitude()(net, x, 0)
     for n, i, j in [(0, 0, 0), (1, 3, 15), (2, 15, 8)]:

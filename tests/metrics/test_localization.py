@@ -317,6 +317,14 @@ def test_a_map_without_evidence_is_counted_and_flagged() -> None:
     assert table.area.tolist() == [0.5] * 6
 
 
+def test_a_constant_map_has_energy_and_points_nowhere() -> None:
+    x = torch.ones(1, 3, 24, 24)
+    table = localization(Channels().eval(), x, [[(0, 0, 12, 24)]], [[0]], "input-magnitude")
+    assert table.energy.tolist() == [0.5]
+    assert table.hit.isna().all()
+    assert table.degenerate.all()
+
+
 def test_evidence_against_alone_has_a_largest_value_and_no_energy() -> None:
     x = -torch.stack([coloured(PLACES[0])]) - 1
     table = localization(Channels().eval(), x, PLACES[:1], [[0, 1]], method="input-x-gradient")
@@ -407,6 +415,13 @@ def test_boxes_beyond_the_map_are_refused(box: Box) -> None:
 def test_what_is_no_box_is_refused(box: Box) -> None:
     with pytest.raises(ValueError, match="A box is four whole numbers"):
         energy_in_box(MAPS[0], box)
+
+
+def test_a_box_that_doesn_t_fit_is_refused_before_the_network_runs() -> None:
+    counting = nets.Counting(nets.make("plain")[0]).eval()
+    with pytest.raises(ValueError, match="isn't within a map 16 pixels wide"):
+        localization(counting, nets.photos(16), [[(0, 0, 5, 5)], [(0, 0, 5, 5)], [(0, 0, 17, 5)]], [[0]] * 3)
+    assert counting.calls == 0
 
 
 def test_a_batch_of_maps_is_refused() -> None:

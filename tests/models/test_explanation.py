@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -126,15 +126,14 @@ def test_a_picture_is_saved_whole_or_not_at_all(
     path.write_text("what was there")
     found = clf.explain(CAT)
 
-    def interrupted(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:10])
+    def interrupted(self: Any, file: BinaryIO, **options: Any) -> None:
+        file.write(b"\x89PNG")
         raise KeyboardInterrupt
 
     with pytest.raises(ValueError, match="xyz"):
         found.save(tmp_path / "map.xyz")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", interrupted)
+        patch.setattr(pg.viz.figure_class(), "savefig", interrupted)
         with pytest.raises(KeyboardInterrupt):
             found.save(path)
     assert [p.name for p in tmp_path.iterdir()] == ["map.png"]

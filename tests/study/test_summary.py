@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from posgrad_edu.files import write_table
 from posgrad_edu.methods import METHODS
 from posgrad_edu.study.claims import CLAIMS, WHY
-from posgrad_edu.study.files import write_table
 from posgrad_edu.study.formatting import format_estimate
 from posgrad_edu.study.report import markdown_report
 from posgrad_edu.study.schema import in_order, published_handling
