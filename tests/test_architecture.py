@@ -20,7 +20,7 @@ FILES = sorted((ROOT / PACKAGE).rglob("*.py"))
 FACE = ""
 # A room imports only rooms of the lines above its own.
 FLOORS = (
-    ("errors", "progress", "files"),
+    ("errors", "progress"),
     ("handling",),
     ("engine", "data", "viz"),
     ("scenes", "methods"),

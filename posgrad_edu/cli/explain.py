@@ -14,8 +14,8 @@ from torch import Tensor
 
 from posgrad_edu.cli.errors import one_line_errors
 from posgrad_edu.data import load_photo, read_image
+from posgrad_edu.data.files import whole_file
 from posgrad_edu.errors import unknown_name
-from posgrad_edu.files import whole_file
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import Method, resolve
 from posgrad_edu.methods.cam import CAM

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 from torch import Tensor
 
 from posgrad_edu import viz
-from posgrad_edu.files import whole_file
+from posgrad_edu.data.files import whole_file
 from posgrad_edu.methods import Method
 from posgrad_edu.metrics import Similarity, compare
 

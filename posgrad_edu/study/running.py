@@ -23,7 +23,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from posgrad_edu.files import remove_parts, write_table
+from posgrad_edu.data.files import remove_parts, write_table
 from posgrad_edu.models import WeightsError
 from posgrad_edu.progress import bar
 from posgrad_edu.study.measuring import measure

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from posgrad_edu.files import write_table
+from posgrad_edu.data.files import write_table
 from posgrad_edu.methods import METHODS
 from posgrad_edu.study.claims import CLAIMS, WHY
 from posgrad_edu.study.formatting import format_estimate

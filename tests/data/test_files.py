@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from posgrad_edu.files import PART, remove_parts, whole_file, write_table, write_text
+from posgrad_edu.data.files import PART, remove_parts, whole_file, write_table, write_text
 
 
 def test_a_file_gets_its_name_when_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
