@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help lab test unit verdicts release grade-demo lint clean
+.PHONY: help lab test unit repeat coverage mutants verdicts release grade-demo lint clean
 .NOTPARALLEL:  # both commands install into the same .venv
 
 help: ## Show this list
@@ -19,13 +19,33 @@ lab: $(VENV)/.stamp-notebooks ## Open the course in JupyterLab
 # Two files at a time with one thread each: threads of two processes on the same cores would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
+QUICK := -m "not browser and not slow"
+
+# Arguments of repeat and mutants. A run with a seed that was printed comes again with SEED=...
+N ?= 20
+SEED ?= $(shell od -An -N4 -tu4 /dev/urandom)
+SAMPLE ?= 0
+ONLY ?=
+
 # Progress bars come and go by the clock, so the notebooks' outputs are compared without them.
 test: lint ## Check the code, run the tests, then run the notebooks and compare their outputs
 	$(PYTEST) tests
 	TQDM_DISABLE=1 $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=300 --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks exercises/source
 
 unit: $(VENV)/.stamp-tests ## Run the quick tests only: no browser, notebooks or studies
-	$(PYTEST) -m "not browser and not slow" tests
+	$(PYTEST) $(QUICK) tests
+
+repeat: $(VENV)/.stamp-tests ## Run the quick tests N times in random order, each time with other draws (N=20)
+	@for run in $$(seq $(N)); do \
+	  seed=$$(( ($(SEED) + run - 1) % 4294967296 )); echo "Run $$run of $(N), seed $$seed"; \
+	  $(PYTEST) $(QUICK) -p randomly --randomly-seed=$$seed --randomly-dont-reset-seed --hypothesis-seed=$$seed tests || \
+	    { echo "Run $$run failed. The same again: make repeat N=1 SEED=$$seed" >&2; exit 1; }; done
+
+coverage: $(VENV)/.stamp-tests ## Print which lines and branches the quick tests reach
+	$(PYTEST) $(QUICK) --cov tests
+
+mutants: $(VENV)/.stamp-mutants ## Count the small changes to the library that the quick tests notice; all of them take hours (SAMPLE=200)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --sample $(SAMPLE) --seed $(SEED) --only "$(ONLY)"
 
 verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two processes
 	$(BIN)/posgrad-edu study --jobs 2 --out study
@@ -45,13 +65,17 @@ lint: $(VENV)/.stamp-tests ## Check style and types only
 	$(BIN)/mypy
 
 clean: ## Remove .venv and all caches; your own files stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) mutants .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.
 $(VENV)/.stamp-tests: pyproject.toml
 	$(call install,tests)
 	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $@  # the tests need the packages of both, too
+
+$(VENV)/.stamp-mutants: pyproject.toml
+	$(call install,mutants)
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-tests $@
 
 $(VENV)/.stamp-instructor: pyproject.toml
 	$(call install,instructor)

@@ -34,9 +34,7 @@ from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
 
 import posgrad_edu as pg
-from posgrad_edu.methods import configure
-from posgrad_edu.study.measure import PUBLISHED, Study, plan
-from posgrad_edu.study.run import run
+from posgrad_edu.study import PUBLISHED, Study, plan, run
 
 METHODS = ("gradient", "input-x-gradient", "gradcam", "guided-backprop", "deconvnet", "lrp")
 Explain = Callable[..., np.ndarray]
@@ -74,9 +72,9 @@ def rivals(layer: str) -> dict[str, Explain]:
 
 
 def in_one_process(x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier) -> int:
-    """Run the test with ``parameter_sensitivity_all``; return the number of steps."""
-    methods = {name: configure(name) for name in METHODS}
-    table = pg.parameter_sensitivity_all(clf.net, x, methods, target, seeds=[0], progress=False)
+    """Run the test with ``parameter_sensitivity``; return the number of steps."""
+    methods = {name: name for name in METHODS}
+    table = pg.parameter_sensitivity(clf.net, x, methods, target=target, seeds=[0], progress=False)
     return table.depth.nunique()
 
 

@@ -17,13 +17,14 @@ from typing import Annotated
 
 import torch
 import typer
-from document import markdown, write_section
+from document import write_section
 
 import posgrad_edu as pg
 from posgrad_edu.methods import CONTROLS, METHODS
-from posgrad_edu.metrics import forgetting, looks, randomizable_layers, steps
-from posgrad_edu.study.measure import PUBLISHED, Study, Unit, measure, plan
-from posgrad_edu.study.run import UNITS, read_units, run
+from posgrad_edu.metrics import features, randomizable_layers, randomized_steps, steps
+from posgrad_edu.study import PUBLISHED, Study, Unit, measure, plan, run
+from posgrad_edu.study.formatting import markdown_table
+from posgrad_edu.study.running import UNITS, read_units
 
 NETWORK = "efficientnet-lite0"
 PHOTOS = ("cat", "coffee", "rocket", "china")  # as many for each of two processes
@@ -48,19 +49,19 @@ def cost_by_method() -> list[list[str]]:
     rows = []
     for name in (*METHODS, *CONTROLS):
         handlings = ("signed", "positive") if name in METHODS else (None,)
-        methods = {str(h): pg.methods.configure(name, h) for h in handlings}
-        one = [processor_seconds(lambda m=methods: pg.explain_all(clf.net, x, 0, m)) for _ in range(5)]
-        maps = torch.stack([*pg.explain_all(clf.net, x, 0, methods).values()])
-        compared = [processor_seconds(lambda m=maps: looks(m)) for _ in range(5)]
+        methods = {str(h): pg.methods.resolve(name, h) for h in handlings}
+        one = [processor_seconds(lambda m=methods: pg.explain(clf.net, x, 0, m)) for _ in range(5)]
+        maps = torch.stack([*pg.explain(clf.net, x, 0, methods).values()])
+        compared = [processor_seconds(lambda m=maps: features(m)) for _ in range(5)]
         rows.append([name, *(f"{1000 * statistics.median(times):.0f}" for times in (one, compared))])
     return rows
 
 
-def forgetting_cost() -> float:
+def randomization_cost() -> float:
     """Return the seconds that one draw of all layers' random weights takes, depth by depth."""
     clf = pg.load_classifier(NETWORK)
     order = steps(randomizable_layers(clf.net, clf.batch()), depths=8)
-    return processor_seconds(lambda: [None for _ in forgetting(clf.net, order)])
+    return processor_seconds(lambda: [None for _ in randomized_steps(clf.net, order)])
 
 
 def seconds_by_check(study: Study) -> dict[str, float]:
@@ -124,15 +125,15 @@ def section(study: Study) -> str:
     size, rows, minutes = MANY * kept["bytes"] / 1e9, MANY * kept["rows"], 2 * MANY * kept["reading"] / 60
     parts: Sequence[str] = (
         f"On two cores, {NETWORK}, one thread a process, medians. Milliseconds of processor time a photo, one class:",
-        markdown(["method, signed and positive", "maps", "what the measures look at"], cost_by_method()),
-        f"One draw of random weights for a cascade of 8 depths: {forgetting_cost():.2f} s.",
+        markdown_table(["method, signed and positive", "maps", "what the measures look at"], cost_by_method()),
+        f"One draw of random weights for a cascade of 8 depths: {randomization_cost():.2f} s.",
         "A photo with all methods, handlings and controls, as the default study measures it:",
-        markdown(["check", "processor seconds a photo"], whole),
+        markdown_table(["check", "processor seconds a photo"], whole),
         f"Two processes: {alone:.0f} s with one, {together:.0f} s with two, {alone / together:.2f} times faster.",
         f"A photo leaves {kept['bytes'] / 1000:.0f} kB in two files and {kept['rows']:.0f} rows. Reading a file again "
         f"takes {1000 * kept['reading']:.1f} ms, a row {kept['memory']:.0f} bytes in memory.",
         f"So {MANY:,} photos, both checks:",
-        markdown(["machines", "cores", "time"], cluster(sum(checks.values()), efficiency)),
+        markdown_table(["machines", "cores", "time"], cluster(sum(checks.values()), efficiency)),
         f"They leave {2 * MANY:,} files, {size:.1f} GB, and {rows / 1e6:.0f} million rows: {minutes:.0f} minutes to "
         f"read them, {rows * kept['memory'] / 1e9:.0f} GB of memory for the one table that means are taken of.",
     )

@@ -17,13 +17,14 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 import typer
-from document import markdown, write_section
+from document import write_section
 from torch import Tensor, nn
 
 import posgrad_edu as pg
 from posgrad_edu.metrics import compare, energy_in_box, pointing_game
 from posgrad_edu.scenes import CLASSES, HEADS, STAGES, Scene, make_scenes, scene_tensors, scenes_net
 from posgrad_edu.scenes.training import HELD_OUT, accuracy, fold, labelled_scenes, train
+from posgrad_edu.study.formatting import markdown_table
 
 METHODS = ("gradient", "gradcam", "guided-backprop", "lrp")
 CONTROL = "input-magnitude"
@@ -77,19 +78,22 @@ def method_table(results: pd.DataFrame) -> str:
     for (head, depth), network in results.groupby(["head", "depth"], sort=False):
         means = [network[network.handling == handling][list(MEASURES)].mean() for handling in HANDLINGS]
         rows.append([head, str(depth), *(f"{a:.2f} → {b:.2f}".replace("-", "−") for a, b in zip(*means, strict=True))])
-    return markdown(["head", "depth", *MEASURES], rows)
+    return markdown_table(["head", "depth", *MEASURES], rows)
 
 
 def section(networks: Sequence[Sequence[str]], results: pd.DataFrame, steps: int) -> str:
     """Return what the document shows between its marks."""
     parts = [
         f"Each network was trained for {steps} steps, and asked about held-out scenes that it gets wholly right.",
-        markdown(["head", "depth", "parameters", "bits right", "scenes right", "asked about"], networks),
+        markdown_table(["head", "depth", "parameters", "bits right", "scenes right", "asked about"], networks),
     ]
     for method in METHODS:
         parts += [f"`{method}`, signed → positive:", method_table(results[results.method == method])]
     control = results[results.method == CONTROL][list(MEASURES)].mean()
-    parts += [f"`{CONTROL}`, a map that knows no class:", markdown(MEASURES, [[f"{value:.2f}" for value in control]])]
+    parts += [
+        f"`{CONTROL}`, a map that knows no class:",
+        markdown_table(MEASURES, [[f"{value:.2f}" for value in control]]),
+    ]
     missing = int(results[list(MEASURES)].isna().any(axis=1).sum())
     parts.append(f"Of {len(results):,} comparisons, {missing:,} have an undefined value, which counts in no mean.")
     return "\n\n".join(parts)

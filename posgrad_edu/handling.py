@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -65,6 +66,7 @@ NEGATIVE = Handling("negative", _negative_part, "keep evidence against, drop evi
 ABSOLUTE = Handling("absolute", torch.abs, "keep the strength of evidence, drop its sign")
 
 HANDLINGS: dict[str, Handling] = {h.name: h for h in (SIGNED, POSITIVE, NEGATIVE, ABSOLUTE)}
+HandlingName = Literal["signed", "positive", "negative", "absolute"]  # for editors to complete
 
 
 def get_handling(handling: str | Handling) -> Handling:

@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def bar(items: Iterable[Any] | None = None, what: str = "", total: int | None = None, **looks: Any) -> Any:
+def bar(items: Iterable[Any] | None = None, what: str = "", total: int | None = None, **options: Any) -> Any:
     """Return the items with a progress bar around them, or without items a bar that is moved by ``update``.
 
-    what: the words before the bar. total: how many items there are, if they don't say. looks: tqdm's other options.
+    what: the words before the bar. total: how many items there are, if they don't say. options: tqdm's other options.
     """
     from tqdm.auto import tqdm
 
     # In a notebook, tqdm doesn't look at the variable itself.
-    disable = looks.pop("disable", False) or bool(os.environ.get("TQDM_DISABLE"))
-    return tqdm(items, desc=what, total=total, disable=disable, **looks)
+    disable = options.pop("disable", False) or bool(os.environ.get("TQDM_DISABLE"))
+    return tqdm(items, desc=what, total=total, disable=disable, **options)

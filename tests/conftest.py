@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Generator
 from typing import Any
 
 import networks
@@ -15,11 +16,28 @@ from torch import Tensor, nn
 torch.set_num_threads(1)
 
 
+def seed(config: pytest.Config) -> int:
+    """Return what all random streams begin with: 0, or what ``make repeat`` draws for each run."""
+    return config.getoption("randomly_seed", 0)
+
+
 @pytest.fixture(autouse=True)
-def seeds() -> None:
-    """Start each test from the same random stream."""
-    torch.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002  other packages draw from it
+def seeds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start each test from the same random streams. The checks of learners' functions have one of their own."""
+    number = seed(request.config)
+    monkeypatch.setenv("POSGRAD_EDU_SEED", str(number))
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002  other packages draw from it
+    torch.manual_seed(number)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Say in the report of a test that failed how to draw the same again."""
+    report = yield
+    if report.failed:
+        report.sections.append(("seed", f"all random streams began with {seed(item.config)}"))
+    return report
 
 
 @pytest.fixture(params=networks.ALL)

@@ -11,13 +11,15 @@ constants can't pass, stops it when it takes too long, and never fails itself. T
 grader can write ``assert checks.check_gradcam(my_gradcam)``.
 """
 
+from posgrad_edu.checks.activations import check_activations_and_gradients
 from posgrad_edu.checks.alpha import check_alpha
 from posgrad_edu.checks.angles import check_angle, check_angles_by_depth
 from posgrad_edu.checks.black_boxes import check_detective
 from posgrad_edu.checks.cam import check_gradcam, check_gradcam_plus_plus
-from posgrad_edu.checks.core import Mistake, Result, Task, check
+from posgrad_edu.checks.engine.check import check, checker
+from posgrad_edu.checks.engine.task import Mistake, Result, Task
 from posgrad_edu.checks.fullgrad import check_fullgrad, check_fullgrad_terms
-from posgrad_edu.checks.gradients import check_activations_and_gradients, check_gradient, check_input_x_gradient
+from posgrad_edu.checks.gradients import check_gradient, check_input_x_gradient
 from posgrad_edu.checks.guided_gradcam import check_guided_gradcam
 from posgrad_edu.checks.handlings import check_handling
 from posgrad_edu.checks.layercam import check_layercam
@@ -27,7 +29,8 @@ from posgrad_edu.checks.measures import check_class_sensitivity, check_spearman
 from posgrad_edu.checks.more_cams import check_xgradcam
 from posgrad_edu.checks.parameter_sensitivity import check_parameter_sensitivity
 from posgrad_edu.checks.randomization import check_cascading_randomization
-from posgrad_edu.checks.relu_rules import check_deconvnet, check_guided_backprop, check_rectgrad
+from posgrad_edu.checks.rectgrad import check_rectgrad
+from posgrad_edu.checks.relu_rules import check_deconvnet, check_guided_backprop
 from posgrad_edu.checks.scaling import check_scaled
 from posgrad_edu.checks.summary import check_summary
 
@@ -64,4 +67,5 @@ __all__ = [
     "check_spearman",
     "check_summary",
     "check_xgradcam",
+    "checker",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks import forms
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 TINY = 2e-8  # radians, so about a millionth of a degree: the cosine of it is 1 in double precision
 
@@ -82,6 +82,11 @@ _ROUNDED = "Rounding can put a cosine just below -1, and acos of that is nan. " 
 ANGLE = Task(
     name="angle",
     signature="angle(first, second)",
+    returns="the angle between two vectors in degrees, from 0 to 180",
+    about="""
+first, second: vectors (n,), float32 or float64, of any lengths. The angle is as exact for tiny angles and opposite
+vectors as for others. If a vector is zero, it is nan: no direction, no angle. A float, or a tensor of one value.
+""",
     lesson=10,
     make=_pair,
     right=angle,
@@ -90,70 +95,87 @@ ANGLE = Task(
     hint="Unit vectors first; then the angle from the lengths of their difference and of their sum, in degrees.",
     mistakes=[
         *(
-            Mistake("acos-nan", "for opposite vectors your angle is nan or wrong, and tiny angles aren't exact",
-                    _ROUNDED, pattern=(_RIGHT, _RIGHT, _WRONG, None, *which, _RIGHT))
+            Mistake(
+                "acos-nan",
+                "for opposite vectors your angle is nan or wrong, and tiny angles aren't exact",
+                _ROUNDED,
+                pattern=(_RIGHT, _RIGHT, _WRONG, None, *which, _RIGHT),
+            )
             for which in _OPPOSITE
         ),
         *(
-            Mistake("opposite", "for opposite vectors your angle is nan or wrong",
-                    "Rounding can put a sine or cosine just above 1 in size; atan2 doesn't mind.",
-                    pattern=(_RIGHT, _RIGHT, _RIGHT, None, *which, _RIGHT))
+            Mistake(
+                "opposite",
+                "for opposite vectors your angle is nan or wrong",
+                "Rounding can put a sine or cosine just above 1 in size; atan2 doesn't mind.",
+                pattern=(_RIGHT, _RIGHT, _RIGHT, None, *which, _RIGHT),
+            )
             for which in _OPPOSITE
         ),
-        Mistake("inexact", "tiny angles aren't exact: between nearly parallel vectors yours is off, perhaps 0",
-                "Near 1 the cosine hardly changes, so acos can't tell; nor can float32. " + _HALF,
-                pattern=(_RIGHT, _RIGHT, _WRONG, None, _RIGHT, _RIGHT, _RIGHT, _RIGHT)),
-        Mistake("zero-vector", "a vector of zeros has no direction, so the angle is nan",
-                "A number such as 0 or 90 would look like a finding.",
-                pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT)),
-        Mistake("radians", "your angle is in radians", "Degrees: times 180 / π.",
-                lambda a, b: math.radians(angle(a, b))),
-        Mistake("radians", "you turned degrees into radians once too often or the wrong way round",
-                "Degrees: times 180 / π.", lambda a, b: math.radians(math.radians(angle(a, b)))),
-        Mistake("cosine", "you returned the cosine, not the angle", "Which function turns it into an angle?", _cosine),
-        Mistake("cosine", "you returned 1 minus the cosine, not the angle", "Which function turns it into an angle?",
-                lambda a, b: 1 - _cosine(a, b)),
-        Mistake("chord", "you returned the distance of the unit vectors, not the angle",
-                "It is 2 sin(θ/2): solve for θ.", _chord),
-        Mistake("sine", "you returned the sine, not the angle", "Which function turns it into an angle?", _sine),
-        Mistake("folded", "beyond 90 degrees your angle is wrong: it goes back to 0",
-                "A cosine's sign tells them apart, so keep it; and asin gives nothing above 90.",
-                pattern=(_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT)),
-        Mistake("half-angle", "your angle is half of what it should be", "atan2 of the two lengths is θ/2.",
-                lambda a, b: angle(a, b) / 2),
-        Mistake("supplement", "your angle is 180 degrees minus the right one",
-                "Is the difference in the place of the sum, or a sign reversed?", lambda a, b: 180 - angle(a, b)),
-        Mistake("not-normalized", "your angle depends on the vectors' lengths", _LENGTHS,
-                lambda a, b: _degrees(2 * torch.atan2((a - b).norm(), (a + b).norm()))),
-        Mistake("not-normalized", "you divided only one vector by its length", _LENGTHS,
-                lambda a, b: _degrees(2 * torch.atan2((_unit(a) - b).norm(), (_unit(a) + b).norm()))),
-        Mistake("not-normalized", "you divided only one vector by its length", _LENGTHS,
-                lambda a, b: _degrees(2 * torch.atan2((a - _unit(b)).norm(), (a + _unit(b)).norm()))),
-        Mistake("not-normalized", "your cosine isn't divided by the vectors' lengths", _LENGTHS,
-                lambda a, b: _degrees((a @ b).clamp(-1, 1).acos())),
-        Mistake("not-normalized", "your cosine isn't divided by the vectors' lengths", _LENGTHS,
-                lambda a, b: _degrees((a @ b).acos())),
-        Mistake("centred", "you took off the mean: that is the angle of a correlation", "Take the vectors as they are.",
-                lambda a, b: angle(a - a.mean(), b - b.mean())),
-        Mistake("magnitudes", "you dropped the signs of the vectors' entries", "They decide the direction.",
-                lambda a, b: angle(a.abs(), b.abs())),
+        Mistake(
+            "inexact",
+            "tiny angles aren't exact: between nearly parallel vectors yours is off, perhaps 0",
+            "Near 1 the cosine hardly changes, so acos can't tell; nor can float32. " + _HALF,
+            pattern=(_RIGHT, _RIGHT, _WRONG, None, _RIGHT, _RIGHT, _RIGHT, _RIGHT),
+        ),
+        Mistake(
+            "zero-vector",
+            "a vector of zeros has no direction, so the angle is nan",
+            "A number such as 0 or 90 would look like a finding.",
+            pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT),
+        ),
+        Mistake("radians", "your angle is in radians", "Degrees: times 180 / π."),
+        lambda a, b: math.radians(angle(a, b)),
+        Mistake(
+            "radians",
+            "you turned degrees into radians once too often or the wrong way round",
+            "Degrees: times 180 / π.",
+        ),
+        lambda a, b: math.radians(math.radians(angle(a, b))),
+        Mistake("cosine", "you returned the cosine, not the angle", "Which function turns it into an angle?"),
+        _cosine,
+        Mistake("cosine", "you returned 1 minus the cosine, not the angle", "Which function turns it into an angle?"),
+        lambda a, b: 1 - _cosine(a, b),
+        Mistake(
+            "chord", "you returned the distance of the unit vectors, not the angle", "It is 2 sin(θ/2): solve for θ."
+        ),
+        _chord,
+        Mistake("sine", "you returned the sine, not the angle", "Which function turns it into an angle?"),
+        _sine,
+        Mistake(
+            "folded",
+            "beyond 90 degrees your angle is wrong: it goes back to 0",
+            "A cosine's sign tells them apart, so keep it; and asin gives nothing above 90.",
+            pattern=(_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT),
+        ),
+        Mistake("half-angle", "your angle is half of what it should be", "atan2 of the two lengths is θ/2."),
+        lambda a, b: angle(a, b) / 2,
+        Mistake(
+            "supplement",
+            "your angle is 180 degrees minus the right one",
+            "Is the difference in the place of the sum, or a sign reversed?",
+        ),
+        lambda a, b: 180 - angle(a, b),
+        Mistake("not-normalized", "your angle depends on the vectors' lengths", _LENGTHS),
+        lambda a, b: _degrees(2 * torch.atan2((a - b).norm(), (a + b).norm())),
+        Mistake("not-normalized", "you divided only one vector by its length", _LENGTHS),
+        lambda a, b: _degrees(2 * torch.atan2((_unit(a) - b).norm(), (_unit(a) + b).norm())),
+        lambda a, b: _degrees(2 * torch.atan2((a - _unit(b)).norm(), (a + _unit(b)).norm())),
+        Mistake("not-normalized", "your cosine isn't divided by the vectors' lengths", _LENGTHS),
+        lambda a, b: _degrees((a @ b).clamp(-1, 1).acos()),
+        lambda a, b: _degrees((a @ b).acos()),
+        Mistake(
+            "centred", "you took off the mean: that is the angle of a correlation", "Take the vectors as they are."
+        ),
+        lambda a, b: angle(a - a.mean(), b - b.mean()),
+        Mistake("magnitudes", "you dropped the signs of the vectors' entries", "They decide the direction."),
+        lambda a, b: angle(a.abs(), b.abs()),
         Mistake("not-finite", "your angle is nan or inf for vectors that aren't zero", _ROUNDED),
     ],
-)  # fmt: skip
+)
 
 
-def check_angle(function: Callable[[Tensor, Tensor], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``angle(first, second)`` -> the angle between two vectors in degrees, from 0 to 180.
-
-    first, second: vectors (n,), float32 or float64, of any lengths. The angle is as exact for tiny angles and opposite
-    vectors as for others. If a vector is zero, it is nan: no direction, no angle. A float, or a tensor of one value.
-
-        def angle(first, second):
-            ...
-
-        check_angle(angle)
-    """
-    return check(ANGLE, function, timeout)
+check_angle = checker(ANGLE)
 
 
 # --- The angle after each matrix of a chain ---
@@ -226,6 +248,12 @@ _ALL_SO_FAR = "After n matrices each vector has gone through the first n of them
 ANGLES_BY_DEPTH = Task(
     name="angles by depth",
     signature="angles_by_depth(matrices, first, second)",
+    returns="the angles of two vectors after 0, 1, 2, ... matrices",
+    about="""
+matrices: L matrices (n, n), of any scale; matrices[0] acts first. first, second: vectors (n,). Returned are L + 1
+angles in degrees: that of first and second, then that of matrices[0] @ first and matrices[0] @ second, and so on.
+They are right for long chains, too, whose numbers would outgrow float32. A list of floats, a tensor or an array.
+""",
     lesson=10,
     make=_chain,
     right=_angles,
@@ -233,69 +261,82 @@ ANGLES_BY_DEPTH = Task(
     tries=6,
     hint="Start with the angle of the two vectors; then, matrix by matrix, multiply both, rescale, and take the angle.",
     mistakes=[
-        Mistake("overflow", "in a long chain your numbers grow until they are inf, and the angle is lost", _RESCALE,
-                pattern=(_RIGHT, _RIGHT, _WRONG, None, None, _RIGHT)),
-        Mistake("underflow", "in a long chain your numbers shrink until they are 0, and the angle is lost", _RESCALE,
-                pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, None, _RIGHT)),
-        Mistake("no-matrices", "without any matrix the list still holds one angle, that of the two vectors", _ONE_EACH,
-                pattern=(_RIGHT, _RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT)),
-        Mistake("depth-zero-missing", "the first angle, before any matrix, is missing", _ONE_EACH,
-                lambda *a: _angles(*a)[1:]),
-        Mistake("last-missing", "the angle after the last matrix is missing", _ONE_EACH,
-                lambda m, a, b: _angles(m, a, b)[: max(len(m), 1)]),
-        Mistake("last-only", "you returned only the angle after the last matrix", _ONE_EACH,
-                lambda *a: _angles(*a)[-1:]),
-        Mistake("last-only", "you returned only the angle after the last matrix", _ONE_EACH,
-                lambda *a: _angles(*a)[-1]),
-        Mistake("wrong-order", "you multiplied by the matrices from the last to the first",
-                "matrices[0] acts first. In a product it stands on the right.", lambda m, a, b: _angles(m[::-1], a, b)),
-        Mistake("wrong-order", "you multiplied the product so far from the wrong side",
-                "A new matrix acts after the others: it stands on the left.",
-                lambda m, a, b: [angle(a, b), *(_angles(m[:n][::-1], a, b)[-1] for n in range(1, len(m) + 1))]),
-        Mistake("list-reversed", "your list is the wrong way round", "The angle without any matrix comes first.",
-                lambda *a: _angles(*a)[::-1]),
-        Mistake("transposed", "you multiplied by the transposed matrices", "matrix @ vector, not vector @ matrix.",
-                lambda m, a, b: _angles([matrix.T for matrix in m], a, b)),
-        Mistake("entrywise", "you multiplied entry by entry", "matrix @ vector adds up over the columns.",
-                lambda m, a, b: _angles(m, a, b, lambda w, v: (w * v[:, None]).sum(1))),
-        Mistake("not-cumulative", "each of your matrices acts on the vectors that came in", _ALL_SO_FAR, _apart),
-        Mistake("first-matrix-again", "you multiplied by the first matrix again and again", _ALL_SO_FAR, _first_again),
-        Mistake("second-stays", "only your first vector goes through the matrices", "Both go through the same ones.",
-                _only_one),
-        Mistake("second-stays", "only your second vector goes through the matrices", "Both go through the same ones.",
-                lambda m, a, b: _only_one(m, b, a)),
-        Mistake("with-its-past", "you compared a vector with what it was at the start", "Compare the two vectors.",
-                _to_start),
-        Mistake("with-its-past", "you compared a vector with what it was before the matrix", "Compare the two vectors.",
-                _to_previous),
-        Mistake("clamped", "you dropped negative numbers on the way", "The matrices come as they are to be used.",
-                lambda m, a, b: _angles(m, a, b, lambda w, v: (w @ v).clamp(min=0))),
-        Mistake("clamped", "you dropped the matrices' negative numbers", "They come as they are to be used.",
-                lambda m, a, b: _angles(m, a, b, lambda w, v: w.clamp(min=0) @ v)),
-        Mistake("magnitudes", "you took magnitudes on the way", "The matrices come as they are to be used.",
-                lambda m, a, b: _angles(m, a, b, lambda w, v: (w @ v).abs())),
-        Mistake("magnitudes", "you took the magnitudes of the matrices' entries", "They come as they are to be used.",
-                lambda m, a, b: _angles(m, a, b, lambda w, v: w.abs() @ v)),
-        Mistake("first-photo-only", "only the first angle, before any matrix, is right",
-                "Look at what happens to the two vectors from then on, and in which unit."),
-        Mistake("radians", "your angles are in radians", "Degrees: times 180 / π.",
-                lambda *a: [math.radians(found) for found in _angles(*a)]),
-        Mistake("cosine", "you returned cosines, not angles", "Degrees, as in angle().",
-                lambda m, a, b: _angles(m, a, b, then=lambda one, other: float(_cosine(one, other)))),
+        Mistake(
+            "overflow",
+            "in a long chain your numbers grow until they are inf, and the angle is lost",
+            _RESCALE,
+            pattern=(_RIGHT, _RIGHT, _WRONG, None, None, _RIGHT),
+        ),
+        Mistake(
+            "underflow",
+            "in a long chain your numbers shrink until they are 0, and the angle is lost",
+            _RESCALE,
+            pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, None, _RIGHT),
+        ),
+        Mistake(
+            "no-matrices",
+            "without any matrix the list still holds one angle, that of the two vectors",
+            _ONE_EACH,
+            pattern=(_RIGHT, _RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT),
+        ),
+        Mistake("depth-zero-missing", "the first angle, before any matrix, is missing", _ONE_EACH),
+        lambda *a: _angles(*a)[1:],
+        Mistake("last-missing", "the angle after the last matrix is missing", _ONE_EACH),
+        lambda m, a, b: _angles(m, a, b)[: max(len(m), 1)],
+        Mistake("last-only", "you returned only the angle after the last matrix", _ONE_EACH),
+        lambda *a: _angles(*a)[-1:],
+        lambda *a: _angles(*a)[-1],
+        Mistake(
+            "wrong-order",
+            "you multiplied by the matrices from the last to the first",
+            "matrices[0] acts first. In a product it stands on the right.",
+        ),
+        lambda m, a, b: _angles(m[::-1], a, b),
+        Mistake(
+            "wrong-order",
+            "you multiplied the product so far from the wrong side",
+            "A new matrix acts after the others: it stands on the left.",
+        ),
+        lambda m, a, b: [angle(a, b), *(_angles(m[:n][::-1], a, b)[-1] for n in range(1, len(m) + 1))],
+        Mistake("list-reversed", "your list is the wrong way round", "The angle without any matrix comes first."),
+        lambda *a: _angles(*a)[::-1],
+        Mistake("transposed", "you multiplied by the transposed matrices", "matrix @ vector, not vector @ matrix."),
+        lambda m, a, b: _angles([matrix.T for matrix in m], a, b),
+        Mistake("entrywise", "you multiplied entry by entry", "matrix @ vector adds up over the columns."),
+        lambda m, a, b: _angles(m, a, b, lambda w, v: (w * v[:, None]).sum(1)),
+        Mistake("not-cumulative", "each of your matrices acts on the vectors that came in", _ALL_SO_FAR),
+        _apart,
+        Mistake("first-matrix-again", "you multiplied by the first matrix again and again", _ALL_SO_FAR),
+        _first_again,
+        Mistake("second-stays", "only your first vector goes through the matrices", "Both go through the same ones."),
+        _only_one,
+        Mistake("second-stays", "only your second vector goes through the matrices", "Both go through the same ones."),
+        lambda m, a, b: _only_one(m, b, a),
+        Mistake("with-its-past", "you compared a vector with what it was at the start", "Compare the two vectors."),
+        _to_start,
+        Mistake(
+            "with-its-past", "you compared a vector with what it was before the matrix", "Compare the two vectors."
+        ),
+        _to_previous,
+        Mistake("clamped", "you dropped negative numbers on the way", "The matrices come as they are to be used."),
+        lambda m, a, b: _angles(m, a, b, lambda w, v: (w @ v).clamp(min=0)),
+        Mistake("clamped", "you dropped the matrices' negative numbers", "They come as they are to be used."),
+        lambda m, a, b: _angles(m, a, b, lambda w, v: w.clamp(min=0) @ v),
+        Mistake("magnitudes", "you took magnitudes on the way", "The matrices come as they are to be used."),
+        lambda m, a, b: _angles(m, a, b, lambda w, v: (w @ v).abs()),
+        Mistake("magnitudes", "you took the magnitudes of the matrices' entries", "They come as they are to be used."),
+        lambda m, a, b: _angles(m, a, b, lambda w, v: w.abs() @ v),
+        Mistake(
+            "first-photo-only",
+            "only the first angle, before any matrix, is right",
+            "Look at what happens to the two vectors from then on, and in which unit.",
+        ),
+        Mistake("radians", "your angles are in radians", "Degrees: times 180 / π."),
+        lambda *a: [math.radians(found) for found in _angles(*a)],
+        Mistake("cosine", "you returned cosines, not angles", "Degrees, as in angle()."),
+        lambda m, a, b: _angles(m, a, b, then=lambda one, other: float(_cosine(one, other))),
     ],
-)  # fmt: skip
+)
 
 
-def check_angles_by_depth(function: Callable[[list[Tensor], Tensor, Tensor], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``angles_by_depth(matrices, first, second)`` -> the angles of two vectors after 0, 1, 2, ... matrices.
-
-    matrices: L matrices (n, n), of any scale; matrices[0] acts first. first, second: vectors (n,). Returned are L + 1
-    angles in degrees: that of first and second, then that of matrices[0] @ first and matrices[0] @ second, and so on.
-    They are right for long chains, too, whose numbers would outgrow float32. A list of floats, a tensor or an array.
-
-        def angles_by_depth(matrices, first, second):
-            ...
-
-        check_angles_by_depth(angles_by_depth)
-    """
-    return check(ANGLES_BY_DEPTH, function, timeout)
+check_angles_by_depth = checker(ANGLES_BY_DEPTH)

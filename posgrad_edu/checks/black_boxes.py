@@ -40,8 +40,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.checks.core import Args, Mistake, Result, Task, check
-from posgrad_edu.checks.forms import Unfit
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 if TYPE_CHECKING:
     from posgrad_edu.methods import Method
@@ -107,9 +108,9 @@ def boxed(kind: Kind, name: str = "black_box") -> Box:
 
 
 def _method(kind: Kind) -> Method | Box:
-    from posgrad_edu.methods import configure
+    from posgrad_edu.methods import resolve
 
-    return _activations if kind.method == "activations" else configure(kind.method, kind.handling)
+    return _activations if kind.method == "activations" else resolve(kind.method, kind.handling)
 
 
 def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
@@ -161,7 +162,7 @@ def photos(names: Sequence[str] = PHOTOS, size: int = SIZE) -> Tensor:
 
 @functools.cache
 def _classifier() -> Any:
-    from posgrad_edu.models.loading import load_classifier
+    from posgrad_edu.models import load_classifier
 
     return load_classifier("efficientnet-lite0")
 
@@ -230,52 +231,75 @@ FOOLED = {
 DETECTIVE = Task(
     name="detective",
     signature="handles_positively(box, net, x)",
+    returns="True or False, on fresh black boxes of all kinds",
+    about="""
+box: a method, ``box(net, x, target)`` -> maps (N, H, W), with one class a photo in target (N,). net: EfficientNet-
+Lite0, or any network that you make of it. x: three photos (3, 3, 128, 128). The answer is True if the box adds up
+or passes back nothing below zero, and False for signed methods, whatever is done to their finished map, and for
+maps without gradients. It takes as long as your function takes for ten boxes.
+""",
     lesson=11,
     make=_case,
     form=verdict,
     inspect=_judge,
     tries=len(LINE_UP),
+    timeout=TIMEOUT,
     mistakes=[
         Mistake("always-true", "you call every box positive", "Which number has to be low for a signed method?"),
-        Mistake("always-false", "you call no box positive",
-                "Is your line too high, or a number nan, with which every comparison is false?"),
+        Mistake(
+            "always-false",
+            "you call no box positive",
+            "Is your line too high, or a number nan, with which every comparison is false?",
+        ),
         Mistake("reversed", "you are wrong about every box", "Positive handling makes maps alike that should differ."),
-        Mistake("fooled-by-noise", "you call noise positive",
-                "Noise changes with everything. What is it that a positive map fails to do?"),
-        Mistake("fooled-by-the-photo", "you call a map positive that never looks at the network, such as the edges",
-                "Such a map doesn't change in a single value when the class does. A positive map does, a little."),
-        Mistake("fooled-by-activations",
-                "you call a map positive that looks at the network, but at no class and no gradient",
-                "Compare its values for two classes: are they alike, or exactly equal?"),
-        Mistake("accuses-signed", "you call a signed method positive",
-                "Keep the sign of correlations, ask about the least likely class, and keep the class when the network "
-                "forgets."),
-        Mistake("fooled-by-clipping", "you call a signed method positive because its finished map was clipped",
-                "Maps without negative values prove nothing: see whether they change with the question."),
-        Mistake("fooled-by-a-reversed-map",
-                "you call a signed method positive because the magnitudes of two opposite maps are alike",
-                "What becomes of such a map when the classifier forgets? One comparison isn't enough."),
-        Mistake("fooled-by-magnitude", "you call a signed method positive because its finished map is a magnitude",
-                "Magnitudes are always somewhat alike: raise your line, and look at more than one comparison."),
-        Mistake("misses-propagation", "you miss a method that passes back positive gradients or shares",
-                "Its maps may hold negative values: a first layer has weights of both signs. Look for maps that stay."),
-        Mistake("misses-aggregation", "you miss a method that adds up positive gradients",
-                "Let only the classifier forget: lower down, such a map does change. And is your line too high?"),
+        Mistake(
+            "fooled-by-noise",
+            "you call noise positive",
+            "Noise changes with everything. What is it that a positive map fails to do?",
+        ),
+        Mistake(
+            "fooled-by-the-photo",
+            "you call a map positive that never looks at the network, such as the edges",
+            "Such a map doesn't change in a single value when the class does. A positive map does, a little.",
+        ),
+        Mistake(
+            "fooled-by-activations",
+            "you call a map positive that looks at the network, but at no class and no gradient",
+            "Compare its values for two classes: are they alike, or exactly equal?",
+        ),
+        Mistake(
+            "accuses-signed",
+            "you call a signed method positive",
+            "Keep the sign of correlations, ask about the least likely class, and keep the class when the network "
+            "forgets.",
+        ),
+        Mistake(
+            "fooled-by-clipping",
+            "you call a signed method positive because its finished map was clipped",
+            "Maps without negative values prove nothing: see whether they change with the question.",
+        ),
+        Mistake(
+            "fooled-by-a-reversed-map",
+            "you call a signed method positive because the magnitudes of two opposite maps are alike",
+            "What becomes of such a map when the classifier forgets? One comparison isn't enough.",
+        ),
+        Mistake(
+            "fooled-by-magnitude",
+            "you call a signed method positive because its finished map is a magnitude",
+            "Magnitudes are always somewhat alike: raise your line, and look at more than one comparison.",
+        ),
+        Mistake(
+            "misses-propagation",
+            "you miss a method that passes back positive gradients or shares",
+            "Its maps may hold negative values: a first layer has weights of both signs. Look for maps that stay.",
+        ),
+        Mistake(
+            "misses-aggregation",
+            "you miss a method that adds up positive gradients",
+            "Let only the classifier forget: lower down, such a map does change. And is your line too high?",
+        ),
     ],
-)  # fmt: skip
+)
 
 
-def check_detective(function: Callable[[Box, nn.Module, Tensor], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``handles_positively(box, net, x)`` -> True or False, on fresh black boxes of all kinds.
-
-    box: a method, ``box(net, x, target)`` -> maps (N, H, W), with one class a photo in target (N,). net: EfficientNet-
-    Lite0, or any network that you make of it. x: three photos (3, 3, 128, 128). The answer is True if the box adds up
-    or passes back nothing below zero, and False for signed methods, whatever is done to their finished map, and for
-    maps without gradients. It takes as long as your function takes for ten boxes.
-
-        def handles_positively(box, net, x):
-            ...
-
-        check_detective(handles_positively)
-    """
-    return check(DETECTIVE, function, timeout)
+check_detective = checker(DETECTIVE, "check_detective")

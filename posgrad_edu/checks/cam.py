@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.nets import PHOTOS
-from posgrad_edu.handling import HANDLINGS, POSITIVE, SIGNED
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import layer
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 
-Switch = Callable[[Tensor], Tensor]
-ORDER = [HANDLINGS[name] for name in ("positive", "signed", "absolute", "negative")]  # of the four tries
 SPACE = (2, 3)
 USE_HANDLING = "Call handling(...) on the gradients, and use what it returns."
-
-
-def _layer(n: int) -> Args:
-    """Activations, gradients (N, 5, 4, 6) and a handling."""
-    shape = (PHOTOS[n], 5, 4, 6)
-    return torch.randn(shape), torch.randn(shape), ORDER[n]
 
 
 def weighted_sum(weights: Tensor, activations: Tensor) -> Tensor:
@@ -33,7 +24,7 @@ def mean(values: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
     return values.mean(axes, keepdim=True)
 
 
-def gradcam(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+def gradcam(a: Tensor, g: Tensor, h: Handling) -> Tensor:
     """Return GradCAM's maps (N, h, w) from activations and gradients (N, C, h, w)."""
     return weighted_sum(mean(h(g)), a)
 
@@ -60,132 +51,127 @@ _NORMALIZED = (
 GRADCAM = Task(
     name="gradcam",
     signature="gradcam(activations, gradients, handling)",
+    returns="maps (N, h, w)",
+    about="""
+activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. handling: a function such as
+``pg.POSITIVE``, to be called on the gradients. The map is raw and signed: no final ReLU, no resizing.
+""",
     lesson=2,
-    make=_layer,
+    make=layer,
     right=gradcam,
     mistakes=[
         Mistake(
             "wrong-axis",
             "you averaged over the channels instead of the positions",
             "A weight belongs to a channel: mean over the last two axes, (2, 3).",
-            lambda a, g, h: weighted_sum(mean(h(g), (1,)), a),
         ),
+        lambda a, g, h: weighted_sum(mean(h(g), (1,)), a),
         Mistake(
             "wrong-axis",
             "you averaged over the channels as well as the positions",
             "Each channel has a weight of its own: mean over the last two axes only.",
-            lambda a, g, h: weighted_sum(mean(h(g), (1, 2, 3)), a),
         ),
-        Mistake(*_ONE_AXIS, lambda a, g, h: weighted_sum(mean(h(g), (2,)), a)),
-        Mistake(*_ONE_AXIS, lambda a, g, h: weighted_sum(mean(h(g), (3,)), a)),
+        lambda a, g, h: weighted_sum(mean(h(g), (1, 2, 3)), a),
+        Mistake(*_ONE_AXIS),
+        lambda a, g, h: weighted_sum(mean(h(g), (2,)), a),
+        lambda a, g, h: weighted_sum(mean(h(g), (3,)), a),
         Mistake(
             "handled-too-late",
             "you handled the averaged gradients instead of the gradients",
             "First handling(gradients), then the mean: in a mean, evidence for and against has already met.",
-            lambda a, g, h: weighted_sum(h(mean(g)), a),
         ),
+        lambda a, g, h: weighted_sum(h(mean(g)), a),
         Mistake(
             "handled-activations",
             "you handled the activations instead of the gradients",
-            "What the switch acts on is the gradient; the activations stay as they are.",
-            lambda a, g, h: weighted_sum(mean(g), h(a)),
+            "What the handling acts on is the gradient; the activations stay as they are.",
         ),
+        lambda a, g, h: weighted_sum(mean(g), h(a)),
         Mistake(
             "handled-activations",
             "you handled the activations as well as the gradients",
-            "What the switch acts on is the gradient; the activations stay as they are.",
-            lambda a, g, h: weighted_sum(mean(h(g)), h(a)),
+            "What the handling acts on is the gradient; the activations stay as they are.",
         ),
+        lambda a, g, h: weighted_sum(mean(h(g)), h(a)),
         Mistake(
             "handled-result",
             "you handled the finished map instead of the gradients",
             "First handling(gradients), then the mean, then the sum over channels.",
-            lambda a, g, h: h(gradcam(a, g, SIGNED)),
         ),
+        lambda a, g, h: h(gradcam(a, g, SIGNED)),
         Mistake(
             "handled-result",
             "you handled the channels' products instead of the gradients",
             "First handling(gradients), then the mean, then the sum over channels.",
-            lambda a, g, h: h(mean(g) * a).sum(1),
         ),
-        Mistake(*FORGOTTEN, USE_HANDLING, lambda a, g, h: gradcam(a, g, SIGNED)),
-        Mistake(*ALWAYS_POSITIVE, USE_HANDLING, lambda a, g, h: gradcam(a, g, POSITIVE)),
+        lambda a, g, h: h(mean(g) * a).sum(1),
+        Mistake(*FORGOTTEN, USE_HANDLING),
+        lambda a, g, h: gradcam(a, g, SIGNED),
+        Mistake(*ALWAYS_POSITIVE, USE_HANDLING),
+        lambda a, g, h: gradcam(a, g, POSITIVE),
         Mistake(
             "batch-mixed",
             "you averaged the gradients over the photos of the batch, too",
             "The first axis counts photos: average over the last two only.",
-            lambda a, g, h: weighted_sum(mean(h(g), (0, 2, 3)), a),
         ),
+        lambda a, g, h: weighted_sum(mean(h(g), (0, 2, 3)), a),
         Mistake(
             "no-average",
             "you multiplied position by position, without averaging the gradients",
             "That is LayerCAM; GradCAM first makes one weight a channel.",
-            lambda a, g, h: weighted_sum(h(g), a),
         ),
+        lambda a, g, h: weighted_sum(h(g), a),
         Mistake(
             "sum-for-mean",
             "you added the gradients up instead of averaging them",
             "Use mean: then the map doesn't grow with the number of positions.",
-            lambda a, g, h: weighted_sum(h(g).sum(SPACE, keepdim=True), a),
         ),
+        lambda a, g, h: weighted_sum(h(g).sum(SPACE, keepdim=True), a),
         Mistake(
             "mean-for-sum",
             "you averaged over the channels at the end instead of adding them up",
             "Use sum over axis 1: each channel adds its evidence.",
-            lambda a, g, h: (mean(h(g)) * a).mean(1),
         ),
-        Mistake(*_SWAPPED, lambda a, g, h: weighted_sum(mean(h(a)), g)),
-        Mistake(*_SWAPPED, lambda a, g, h: weighted_sum(mean(a), h(g))),
+        lambda a, g, h: (mean(h(g)) * a).mean(1),
+        Mistake(*_SWAPPED),
+        lambda a, g, h: weighted_sum(mean(h(a)), g),
+        lambda a, g, h: weighted_sum(mean(a), h(g)),
         Mistake(
             "activations-missing",
             "you added up the gradients, without the activations",
             "Multiply each channel's activations by its weight.",
-            lambda a, g, h: h(g).sum(1),
         ),
+        lambda a, g, h: h(g).sum(1),
         Mistake(
             "gradients-missing",
             "you added up the activations, without the gradients",
             "Multiply each channel's activations by its weight.",
-            lambda a, g, h: a.sum(1),
         ),
-        Mistake(*_NORMALIZED, lambda a, g, h: weighted_sum(mean(h(g)).softmax(1), a)),
-        Mistake(*_NORMALIZED, lambda a, g, h: weighted_sum(mean(h(g)) / mean(h(g)).abs().sum(1, keepdim=True), a)),
+        lambda a, g, h: a.sum(1),
+        Mistake(*_NORMALIZED),
+        lambda a, g, h: weighted_sum(mean(h(g)).softmax(1), a),
+        lambda a, g, h: weighted_sum(mean(h(g)) / mean(h(g)).abs().sum(1, keepdim=True), a),
         Mistake(
             "normalized-gradients",
             "you normalized the gradients",
             "Keep them as they are: their size belongs to the evidence.",
-            lambda a, g, h: weighted_sum(mean(h(g / g.pow(2).mean((1, 2, 3), keepdim=True).sqrt())), a),
         ),
-        Mistake(
-            "not-summed",
-            "you kept the channels apart",
-            "Add them up over axis 1: the result is (N, h, w).",
-            lambda a, g, h: mean(h(g)) * a,
-        ),
+        lambda a, g, h: weighted_sum(mean(h(g / g.pow(2).mean((1, 2, 3), keepdim=True).sqrt())), a),
+        Mistake("not-summed", "you kept the channels apart", "Add them up over axis 1: the result is (N, h, w)."),
+        lambda a, g, h: mean(h(g)) * a,
     ],
 )
 
 
-def check_gradcam(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``gradcam(activations, gradients, handling)`` -> maps (N, h, w).
-
-    activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. handling: a function such as
-    ``pg.POSITIVE``, to be called on the gradients. The map is raw and signed: no final ReLU, no resizing.
-
-        def gradcam(activations, gradients, handling):
-            ...
-
-        check_gradcam(gradcam)
-    """
-    return check(GRADCAM, function, timeout)
+check_gradcam = checker(GRADCAM)
 
 
 def layer_with_poles(n: int) -> Args:
-    """As ``_layer``, with some gradients at 0 and S · g on both sides of the pole at -2, but not close to it.
+    """As ``layer``, with some gradients at 0 and S · g on both sides of the pole at -2, but not close to it.
 
     Nor is it close to the poles of typical mistakes, where rounding would tell apart what is equal.
     """
-    a, g, h = _layer(n)
+    a, g, h = layer(n)
     total = a.sum(SPACE, keepdim=True)
     near = (2 + total * g).abs() < 0.5
     wrong_sums = [a.sum(axes, keepdim=True) for axes in ((0, 2, 3), (1,), (2,), (3,), (1, 2, 3), (0, 1, 2, 3))]
@@ -205,7 +191,7 @@ def _weighted(a: Tensor, weights: Tensor) -> Tensor:
     return weighted_sum(weights.sum(SPACE, keepdim=True), a)
 
 
-def plus_plus(a: Tensor, g: Tensor, h: Switch) -> Tensor:
+def plus_plus(a: Tensor, g: Tensor, h: Handling) -> Tensor:
     """Return GradCAM++'s maps (N, h, w)."""
     return _weighted(a, alpha(a, g) * h(g))
 
@@ -215,6 +201,12 @@ _WRONG_ALPHA = "alpha = g² / (2 g² + S g³), with S the sum of the channel's a
 GRADCAM_PLUS_PLUS = Task(
     name="gradcam++",
     signature="gradcam_plus_plus(activations, gradients, handling)",
+    returns="maps (N, h, w)",
+    about="""
+As for ``check_gradcam``; here the weight of a channel is the sum over its positions of alpha * handling(gradients),
+with alpha = g² / (2 g² + S g³), and 0 where the gradient g is 0. S is the sum of the channel's activations over its
+positions. The map is raw and signed.
+""",
     lesson=3,
     make=layer_with_poles,
     right=plus_plus,
@@ -224,136 +216,92 @@ GRADCAM_PLUS_PLUS = Task(
             "alpha is 0 / 0 where the gradient is zero",
             "Set alpha to 0 there with torch.where, or cancel g²: alpha = 1 / (2 + S g).",
         ),
-        Mistake(
-            "sum-of-gradients",
-            "you added up the gradients in alpha instead of the activations",
-            _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, alpha(g, g) * h(g)),
-        ),
-        Mistake(
-            "wrong-axis",
-            "you added up the activations over channels in alpha instead of positions",
-            _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, alpha(a, g, (1,)) * h(g)),
-        ),
-        Mistake(
-            "wrong-axis",
-            "you added up the activations over channels and positions in alpha",
-            _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, alpha(a, g, (1, 2, 3)) * h(g)),
-        ),
-        Mistake(
-            "batch-mixed",
-            "you added up the activations of all photos of the batch in alpha",
-            _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, alpha(a, g, (0, 2, 3)) * h(g)),
-        ),
-        Mistake(
-            "sum-missing",
-            "in alpha you used the activation of each position instead of their sum",
-            _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + a * g)) * h(g)),
-        ),
-        Mistake(
-            "mean-for-sum",
-            "in alpha you averaged the activations instead of adding them up",
-            _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + mean(a) * g)) * h(g)),
-        ),
-        Mistake(
-            "two-missing",
-            "the 2 is missing from alpha's denominator",
-            _WRONG_ALPHA,
-            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (1 + a.sum(SPACE, keepdim=True) * g)) * h(g)),
-        ),
+        Mistake("sum-of-gradients", "you added up the gradients in alpha instead of the activations", _WRONG_ALPHA),
+        lambda a, g, h: _weighted(a, alpha(g, g) * h(g)),
+        Mistake("wrong-axis", "you added up the activations over channels in alpha instead of positions", _WRONG_ALPHA),
+        lambda a, g, h: _weighted(a, alpha(a, g, (1,)) * h(g)),
+        Mistake("wrong-axis", "you added up the activations over channels and positions in alpha", _WRONG_ALPHA),
+        lambda a, g, h: _weighted(a, alpha(a, g, (1, 2, 3)) * h(g)),
+        Mistake("batch-mixed", "you added up the activations of all photos of the batch in alpha", _WRONG_ALPHA),
+        lambda a, g, h: _weighted(a, alpha(a, g, (0, 2, 3)) * h(g)),
+        Mistake("sum-missing", "in alpha you used the activation of each position instead of their sum", _WRONG_ALPHA),
+        lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + a * g)) * h(g)),
+        Mistake("mean-for-sum", "in alpha you averaged the activations instead of adding them up", _WRONG_ALPHA),
+        lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + mean(a) * g)) * h(g)),
+        Mistake("two-missing", "the 2 is missing from alpha's denominator", _WRONG_ALPHA),
+        lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (1 + a.sum(SPACE, keepdim=True) * g)) * h(g)),
         Mistake(
             "wrong-power",
             "the powers of the gradient in alpha are wrong",
             "In the denominator, the sum S is multiplied by the third power of the gradient.",
-            lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + a.sum(SPACE, keepdim=True))) * h(g)),
         ),
+        lambda a, g, h: _weighted(a, torch.where(g == 0, 0.0, 1 / (2 + a.sum(SPACE, keepdim=True))) * h(g)),
         Mistake(
             "undivided",
             "alpha is g² throughout: nothing was divided",
             "alpha[mask] is a copy, which div_ changes in vain: assign to alpha[mask], or use torch.where.",
-            lambda a, g, h: _weighted(a, g**2 * h(g)),
         ),
+        lambda a, g, h: _weighted(a, g**2 * h(g)),
         Mistake(
             "handled-before-alpha",
             "you computed alpha from the handled gradients",
             "alpha takes the gradients as they are; only the gradients that it multiplies are handled.",
-            lambda a, g, h: _weighted(a, alpha(a, h(g)) * h(g)),
         ),
+        lambda a, g, h: _weighted(a, alpha(a, h(g)) * h(g)),
         Mistake(
             "handled-too-late",
             "you handled alpha times gradient instead of the gradient",
             "alpha can be negative, so the order matters: alpha * handling(gradients).",
-            lambda a, g, h: _weighted(a, h(alpha(a, g) * g)),
         ),
+        lambda a, g, h: _weighted(a, h(alpha(a, g) * g)),
         Mistake(
             "handled-too-late",
             "you handled the finished weights instead of the gradients",
             "alpha * handling(gradients), then the sum.",
-            lambda a, g, h: weighted_sum(h((alpha(a, g) * g).sum(SPACE, keepdim=True)), a),
         ),
+        lambda a, g, h: weighted_sum(h((alpha(a, g) * g).sum(SPACE, keepdim=True)), a),
         Mistake(
             "handled-result",
             "you handled the finished map instead of the gradients",
             "alpha * handling(gradients), then the sums.",
-            lambda a, g, h: h(plus_plus(a, g, SIGNED)),
         ),
-        Mistake(*FORGOTTEN, USE_HANDLING, lambda a, g, h: plus_plus(a, g, SIGNED)),
-        Mistake(*ALWAYS_POSITIVE, USE_HANDLING, lambda a, g, h: plus_plus(a, g, POSITIVE)),
+        lambda a, g, h: h(plus_plus(a, g, SIGNED)),
+        Mistake(*FORGOTTEN, USE_HANDLING),
+        lambda a, g, h: plus_plus(a, g, SIGNED),
+        Mistake(*ALWAYS_POSITIVE, USE_HANDLING),
+        lambda a, g, h: plus_plus(a, g, POSITIVE),
         Mistake(
-            "alpha-missing",
-            "you left alpha out",
-            "Without it the sum over positions is GradCAM's, but for a factor.",
-            lambda a, g, h: _weighted(a, h(g)),
+            "alpha-missing", "you left alpha out", "Without it the sum over positions is GradCAM's, but for a factor."
         ),
+        lambda a, g, h: _weighted(a, h(g)),
         Mistake(
             "alpha-missing",
             "you averaged the gradients as GradCAM does, without alpha",
             "Multiply the handled gradients by alpha before you add them up.",
-            gradcam,
         ),
-        Mistake(
-            "gradient-missing",
-            "you took alpha itself as the weight",
-            "alpha multiplies the handled gradients.",
-            lambda a, g, h: _weighted(a, alpha(a, g)),
-        ),
+        gradcam,
+        Mistake("gradient-missing", "you took alpha itself as the weight", "alpha multiplies the handled gradients."),
+        lambda a, g, h: _weighted(a, alpha(a, g)),
         Mistake(
             "weights-averaged",
             "you averaged over the positions instead of adding up",
             "alpha already does the averaging: add up alpha times gradient.",
-            lambda a, g, h: gradcam(a, alpha(a, g) * h(g), SIGNED),
         ),
+        lambda a, g, h: gradcam(a, alpha(a, g) * h(g), SIGNED),
         Mistake(
             "no-average",
             "you multiplied position by position, without adding up the weights first",
             "Each channel has one weight: the sum over its positions.",
-            lambda a, g, h: weighted_sum(alpha(a, g) * h(g), a),
         ),
+        lambda a, g, h: weighted_sum(alpha(a, g) * h(g), a),
         Mistake(
             "normalized-alpha",
             "you made the alphas of each channel add up to 1",
             "Keep them as the equation gives them.",
-            lambda a, g, h: _weighted(a, alpha(a, g) / alpha(a, g).sum(SPACE, keepdim=True) * h(g)),
         ),
+        lambda a, g, h: _weighted(a, alpha(a, g) / alpha(a, g).sum(SPACE, keepdim=True) * h(g)),
     ],
 )
 
 
-def check_gradcam_plus_plus(function: Callable[[Tensor, Tensor, Switch], Tensor], timeout: float = TIMEOUT) -> Result:
-    """Check ``gradcam_plus_plus(activations, gradients, handling)`` -> maps (N, h, w).
-
-    As for ``check_gradcam``; here the weight of a channel is the sum over its positions of alpha * handling(gradients),
-    with alpha = g² / (2 g² + S g³), and 0 where the gradient g is 0. S is the sum of the channel's activations over its
-    positions. The map is raw and signed.
-
-        def gradcam_plus_plus(activations, gradients, handling):
-            ...
-
-        check_gradcam_plus_plus(gradcam_plus_plus)
-    """
-    return check(GRADCAM_PLUS_PLUS, function, timeout)
+check_gradcam_plus_plus = checker(GRADCAM_PLUS_PLUS)

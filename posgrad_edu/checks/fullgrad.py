@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.checks import forms
-from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN, ORDER, Switch
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.gradients import WRONG_SCORES, Score, logit
-from posgrad_edu.checks.nets import PHOTOS, classes, network, photos
-from posgrad_edu.handling import POSITIVE, SIGNED
+from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES, classes, handling, network, photos
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.checks.gradients import Score, logit, wrong_scores
+from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, Handling
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 
@@ -90,88 +91,101 @@ _IMPLICIT = "A BatchNorm adds bias - mean * weight / sqrt(var + eps), with its r
 FULLGRAD_TERMS = Task(
     name="fullgrad terms",
     signature="fullgrad_terms(net, x, target)",
+    returns="list of tensors whose sum is each photo's logit",
+    about="""
+net: nn.Sequential of convolutions, BatchNorms, ReLUs and linear layers, in evaluation mode; it is left as it was.
+x: photos (N, C, H, W). target: one class a photo, (N,). The first term is x times its gradient, (N, C, H, W); then,
+in forward order, for each layer that adds a bias, that bias times the gradient of the logit with regard to the
+layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
+""",
     lesson=4,
     make=_asked,
     right=_terms,
     form=forms.tensors,
     hint="All terms of a photo add up to its logit.",
     mistakes=[
-        Mistake("bias-missing", "the biases are missing: you returned the input's term only",
-                "Each layer with a bias has a term: bias times the gradient with regard to its output.",
-                lambda net, x, t: _terms(net, x, t)[:1]),
-        Mistake("input-missing", "the input's term is missing", "The first term is input times gradient.",
-                lambda net, x, t: _terms(net, x, t)[1:]),
-        Mistake("linear-missing", "the biases of the linear layers are missing",
-                "They have no position, so they aren't part of the map, but they belong to the sum.",
-                lambda net, x, t: _terms(net, x, t, layers=(nn.Conv2d, nn.BatchNorm2d))),
-        Mistake("batchnorm-missing", "the BatchNorms are missing", _IMPLICIT,
-                lambda net, x, t: _terms(net, x, t, layers=(nn.Conv2d, nn.Linear))),
-        Mistake("bias-missing", "the convolutions' biases are missing", "Each layer with a bias has a term.",
-                lambda net, x, t: _terms(net, x, t, layers=(nn.BatchNorm2d, nn.Linear))),
-        Mistake("batchnorm-bias", "you took the BatchNorm's bias parameter, which isn't all that it adds", _IMPLICIT,
-                lambda net, x, t: _terms(net, x, t, bias=_explicit)),
-        Mistake("batchnorm-bias", "you divided by the BatchNorm's variance instead of its root", _IMPLICIT,
-                lambda net, x, t: _terms(net, x, t, bias=_without_eps)),
-        Mistake("batchnorm-bias", "the sign of the BatchNorm's mean is reversed", _IMPLICIT,
-                lambda net, x, t: _terms(net, x, t, bias=_wrong_sign)),
-        Mistake("parameter-gradients", "you took the gradients of the bias parameters, which add up all photos",
-                "Take the gradient with regard to the layer's output: it has one value a photo and position.",
-                _of_parameters),
-        Mistake("batch-mixed", "you added up the terms of all photos", "The first axis counts photos.",
-                _summed_over_photos),
-        Mistake("factor-missing", "you returned the gradients, not multiplied by input and biases",
-                "Each term is a value times its gradient.",
-                lambda net, x, t: _terms(net, x, t, times=lambda value, g: g)),
-        Mistake("factor-missing", "you returned the gradients at the layers, not multiplied by the biases",
-                "Each term is a value times its gradient.",
-                lambda net, x, t: _terms(net, x, t, times=_product_without_bias)),
-        Mistake("absolute-result", "you took absolute values: these terms no longer add up to the logit",
-                "Handling comes later, when the map is made.",
-                lambda net, x, t: [term.abs() for term in _terms(net, x, t)]),
-        Mistake("relu-on-result", "you dropped the negative values: these terms no longer add up to the logit",
-                "Handling comes later, when the map is made.",
-                lambda net, x, t: [term.relu() for term in _terms(net, x, t)]),
-        Mistake("relu-on-gradient", "you dropped the negative gradients",
-                "Handling comes later, when the map is made.",
-                lambda net, x, t: _terms(net, x, t, times=lambda value, g: value * g.relu())),
-        Mistake("wrong-order", "the terms are in reverse order", "The input's first, then in the order of the layers.",
-                lambda net, x, t: _terms(net, x, t)[::-1]),
-        Mistake("wrong-order", "the input's term comes last", "The input's first, then in the order of the layers.",
-                lambda net, x, t: _terms(net, x, t)[1:] + _terms(net, x, t)[:1]),
-        Mistake("summed", "you added up the channels of each term", "Keep them: the map adds them up later.",
-                lambda net, x, t: [term.sum(1) for term in _terms(net, x, t)]),
-        *[
-            Mistake(key, says, hint, lambda net, x, t, score=score: _terms(net, x, t, score))
-            for key, says, hint, score in WRONG_SCORES
-        ],
+        Mistake(
+            "bias-missing",
+            "the biases are missing: you returned the input's term only",
+            "Each layer with a bias has a term: bias times the gradient with regard to its output.",
+        ),
+        lambda net, x, t: _terms(net, x, t)[:1],
+        Mistake("input-missing", "the input's term is missing", "The first term is input times gradient."),
+        lambda net, x, t: _terms(net, x, t)[1:],
+        Mistake(
+            "linear-missing",
+            "the biases of the linear layers are missing",
+            "They have no position, so they aren't part of the map, but they belong to the sum.",
+        ),
+        lambda net, x, t: _terms(net, x, t, layers=(nn.Conv2d, nn.BatchNorm2d)),
+        Mistake("batchnorm-missing", "the BatchNorms are missing", _IMPLICIT),
+        lambda net, x, t: _terms(net, x, t, layers=(nn.Conv2d, nn.Linear)),
+        Mistake("bias-missing", "the convolutions' biases are missing", "Each layer with a bias has a term."),
+        lambda net, x, t: _terms(net, x, t, layers=(nn.BatchNorm2d, nn.Linear)),
+        Mistake("batchnorm-bias", "you took the BatchNorm's bias parameter, which isn't all that it adds", _IMPLICIT),
+        lambda net, x, t: _terms(net, x, t, bias=_explicit),
+        Mistake("batchnorm-bias", "you divided by the BatchNorm's variance instead of its root", _IMPLICIT),
+        lambda net, x, t: _terms(net, x, t, bias=_without_eps),
+        Mistake("batchnorm-bias", "the sign of the BatchNorm's mean is reversed", _IMPLICIT),
+        lambda net, x, t: _terms(net, x, t, bias=_wrong_sign),
+        Mistake(
+            "parameter-gradients",
+            "you took the gradients of the bias parameters, which add up all photos",
+            "Take the gradient with regard to the layer's output: it has one value a photo and position.",
+        ),
+        _of_parameters,
+        Mistake("batch-mixed", "you added up the terms of all photos", "The first axis counts photos."),
+        _summed_over_photos,
+        Mistake(
+            "factor-missing",
+            "you returned the gradients, not multiplied by input and biases",
+            "Each term is a value times its gradient.",
+        ),
+        lambda net, x, t: _terms(net, x, t, times=lambda value, g: g),
+        Mistake(
+            "factor-missing",
+            "you returned the gradients at the layers, not multiplied by the biases",
+            "Each term is a value times its gradient.",
+        ),
+        lambda net, x, t: _terms(net, x, t, times=_product_without_bias),
+        Mistake(
+            "absolute-result",
+            "you took absolute values: these terms no longer add up to the logit",
+            "Handling comes later, when the map is made.",
+        ),
+        lambda net, x, t: [term.abs() for term in _terms(net, x, t)],
+        Mistake(
+            "relu-on-result",
+            "you dropped the negative values: these terms no longer add up to the logit",
+            "Handling comes later, when the map is made.",
+        ),
+        lambda net, x, t: [term.relu() for term in _terms(net, x, t)],
+        Mistake(
+            "relu-on-gradient", "you dropped the negative gradients", "Handling comes later, when the map is made."
+        ),
+        lambda net, x, t: _terms(net, x, t, times=lambda value, g: value * g.relu()),
+        Mistake("wrong-order", "the terms are in reverse order", "The input's first, then in the order of the layers."),
+        lambda net, x, t: _terms(net, x, t)[::-1],
+        Mistake("wrong-order", "the input's term comes last", "The input's first, then in the order of the layers."),
+        lambda net, x, t: _terms(net, x, t)[1:] + _terms(net, x, t)[:1],
+        Mistake("summed", "you added up the channels of each term", "Keep them: the map adds them up later."),
+        lambda net, x, t: [term.sum(1) for term in _terms(net, x, t)],
+        *wrong_scores(_terms),
     ],
-)  # fmt: skip
+)
 
 
-def check_fullgrad_terms(
-    function: Callable[[nn.Module, Tensor, Tensor], list[Tensor]], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``fullgrad_terms(net, x, target)`` -> list of tensors whose sum is each photo's logit.
-
-    net: nn.Sequential of convolutions, BatchNorms, ReLUs and linear layers, in evaluation mode; it is left as it was.
-    x: photos (N, C, H, W). target: one class a photo, (N,). The first term is x times its gradient, (N, C, H, W); then,
-    in forward order, for each layer that adds a bias, that bias times the gradient of the logit with regard to the
-    layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
-
-        def fullgrad_terms(net, x, target):
-            ...
-
-        check_fullgrad_terms(fullgrad_terms)
-    """
-    return check(FULLGRAD_TERMS, function, timeout)
+check_fullgrad_terms = checker(FULLGRAD_TERMS)
 
 
 def _given_terms(n: int) -> Args:
     """Terms (N, 3, 8, 6), (N, 5, 8, 6) and (N, 6, 4, 3) of very different sizes, the photo's size, a handling."""
     shapes = [(3, 8, 6), (5, 8, 6), (6, 4, 3)]
-    terms = [4.0**k * (0.3 + torch.rand(PHOTOS[n], c, 1, 1)) * torch.randn(PHOTOS[n], c, h, w)
-             for k, (c, h, w) in enumerate(shapes)]  # fmt: skip
-    return terms, (8, 6), ORDER[n]
+    terms = [
+        4.0**k * (0.3 + torch.rand(BATCHES[n], c, 1, 1)) * torch.randn(BATCHES[n], c, h, w)
+        for k, (c, h, w) in enumerate(shapes)
+    ]
+    return terms, (8, 6), handling(n)
 
 
 Axes = tuple[int, ...]
@@ -196,7 +210,7 @@ def _resized(term: Tensor, size: Sequence[int], corners: bool = True) -> Tensor:
 
 
 def _fullgrad(
-    terms: list[Tensor], size: Sequence[int], h: Switch, psi: Callable[[Tensor], Tensor] = _rescaled
+    terms: list[Tensor], size: Sequence[int], h: Handling, psi: Callable[[Tensor], Tensor] = _rescaled
 ) -> Tensor:
     return torch.stack([_resized(psi(h(term)), size).sum(1) for term in terms]).sum(0)
 
@@ -205,75 +219,82 @@ _PSI = "Each term is rescaled by the smallest and largest magnitude of all its c
 FULLGRAD = Task(
     name="fullgrad",
     signature="fullgrad(terms, size, handling)",
+    returns="maps (N, H, W)",
+    about="""
+terms: list of tensors (N, C, h, w), the input's first, as ``fullgrad_terms`` gives them without those that have no
+positions. size: (H, W). handling: a function such as ``pg.ABSOLUTE``. Each term is handled; then its magnitudes are
+rescaled to 0..1, in each photo by the smallest and largest over all channels and positions, and keep their signs;
+then it is resized, bilinearly with ``align_corners=True``. The map is the sum over channels and terms.
+""",
     lesson=4,
     make=_given_terms,
     right=_fullgrad,
     hint=_PSI,
     mistakes=[
-        Mistake(*FORGOTTEN, "Call handling(...) on each term.", lambda t, s, h: _fullgrad(t, s, SIGNED)),
-        Mistake(*ALWAYS_POSITIVE, "Call handling(...) on each term.", lambda t, s, h: _fullgrad(t, s, POSITIVE)),
-        Mistake("handling-hard-coded", "you always take absolute values, whatever the handling",
-                "Call handling(...) on each term.", lambda t, s, h: _fullgrad(t, s, torch.abs)),
-        Mistake("not-rescaled", "you didn't rescale the terms", _PSI, lambda t, s, h: _fullgrad(t, s, h, lambda v: v)),
-        Mistake("per-channel", "you rescaled each channel by itself", _PSI,
-                lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v, (2, 3)))),
-        Mistake("batch-mixed", "you rescaled all photos of the batch together", _PSI,
-                lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v, (0, 1, 2, 3)))),
-        Mistake("zero-moved", "you rescaled signed values to 0..1, which moves their zero",
-                "Rescale the magnitudes, and keep the signs.", lambda t, s, h: _fullgrad(t, s, h, _min_max)),
-        Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again.",
-                lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v).abs())),
-        Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI,
-                lambda t, s, h: _fullgrad(t, s, h, _by_largest)),
-        Mistake("handled-too-late", "you rescaled before you handled", "psi handles first, then rescales.",
-                lambda t, s, h: _fullgrad(t, s, SIGNED, lambda v: h(_rescaled(v)))),
-        Mistake("handled-too-late", "you handled after adding up the channels", "Handle each term's values first.",
-                lambda t, s, h: torch.stack([_resized(h(_rescaled(v).sum(1, keepdim=True)), s).sum(1)
-                                             for v in t]).sum(0)),
-        Mistake("handled-result", "you handled the finished map instead of the terms", "Handle each term first.",
-                lambda t, s, h: h(_fullgrad(t, s, SIGNED))),
-        Mistake("summed-too-early", "you added up the channels before you rescaled", _PSI,
-                lambda t, s, h: torch.stack([_resized(_rescaled(h(v).sum(1, keepdim=True)), s).sum(1)
-                                             for v in t]).sum(0)),
-        Mistake("summed-too-early", "you added up the channels before you handled and rescaled", _PSI,
-                lambda t, s, h: _fullgrad([v.sum(1, keepdim=True) for v in t], s, h)),
-        Mistake("channels-averaged", "you averaged over the channels instead of adding up", "Use sum over axis 1.",
-                lambda t, s, h: torch.stack([_resized(_rescaled(h(v)), s).mean(1) for v in t]).sum(0)),
-        Mistake("layers-averaged", "you averaged over the terms instead of adding up", "Add them all up.",
-                lambda t, s, h: _fullgrad(t, s, h) / len(t)),
-        Mistake("input-missing", "the first term, the input's, is missing", "Add up all terms.",
-                lambda t, s, h: _fullgrad(t[1:], s, h)),
-        Mistake("bias-missing", "only the first term, the input's, is in your map", "Add up all terms.",
-                lambda t, s, h: _fullgrad(t[:1], s, h)),
-        Mistake("last-only", "only the last term is in your map", "Add up all terms.",
-                lambda t, s, h: _fullgrad(t[-1:], s, h)),
-        Mistake("align-corners", "you resized with align_corners=False",
-                "As published: F.interpolate(..., mode=\"bilinear\", align_corners=True).",
-                lambda t, s, h: torch.stack([_resized(_rescaled(h(v)), s, corners=False).sum(1) for v in t]).sum(0)),
-        Mistake("not-bilinear", "you resized by repeating the nearest values",
-                "As published: F.interpolate(..., mode=\"bilinear\", align_corners=True).",
-                lambda t, s, h: torch.stack([F.interpolate(_rescaled(h(v)), size=tuple(s)).sum(1) for v in t]).sum(0)),
-        Mistake("resized-too-early", "you resized before you handled and rescaled", "psi resizes last.",
-                lambda t, s, h: _fullgrad([_resized(v, s) for v in t], s, h)),
-        Mistake("resized-too-early", "you resized before you rescaled", "psi resizes last.",
-                lambda t, s, h: _fullgrad([_resized(h(v), s) for v in t], s, SIGNED)),
+        Mistake(*FORGOTTEN, "Call handling(...) on each term."),
+        lambda t, s, h: _fullgrad(t, s, SIGNED),
+        Mistake(*ALWAYS_POSITIVE, "Call handling(...) on each term."),
+        lambda t, s, h: _fullgrad(t, s, POSITIVE),
+        Mistake(
+            "handling-hard-coded",
+            "you always take absolute values, whatever the handling",
+            "Call handling(...) on each term.",
+        ),
+        lambda t, s, h: _fullgrad(t, s, ABSOLUTE),
+        Mistake("not-rescaled", "you didn't rescale the terms", _PSI),
+        lambda t, s, h: _fullgrad(t, s, h, lambda v: v),
+        Mistake("per-channel", "you rescaled each channel by itself", _PSI),
+        lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v, (2, 3))),
+        Mistake("batch-mixed", "you rescaled all photos of the batch together", _PSI),
+        lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v, (0, 1, 2, 3))),
+        Mistake(
+            "zero-moved",
+            "you rescaled signed values to 0..1, which moves their zero",
+            "Rescale the magnitudes, and keep the signs.",
+        ),
+        lambda t, s, h: _fullgrad(t, s, h, _min_max),
+        Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again."),
+        lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v).abs()),
+        Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI),
+        lambda t, s, h: _fullgrad(t, s, h, _by_largest),
+        Mistake("handled-too-late", "you rescaled before you handled", "psi handles first, then rescales."),
+        lambda t, s, h: _fullgrad(t, s, SIGNED, lambda v: h(_rescaled(v))),
+        Mistake("handled-too-late", "you handled after adding up the channels", "Handle each term's values first."),
+        lambda t, s, h: torch.stack([_resized(h(_rescaled(v).sum(1, keepdim=True)), s).sum(1) for v in t]).sum(0),
+        Mistake("handled-result", "you handled the finished map instead of the terms", "Handle each term first."),
+        lambda t, s, h: h(_fullgrad(t, s, SIGNED)),
+        Mistake("summed-too-early", "you added up the channels before you rescaled", _PSI),
+        lambda t, s, h: torch.stack([_resized(_rescaled(h(v).sum(1, keepdim=True)), s).sum(1) for v in t]).sum(0),
+        Mistake("summed-too-early", "you added up the channels before you handled and rescaled", _PSI),
+        lambda t, s, h: _fullgrad([v.sum(1, keepdim=True) for v in t], s, h),
+        Mistake("channels-averaged", "you averaged over the channels instead of adding up", "Use sum over axis 1."),
+        lambda t, s, h: torch.stack([_resized(_rescaled(h(v)), s).mean(1) for v in t]).sum(0),
+        Mistake("layers-averaged", "you averaged over the terms instead of adding up", "Add them all up."),
+        lambda t, s, h: _fullgrad(t, s, h) / len(t),
+        Mistake("input-missing", "the first term, the input's, is missing", "Add up all terms."),
+        lambda t, s, h: _fullgrad(t[1:], s, h),
+        Mistake("bias-missing", "only the first term, the input's, is in your map", "Add up all terms."),
+        lambda t, s, h: _fullgrad(t[:1], s, h),
+        Mistake("last-only", "only the last term is in your map", "Add up all terms."),
+        lambda t, s, h: _fullgrad(t[-1:], s, h),
+        Mistake(
+            "align-corners",
+            "you resized with align_corners=False",
+            'As published: F.interpolate(..., mode="bilinear", align_corners=True).',
+        ),
+        lambda t, s, h: torch.stack([_resized(_rescaled(h(v)), s, corners=False).sum(1) for v in t]).sum(0),
+        Mistake(
+            "not-bilinear",
+            "you resized by repeating the nearest values",
+            'As published: F.interpolate(..., mode="bilinear", align_corners=True).',
+        ),
+        lambda t, s, h: torch.stack([F.interpolate(_rescaled(h(v)), size=tuple(s)).sum(1) for v in t]).sum(0),
+        Mistake("resized-too-early", "you resized before you handled and rescaled", "psi resizes last."),
+        lambda t, s, h: _fullgrad([_resized(v, s) for v in t], s, h),
+        Mistake("resized-too-early", "you resized before you rescaled", "psi resizes last."),
+        lambda t, s, h: _fullgrad([_resized(h(v), s) for v in t], s, SIGNED),
     ],
-)  # fmt: skip
+)
 
 
-def check_fullgrad(
-    function: Callable[[list[Tensor], tuple[int, int], Switch], Tensor], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``fullgrad(terms, size, handling)`` -> maps (N, H, W).
-
-    terms: list of tensors (N, C, h, w), the input's first, as ``fullgrad_terms`` gives them without those that have no
-    positions. size: (H, W). handling: a function such as ``pg.ABSOLUTE``. Each term is handled; then its magnitudes are
-    rescaled to 0..1, in each photo by the smallest and largest over all channels and positions, and keep their signs;
-    then it is resized, bilinearly with ``align_corners=True``. The map is the sum over channels and terms.
-
-        def fullgrad(terms, size, handling):
-            ...
-
-        check_fullgrad(fullgrad)
-    """
-    return check(FULLGRAD, function, timeout)
+check_fullgrad = checker(FULLGRAD)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.engine.check import check
+from posgrad_edu.checks.engine.task import TIMEOUT, Args, Mistake, Result, Task
 from posgrad_edu.errors import unknown_name
-from posgrad_edu.handling import HANDLINGS
+from posgrad_edu.handling import HANDLINGS, Handling
 
 
 def _information(n: int) -> Args:
@@ -21,65 +23,83 @@ def _information(n: int) -> Args:
 
 
 _EACH = "The handling acts on each value by itself, and keeps the shape."
-_MISTAKES = [
-    Mistake("did-nothing", "you returned the values as they came", "", lambda t: t),
-    Mistake("other-half", "you kept the negative values only", "", lambda t: t.clamp(max=0)),
-    Mistake("other-half", "you kept the positive values only", "", lambda t: t.clamp(min=0)),
-    Mistake("absolute", "you took the absolute values", "", torch.abs),
+_MISTAKES: list[Any] = [
+    Mistake("did-nothing", "you returned the values as they came", ""),
+    lambda t: t,
+    Mistake("other-half", "you kept the negative values only", ""),
+    lambda t: t.clamp(max=0),
+    Mistake("other-half", "you kept the positive values only", ""),
+    lambda t: t.clamp(min=0),
+    Mistake("absolute", "you took the absolute values", ""),
+    torch.abs,
     Mistake(
         "sign-turned",
         "you turned the sign of what you kept",
         "What is kept stays as it is: a negative value stays negative.",
-        lambda t: (-t).clamp(min=0),
     ),
+    lambda t: (-t).clamp(min=0),
     Mistake(
         "sign-turned",
         "you turned the sign of what you kept",
         "What is kept stays as it is: a positive value stays positive.",
-        lambda t: -t.clamp(min=0),
     ),
-    Mistake("sign-turned", "you turned all signs", "What is kept stays as it is.", torch.neg),
-    Mistake("sign-turned", "you made all values negative", "What is kept stays as it is.", lambda t: -t.abs()),
-    Mistake("mask", "you returned a mask of zeros and ones", "Multiply it with the values.", lambda t: (t > 0).float()),
-    Mistake("mask", "you returned a mask of zeros and ones", "Multiply it with the values.", lambda t: (t < 0).float()),
-    Mistake(
-        "mask", "you returned a mask of zeros and ones", "Multiply it with the values.", lambda t: (t >= 0).float()
-    ),
-    Mistake("mask", "you returned the signs alone", "Multiply them with the strengths.", torch.sign),
-    Mistake("dropped", "you cut the other values out", "Set them to 0: the shape stays.", lambda t: t[t > 0]),
-    Mistake("dropped", "you cut the other values out", "Set them to 0: the shape stays.", lambda t: t[t < 0]),
-    Mistake("dropped", "you cut the other values out", "Set them to 0: the shape stays.", lambda t: t[t >= 0]),
-    Mistake("summed", "you added the values up", _EACH, lambda t: t.clamp(min=0).sum()),
-    Mistake("summed", "you looked at the largest value only", _EACH, lambda t: t.max()),
-    Mistake("squashed", "you cut large values off", "Only the sign decides.", lambda t: t.clamp(0, 1)),
-    Mistake("squashed", "you cut large values off", "Only the sign decides.", lambda t: t.clamp(-1, 1)),
-    Mistake("squashed", "you squashed the values", "Only the sign decides.", torch.sigmoid),
-    Mistake("squashed", "you squashed the values", "Only the sign decides.", torch.tanh),
-    Mistake("squared", "you squared the values", "Multiply with a mask, not with the values.", torch.square),
-    Mistake("squared", "you squared the values", "Multiply with a mask.", lambda t: t * t.clamp(min=0)),
-    Mistake("leaky", "you let a part of the other sign through", "Set it to 0.", torch.nn.functional.leaky_relu),
-    Mistake("leaky", "you let a part of the other sign through", "Set it to 0.", torch.nn.functional.elu),
-    Mistake("leaky", "you used a smooth ReLU", "Set the other sign to 0.", torch.nn.functional.gelu),
-    Mistake("leaky", "you used a smooth ReLU", "Set the other sign to 0.", torch.nn.functional.softplus),
-    Mistake("leaky", "you used a smooth ReLU", "Set the other sign to 0.", torch.nn.functional.silu),
+    lambda t: -t.clamp(min=0),
+    Mistake("sign-turned", "you turned all signs", "What is kept stays as it is."),
+    torch.neg,
+    Mistake("sign-turned", "you made all values negative", "What is kept stays as it is."),
+    lambda t: -t.abs(),
+    Mistake("mask", "you returned a mask of zeros and ones", "Multiply it with the values."),
+    lambda t: (t > 0).float(),
+    lambda t: (t < 0).float(),
+    lambda t: (t >= 0).float(),
+    Mistake("mask", "you returned the signs alone", "Multiply them with the strengths."),
+    torch.sign,
+    Mistake("dropped", "you cut the other values out", "Set them to 0: the shape stays."),
+    lambda t: t[t > 0],
+    lambda t: t[t < 0],
+    lambda t: t[t >= 0],
+    Mistake("summed", "you added the values up", _EACH),
+    lambda t: t.clamp(min=0).sum(),
+    Mistake("summed", "you looked at the largest value only", _EACH),
+    lambda t: t.max(),
+    Mistake("squashed", "you cut large values off", "Only the sign decides."),
+    lambda t: t.clamp(0, 1),
+    lambda t: t.clamp(-1, 1),
+    Mistake("squashed", "you squashed the values", "Only the sign decides."),
+    torch.sigmoid,
+    torch.tanh,
+    Mistake("squared", "you squared the values", "Multiply with a mask, not with the values."),
+    torch.square,
+    Mistake("squared", "you squared the values", "Multiply with a mask."),
+    lambda t: t * t.clamp(min=0),
+    Mistake("leaky", "you let a part of the other sign through", "Set it to 0."),
+    torch.nn.functional.leaky_relu,
+    torch.nn.functional.elu,
+    Mistake("leaky", "you used a smooth ReLU", "Set the other sign to 0."),
+    torch.nn.functional.gelu,
+    torch.nn.functional.softplus,
+    torch.nn.functional.silu,
 ]
 
 
-def _tasks() -> dict[str, Task]:
-    """Return one task a handling; a mistake without a hint of its own is told what the handling means."""
-    tasks = {}
-    for name, right in HANDLINGS.items():
-        meaning = f"{name.capitalize()} means: {right.meaning}."
-        mistakes = [m if m.hint else replace(m, hint=meaning) for m in _MISTAKES]
-        tasks[name] = Task(name, f"{name}(information)", 0, _information, mistakes, right=right, hint=meaning)
-    return tasks
+_SIGNS = torch.tensor([-2.0, -1.0, 0.0, 1.0, 3.0])
 
 
-HANDLING = _tasks()
+def _task(right: Handling) -> Task:
+    """Return the task of a handling; a mistake without a hint of its own is told what the handling means."""
+    meaning = f"{right.name.capitalize()} means: {right.meaning}."
+    rows = [replace(row, hint=row.hint or meaning) if isinstance(row, Mistake) else row for row in _MISTAKES]
+    task = Task(right.name, f"{right.name}(information)", 0, _information, rows, right=right, hint=meaning)
+    # The other half of one handling is right for another.
+    wrong = [m for m in task.mistakes if not any(torch.equal(way(_SIGNS), right(_SIGNS)) for way in m.wrong)]
+    return replace(task, mistakes=wrong)
+
+
+HANDLING = {name: _task(handling) for name, handling in HANDLINGS.items()}
 
 
 def check_handling(
-    function: Callable[[Tensor], Tensor], handling: str = "positive", timeout: float = TIMEOUT
+    function: Callable[[Tensor], Tensor], handling: str = "positive", timeout: float = TIMEOUT, seed: int | None = None
 ) -> Result:
     """Check ``positive(information)``, or another handling by its name, -> what is kept.
 
@@ -93,4 +113,4 @@ def check_handling(
     """
     if handling not in HANDLING:
         raise unknown_name("handling", handling, HANDLING)
-    return check(HANDLING[handling], function, timeout)
+    return check(HANDLING[handling], function, timeout, seed)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.checks import forms
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import network
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.gradients import of_input
-from posgrad_edu.checks.nets import network
 
 Ranks = Callable[[Tensor], Tensor]
 
@@ -78,6 +78,11 @@ _TIES = "Values that are equal share the mean of their ranks, as in scipy.stats.
 SPEARMAN = Task(
     name="spearman",
     signature="spearman(first, second)",
+    returns="the rank correlation of two maps, a number from -1 to 1",
+    about="""
+first, second: maps (H, W). Values that are equal share the mean of their ranks. For a constant map the answer is
+nan: nothing can be compared.
+""",
     lesson=8,
     make=_two_maps,
     right=_spearman,
@@ -85,54 +90,51 @@ SPEARMAN = Task(
     hint="Ranks of each map, then the correlation of the ranks.",
     mistakes=[
         Mistake("not-finite", "you divide by zero where no map is constant", "Look at the denominator."),
-        Mistake("no-ranks", "you correlated the values, not their ranks", "First rank each map's values.", pearson),
-        Mistake("argsort-once", "argsort gives places, not ranks", "argsort of argsort gives ranks; or use rankdata.",
-                _by(lambda v: v.argsort(stable=True))),
-        Mistake("argsort-once", "argsort gives places, not ranks", "argsort of argsort gives ranks; or use rankdata.",
-                _by(lambda v: v.argsort())),
-        Mistake("minimum-rank", "tied values get the smallest of their ranks", _TIES,
-                _by(lambda v: torch.stack([(v < x).sum() for x in v]))),
-        Mistake("minimum-rank", "tied values get the largest of their ranks", _TIES,
-                _by(lambda v: torch.stack([(v <= x).sum() for x in v]))),
-        Mistake("dense-rank", "ranks are counted without gaps after ties", _TIES,
-                _by(lambda v: v.unique(return_inverse=True)[1])),
-        Mistake("short-formula", "the formula with squared differences only holds without ties",
-                "Correlate the ranks.", _squared_differences),
-        Mistake("absolute-result", "you took the absolute value of the correlation", "Opposite maps have -1.",
-                lambda a, b: abs(_spearman(a, b))),
-        Mistake("absolute-values", "you ranked the magnitudes of the values", "Rank the values with their sign.",
-                lambda a, b: _spearman(a.abs(), b.abs())),
-        Mistake("wrong-sign", "one of the two maps is sorted from the wrong end", "Rank both from small to large.",
-                lambda a, b: -_spearman(a, b)),
-        Mistake("squared", "you squared the correlation", "It has a sign.", lambda a, b: _spearman(a, b) ** 2),
-        Mistake("distance", "you returned a distance", "Maps that are alike have 1.", lambda a, b: 1 - _spearman(a, b)),
-        Mistake("kendall", "that is Kendall's tau", "Spearman is the correlation of the ranks.", _tau),
-        Mistake("row-by-row", "you ranked each row by itself", "Flatten the maps first.", _row_by_row),
-        Mistake("row-by-row", "you ranked along one axis only", "Flatten the maps first.",
-                lambda a, b: pearson(a.argsort(-1).argsort(-1), b.argsort(-1).argsort(-1))),
-        Mistake("row-by-row", "you ranked along one axis only", "Flatten the maps first.",
-                lambda a, b: pearson(a.argsort(0).argsort(0), b.argsort(0).argsort(0))),
-        Mistake("constant-map", "a constant map has no ranks to compare, so the answer is nan",
-                "A number such as 0 or 1 would look like a finding: return float(\"nan\").",
-                pattern=(True, True, True, False)),
+        Mistake("no-ranks", "you correlated the values, not their ranks", "First rank each map's values."),
+        pearson,
+        Mistake("argsort-once", "argsort gives places, not ranks", "argsort of argsort gives ranks; or use rankdata."),
+        _by(lambda v: v.argsort(stable=True)),
+        _by(lambda v: v.argsort()),
+        Mistake("minimum-rank", "tied values get the smallest of their ranks", _TIES),
+        _by(lambda v: torch.stack([(v < x).sum() for x in v])),
+        Mistake("minimum-rank", "tied values get the largest of their ranks", _TIES),
+        _by(lambda v: torch.stack([(v <= x).sum() for x in v])),
+        Mistake("dense-rank", "ranks are counted without gaps after ties", _TIES),
+        _by(lambda v: v.unique(return_inverse=True)[1]),
+        Mistake(
+            "short-formula", "the formula with squared differences only holds without ties", "Correlate the ranks."
+        ),
+        _squared_differences,
+        Mistake("absolute-result", "you took the absolute value of the correlation", "Opposite maps have -1."),
+        lambda a, b: abs(_spearman(a, b)),
+        Mistake("absolute-values", "you ranked the magnitudes of the values", "Rank the values with their sign."),
+        lambda a, b: _spearman(a.abs(), b.abs()),
+        Mistake("wrong-sign", "one of the two maps is sorted from the wrong end", "Rank both from small to large."),
+        lambda a, b: -_spearman(a, b),
+        Mistake("squared", "you squared the correlation", "It has a sign."),
+        lambda a, b: _spearman(a, b) ** 2,
+        Mistake("distance", "you returned a distance", "Maps that are alike have 1."),
+        lambda a, b: 1 - _spearman(a, b),
+        Mistake("kendall", "that is Kendall's tau", "Spearman is the correlation of the ranks."),
+        _tau,
+        Mistake("row-by-row", "you ranked each row by itself", "Flatten the maps first."),
+        _row_by_row,
+        Mistake("row-by-row", "you ranked along one axis only", "Flatten the maps first."),
+        lambda a, b: pearson(a.argsort(-1).argsort(-1), b.argsort(-1).argsort(-1)),
+        lambda a, b: pearson(a.argsort(0).argsort(0), b.argsort(0).argsort(0)),
+        Mistake(
+            "constant-map",
+            "a constant map has no ranks to compare, so the answer is nan",
+            'A number such as 0 or 1 would look like a finding: return float("nan").',
+            pattern=(True, True, True, False),
+        ),
         Mistake("ties", "values that are equal get different ranks", _TIES, pattern=(True, None, False, None)),
         Mistake("ties", "values that are equal get different ranks", _TIES, pattern=(True, False, None, None)),
     ],
-)  # fmt: skip
+)
 
 
-def check_spearman(function: Callable[[Tensor, Tensor], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``spearman(first, second)`` -> the rank correlation of two maps, a number from -1 to 1.
-
-    first, second: maps (H, W). Values that are equal share the mean of their ranks. For a constant map the answer is
-    nan: nothing can be compared.
-
-        def spearman(first, second):
-            ...
-
-        check_spearman(spearman)
-    """
-    return check(SPEARMAN, function, timeout)
+check_spearman = checker(SPEARMAN)
 
 
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -196,73 +198,86 @@ _LEAST = "Ask for logits.argmax(1) and logits.argmin(1)."
 CLASS_SENSITIVITY = Task(
     name="class sensitivity",
     signature="class_sensitivity(net, x, explain)",
+    returns="(N,), one rank correlation a photo",
+    about="""
+net: a classifier, x -> logits (N, classes). x: photos (N, C, H, W). explain: a method, ``explain(net, x, target)``
+-> maps (N, H, W), with one class a photo in target (N,). The two maps of a photo that are compared are those of its
+most and its least likely class. The result is a tensor, an array or a list. ``posgrad_edu.metrics.spearman`` may
+be used.
+""",
     lesson=8,
     make=_to_compare,
     right=_sensitivity,
     form=forms.numbers,
     hint="For each photo: two maps, of the most and of the least likely class, and their rank correlation.",
     mistakes=[
-        Mistake("runner-up", "you compared the most likely class with the second, not with the least likely", _LEAST,
-                _compared(_nth(0, 1))),
-        Mistake("wrong-end", "you compared the two least likely classes", _LEAST, _compared(_nth(-1, -2))),
-        Mistake("wrong-end", "you compared the least likely class with the second", _LEAST, _compared(_nth(-1, 1))),
-        Mistake("wrong-end", "you compared the most likely class with the last but one", _LEAST,
-                _compared(_nth(0, -2))),
-        Mistake("same-class", "you compared a map with itself", _LEAST, _compared(_nth(0, 0))),
-        Mistake("by-index", "you compared the first class with the last, whatever the network says", _LEAST,
-                _compared(lambda z: (torch.zeros_like(z.argmax(1)), torch.full_like(z.argmax(1), z.shape[1] - 1)))),
-        Mistake("by-index", "you compared the first class with the second, whatever the network says", _LEAST,
-                _compared(lambda z: (torch.zeros_like(z.argmax(1)), torch.ones_like(z.argmax(1))))),
-        Mistake("by-index", "you compared the most likely class with the first of the list", _LEAST,
-                _compared(lambda z: (z.argmax(1), torch.zeros_like(z.argmax(1))))),
-        Mistake("by-magnitude", "you took the logit nearest zero for the least likely class",
-                "A large negative logit is the least likely: argmin of the logits, not of their magnitudes.",
-                _compared(lambda z: (z.argmax(1), z.abs().argmin(1)))),
-        Mistake("by-magnitude", "you sorted the logits by magnitude", "argmax and argmin of the logits themselves.",
-                _compared(lambda z: (z.abs().argmax(1), z.abs().argmin(1)))),
-        Mistake("first-photo-classes", "you asked all photos about the classes of the first one",
-                "Each photo has a most and a least likely class of its own.",
-                _compared(lambda z: (z.argmax(1)[:1].expand(len(z)), z.argmin(1)[:1].expand(len(z))))),
-        Mistake("batch-mixed", "you took the most and least likely class of the whole batch",
-                "argmax(1): each photo has its own.",
-                _compared(lambda z: (z.mean(0).argmax().expand(len(z)), z.mean(0).argmin().expand(len(z))))),
-        Mistake("batch-mixed", "you ranked the maps of all photos together", "One number a photo.", _all_at_once),
-        Mistake("batch-mixed", "you ranked the maps of all photos together", "One number for each photo.",
-                lambda *a: _all_at_once(*a)[0]),
-        Mistake("batch-mixed", "you ranked the maps of all photos together", "One number for each photo.",
-                lambda *a: _all_at_once(*a)[:1]),
-        Mistake("photos-compared", "you compared the maps of two photos", "Two classes of one photo.", _neighbours),
-        Mistake("averaged", "you averaged over the photos", "One number for each photo.",
-                lambda *a: _sensitivity(*a).mean()),
-        Mistake("no-ranks", "you correlated the values, not their ranks", "Use the rank correlation.",
-                _compared(_most_and_least, pearson)),
-        Mistake("cosine", "you took the cosine of the maps, not their rank correlation", "Use the rank correlation.",
-                _compared(_most_and_least, lambda a, b: float(torch.cosine_similarity(a.flatten(), b.flatten(), 0)))),
-        Mistake("absolute-values", "you compared the magnitudes of the maps",
-                "Magnitudes hide a reversed sign, which is the best that a map can do here.",
-                _compared(_most_and_least, lambda a, b: _spearman(a.abs(), b.abs()))),
-        Mistake("positive-values", "you compared the positive parts of the maps",
-                "Evidence against the class is a part of the answer.",
-                _compared(_most_and_least, lambda a, b: _spearman(a.relu(), b.relu()))),
-        Mistake("absolute-result", "you took the absolute value of the correlation", "Opposite maps have -1.",
-                lambda *a: _sensitivity(*a).abs()),
-        Mistake("distance", "you returned 1 - correlation", "Maps that are alike have 1.",
-                lambda *a: 1 - _sensitivity(*a)),
+        Mistake("runner-up", "you compared the most likely class with the second, not with the least likely", _LEAST),
+        _compared(_nth(0, 1)),
+        Mistake("wrong-end", "you compared the two least likely classes", _LEAST),
+        _compared(_nth(-1, -2)),
+        Mistake("wrong-end", "you compared the least likely class with the second", _LEAST),
+        _compared(_nth(-1, 1)),
+        Mistake("wrong-end", "you compared the most likely class with the last but one", _LEAST),
+        _compared(_nth(0, -2)),
+        Mistake("same-class", "you compared a map with itself", _LEAST),
+        _compared(_nth(0, 0)),
+        Mistake("by-index", "you compared the first class with the last, whatever the network says", _LEAST),
+        _compared(lambda z: (torch.zeros_like(z.argmax(1)), torch.full_like(z.argmax(1), z.shape[1] - 1))),
+        Mistake("by-index", "you compared the first class with the second, whatever the network says", _LEAST),
+        _compared(lambda z: (torch.zeros_like(z.argmax(1)), torch.ones_like(z.argmax(1)))),
+        Mistake("by-index", "you compared the most likely class with the first of the list", _LEAST),
+        _compared(lambda z: (z.argmax(1), torch.zeros_like(z.argmax(1)))),
+        Mistake(
+            "by-magnitude",
+            "you took the logit nearest zero for the least likely class",
+            "A large negative logit is the least likely: argmin of the logits, not of their magnitudes.",
+        ),
+        _compared(lambda z: (z.argmax(1), z.abs().argmin(1))),
+        Mistake("by-magnitude", "you sorted the logits by magnitude", "argmax and argmin of the logits themselves."),
+        _compared(lambda z: (z.abs().argmax(1), z.abs().argmin(1))),
+        Mistake(
+            "first-photo-classes",
+            "you asked all photos about the classes of the first one",
+            "Each photo has a most and a least likely class of its own.",
+        ),
+        _compared(lambda z: (z.argmax(1)[:1].expand(len(z)), z.argmin(1)[:1].expand(len(z)))),
+        Mistake(
+            "batch-mixed",
+            "you took the most and least likely class of the whole batch",
+            "argmax(1): each photo has its own.",
+        ),
+        _compared(lambda z: (z.mean(0).argmax().expand(len(z)), z.mean(0).argmin().expand(len(z)))),
+        Mistake("batch-mixed", "you ranked the maps of all photos together", "One number a photo."),
+        _all_at_once,
+        Mistake("batch-mixed", "you ranked the maps of all photos together", "One number for each photo."),
+        lambda *a: _all_at_once(*a)[0],
+        lambda *a: _all_at_once(*a)[:1],
+        Mistake("photos-compared", "you compared the maps of two photos", "Two classes of one photo."),
+        _neighbours,
+        Mistake("averaged", "you averaged over the photos", "One number for each photo."),
+        lambda *a: _sensitivity(*a).mean(),
+        Mistake("no-ranks", "you correlated the values, not their ranks", "Use the rank correlation."),
+        _compared(_most_and_least, pearson),
+        Mistake("cosine", "you took the cosine of the maps, not their rank correlation", "Use the rank correlation."),
+        _compared(_most_and_least, lambda a, b: float(torch.cosine_similarity(a.flatten(), b.flatten(), 0))),
+        Mistake(
+            "absolute-values",
+            "you compared the magnitudes of the maps",
+            "Magnitudes hide a reversed sign, which is the best that a map can do here.",
+        ),
+        _compared(_most_and_least, lambda a, b: _spearman(a.abs(), b.abs())),
+        Mistake(
+            "positive-values",
+            "you compared the positive parts of the maps",
+            "Evidence against the class is a part of the answer.",
+        ),
+        _compared(_most_and_least, lambda a, b: _spearman(a.relu(), b.relu())),
+        Mistake("absolute-result", "you took the absolute value of the correlation", "Opposite maps have -1."),
+        lambda *a: _sensitivity(*a).abs(),
+        Mistake("distance", "you returned 1 - correlation", "Maps that are alike have 1."),
+        lambda *a: 1 - _sensitivity(*a),
     ],
-)  # fmt: skip
+)
 
 
-def check_class_sensitivity(function: Callable[[nn.Module, Tensor, Explain], Any], timeout: float = TIMEOUT) -> Result:
-    """Check ``class_sensitivity(net, x, explain)`` -> (N,), one rank correlation a photo.
-
-    net: a classifier, x -> logits (N, classes). x: photos (N, C, H, W). explain: a method, ``explain(net, x, target)``
-    -> maps (N, H, W), with one class a photo in target (N,). The two maps of a photo that are compared are those of its
-    most and its least likely class. The result is a tensor, an array or a list. ``posgrad_edu.metrics.spearman`` may
-    be used.
-
-        def class_sensitivity(net, x, explain):
-            ...
-
-        check_class_sensitivity(class_sensitivity)
-    """
-    return check(CLASS_SENSITIVITY, function, timeout)
+check_class_sensitivity = checker(CLASS_SENSITIVITY)

@@ -6,15 +6,16 @@ Random weights can't be compared with right ones, so this check looks at what ha
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, combinations, permutations
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.checks.core import TIMEOUT, Args, Mistake, Result, Task, check
-from posgrad_edu.checks.forms import Unfit
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 LAYERS = ["fc", "conv4", "conv3", "conv2", "conv1"]  # from the output down
 SPREAD = (0.6, 1.6)  # a layer's new standard deviation, as a factor of the old one
@@ -50,9 +51,10 @@ def networks(answer: Any) -> list[nn.Module]:
         raise Unfit("returns-none", "your function returned None instead of a list of networks", "Does it say return?")
     if not isinstance(answer, (list, tuple)) or not all(isinstance(part, nn.Module) for part in answer):
         raise Unfit(
-            "wrong-type", f"your function returned a {type(answer).__name__} that isn't a list of networks",
+            "wrong-type",
+            f"your function returned a {type(answer).__name__} that isn't a list of networks",
             "Append a copy of the network at each step, and return the list.",
-        )  # fmt: skip
+        )
     return list(answer)
 
 
@@ -165,72 +167,106 @@ _COPY = "Append copy.deepcopy(...) at each step."
 CASCADING_RANDOMIZATION = Task(
     name="cascading randomization",
     signature="cascading_randomization(net, layers, seed)",
+    returns="list of networks, one a step",
+    about="""
+net: a trained network; it is left as it was. layers: names of its convolutions and linear layers, from the output
+down. The d-th network (from 1) has weights and biases of ``layers[:d]`` random; all else is as trained, and a
+layer, once drawn, keeps its numbers in later steps. Each random tensor is drawn anew, with the mean and standard
+deviation of the trained one: no trained value is used again, in whatever place. The same seed gives the same
+networks. Another seed gives unrelated ones, and no two layers share random numbers, under one seed or under two.
+""",
     lesson=9,
     make=_trained,
     form=networks,
     inspect=_inspect,
     tries=TRIES,
     mistakes=[
-        Mistake("parameters-changed", "you made the trained network itself random",
-                "Start from copy.deepcopy(net): it is what the others are compared with."),
-        Mistake("not-copies", "your list holds something else than copies of the whole network",
-                "Append copy.deepcopy(...) of the network, not of its layer, and leave the layers' sizes as they are."),
+        Mistake(
+            "parameters-changed",
+            "you made the trained network itself random",
+            "Start from copy.deepcopy(net): it is what the others are compared with.",
+        ),
+        Mistake(
+            "not-copies",
+            "your list holds something else than copies of the whole network",
+            "Append copy.deepcopy(...) of the network, not of its layer, and leave the layers' sizes as they are.",
+        ),
         Mistake("same-network", "all entries of your list are one and the same network", _COPY),
-        Mistake("shared-weights", "networks of your list share weights, with one another or with the trained one",
-                _COPY),
-        Mistake("step-zero", "your list begins with a network that forgot nothing",
-                "Step 1 has the first layer random."),
-        Mistake("wrong-count", "your list doesn't have one network for each layer",
-                "One step for each name in layers."),
+        Mistake(
+            "shared-weights", "networks of your list share weights, with one another or with the trained one", _COPY
+        ),
+        Mistake(
+            "step-zero", "your list begins with a network that forgot nothing", "Step 1 has the first layer random."
+        ),
+        Mistake(
+            "wrong-count", "your list doesn't have one network for each layer", "One step for each name in layers."
+        ),
         Mistake("nothing-random", "no layer of your networks is random", "Are the new weights written into the copy?"),
-        Mistake("wrong-end", "you began at the wrong end",
-                "layers is already ordered from the output down: take it as it comes."),
-        Mistake("independent", "each of your networks has one random layer: that is independent randomization",
-                "Cascading: what is random stays random in all later steps."),
+        Mistake(
+            "wrong-end",
+            "you began at the wrong end",
+            "layers is already ordered from the output down: take it as it comes.",
+        ),
+        Mistake(
+            "independent",
+            "each of your networks has one random layer: that is independent randomization",
+            "Cascading: what is random stays random in all later steps.",
+        ),
         Mistake("all-at-once", "all layers are random from the first step on", "One more layer at each step."),
-        Mistake("wrong-direction", "your networks learn again: the first has all layers random, the last only one",
-                "One more layer at each step."),
-        Mistake("one-behind", "your networks are one step behind: the first is still trained",
-                "Make the layer random before you append the copy."),
-        Mistake("wrong-layers", "other layers are random than should be",
-                "Step d has layers[:d] random, and no others."),
+        Mistake(
+            "wrong-direction",
+            "your networks learn again: the first has all layers random, the last only one",
+            "One more layer at each step.",
+        ),
+        Mistake(
+            "one-behind",
+            "your networks are one step behind: the first is still trained",
+            "Make the layer random before you append the copy.",
+        ),
+        Mistake(
+            "wrong-layers", "other layers are random than should be", "Step d has layers[:d] random, and no others."
+        ),
         Mistake("others-changed", "you changed the BatchNorm, too", "Only the layers that are named become random."),
         Mistake("bias-kept", "the biases kept what they learned", "A layer's bias becomes random like its weight."),
-        Mistake("redrawn", "layers that were random already got other numbers at a later step",
-                "Otherwise two steps differ by more than one layer: draw each layer once."),
-        Mistake("not-random", "the new weights or biases of a layer are all alike",
-                "Draw them from a random distribution."),
-        Mistake("still-trained", "the new weights still resemble the trained ones",
-                "Replace them; noise that is added leaves what was learned."),
-        Mistake("permuted", "the new weights are the trained values, only in other places or with other signs",
-                "Draw new numbers: a shuffled layer keeps each value that it learned, the largest ones, too."),
-        Mistake("wrong-scale", "the new weights have another mean or scale than the trained ones",
-                "Draw with the trained tensor's mean and standard deviation: only what was learned is to be lost."),
-        Mistake("same-stream", "layers of one shape got the same random numbers",
-                "Seed once, before the loop, not again for each layer."),
-        Mistake("seed-unused", "the same seed gives other weights each time",
-                "torch.manual_seed(seed), or a Generator."),
+        Mistake(
+            "redrawn",
+            "layers that were random already got other numbers at a later step",
+            "Otherwise two steps differ by more than one layer: draw each layer once.",
+        ),
+        Mistake(
+            "not-random", "the new weights or biases of a layer are all alike", "Draw them from a random distribution."
+        ),
+        Mistake(
+            "still-trained",
+            "the new weights still resemble the trained ones",
+            "Replace them; noise that is added leaves what was learned.",
+        ),
+        Mistake(
+            "permuted",
+            "the new weights are the trained values, only in other places or with other signs",
+            "Draw new numbers: a shuffled layer keeps each value that it learned, the largest ones, too.",
+        ),
+        Mistake(
+            "wrong-scale",
+            "the new weights have another mean or scale than the trained ones",
+            "Draw with the trained tensor's mean and standard deviation: only what was learned is to be lost.",
+        ),
+        Mistake(
+            "same-stream",
+            "layers of one shape got the same random numbers",
+            "Seed once, before the loop, not again for each layer.",
+        ),
+        Mistake(
+            "seed-unused", "the same seed gives other weights each time", "torch.manual_seed(seed), or a Generator."
+        ),
         Mistake("seed-constant", "another seed gives the same weights", "Use the argument seed."),
-        Mistake("overlapping-seeds", "layers under one seed hold random numbers that others hold under the next seed",
-                "seed + n gives seed 0's second layer what seed 1's first one gets: seed once, before the loop."),
+        Mistake(
+            "overlapping-seeds",
+            "layers under one seed hold random numbers that others hold under the next seed",
+            "seed + n gives seed 0's second layer what seed 1's first one gets: seed once, before the loop.",
+        ),
     ],
-)  # fmt: skip
+)
 
 
-def check_cascading_randomization(
-    function: Callable[[nn.Module, list[str], int], Sequence[nn.Module]], timeout: float = TIMEOUT
-) -> Result:
-    """Check ``cascading_randomization(net, layers, seed)`` -> list of networks, one a step.
-
-    net: a trained network; it is left as it was. layers: names of its convolutions and linear layers, from the output
-    down. The d-th network (from 1) has weights and biases of ``layers[:d]`` random; all else is as trained, and a
-    layer, once drawn, keeps its numbers in later steps. Each random tensor is drawn anew, with the mean and standard
-    deviation of the trained one: no trained value is used again, in whatever place. The same seed gives the same
-    networks. Another seed gives unrelated ones, and no two layers share random numbers, under one seed or under two.
-
-        def cascading_randomization(net, layers, seed):
-            ...
-
-        check_cascading_randomization(cascading_randomization)
-    """
-    return check(CASCADING_RANDOMIZATION, function, timeout)
+check_cascading_randomization = checker(CASCADING_RANDOMIZATION)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import typer
 
+from posgrad_edu.errors import UnsupportedOperation
+from posgrad_edu.models import WeightsError
+
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn the package's own errors, which say what to do, into one line on stderr and exit code 2."""
-    from posgrad_edu.errors import UnsupportedOperation
-    from posgrad_edu.models.loading import WeightsError
-
     try:
         yield
     except (ValueError, OSError, WeightsError, UnsupportedOperation) as error:

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -28,6 +28,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 # Opening switches Pillow's size warning off and on again, and warning filters belong to the whole process.
 _opening = threading.Lock()
 
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, right and bottom excluded
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 
 
@@ -94,6 +95,26 @@ PHOTOS = (
     _skimage("gravel", "gravel.png", _CC0, "CC0Textures", "gravel, grey"),
 )
 
+# Their names, for editors to complete.
+PhotoName = Literal[
+    "cat",
+    "coffee",
+    "rocket",
+    "astronaut",
+    "motorcycle",
+    "china",
+    "flower",
+    "galaxies",
+    "retina",
+    "tissue",
+    "camera",
+    "clock",
+    "coins",
+    "brick",
+    "grass",
+    "gravel",
+]
+
 
 def photo_credits() -> list[Photo]:
     """Return name, licence, credit and subject of each sample photo that is installed."""
@@ -105,7 +126,7 @@ def photo_names() -> list[str]:
     return [photo.name for photo in photo_credits()]
 
 
-def load_photo(name: str) -> Image.Image:
+def load_photo(name: PhotoName | str) -> Image.Image:
     """Return a sample photo by its name, or by its file's ("chelsea" is the cat). Nothing is downloaded.
 
     Raises ``ValueError`` for an unknown name, ``FileNotFoundError`` if the package with the photo is missing.
@@ -245,10 +266,10 @@ def _sixteen_to_eight_bits(picture: Image.Image) -> Image.Image:
 
 
 class Mosaic(NamedTuple):
-    """A picture made of photos, and where each of them is: ``(left, top, right, bottom)`` in its pixels."""
+    """A picture made of photos, and the box in which each of them is, in its pixels."""
 
     image: Image.Image
-    boxes: list[tuple[int, int, int, int]]
+    boxes: list[Box]
     names: list[str]
 
 

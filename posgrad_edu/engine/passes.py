@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +92,6 @@ def gradients(
 
 
 def input_gradients(logits: Tensor, target: Tensor, x: Tensor, retain_graph: bool = False) -> Tensor:
-    """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W)."""
-    found = [grads[0] for grads in gradients(logits, target, [x], retain_graph)]
-    return torch.stack([torch.zeros_like(x) if g is None else g for g in found], dim=1)
+    """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W), photos or activations."""
+    found = [cast("Tensor", grads[0]) for grads in gradients(logits, target, [x], retain_graph)]  # it is never None
+    return torch.stack(found, dim=1)

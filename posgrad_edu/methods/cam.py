@@ -58,6 +58,7 @@ class CAM(Method):
         raise NotImplementedError
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the layer's activations (N, C, h, w), and for each class asked about their gradients."""
         with graph_from(find_layer(net, self.layer, x)) as recorded:
             logits = forward(net, x, target)
         leaf, earlier = recorded.output(len(x)), recorded.earlier()

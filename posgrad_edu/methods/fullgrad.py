@@ -108,8 +108,7 @@ def fullgrad_terms(net: nn.Module, x: Tensor, target: Target) -> list[Tensor]:
     """
     classes = checked_classes(net, x, target)
     with with_gradients():
-        terms = contributions(net, x.detach().clone(), classes.clone())
-    return [term.detach() for term in terms]
+        return contributions(net, x.detach().clone(), classes.clone())
 
 
 def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:

@@ -1,9 +1,9 @@
-"""Several methods at once, for the price of few forward passes.
+"""``explain``: one method, or several at once for the price of few forward passes.
 
 GradCAM, GradCAM++ and LayerCAM read the same activations and gradients; a map with positive gradients is made of the
 same ones as a map with signed gradients. So methods with equal ``record_key`` share one record:
 
-    explain_all(net, x, target, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
+    explain(net, x, target, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
 
 DeconvNet, Guided Backprop and RectGrad share their forward pass, and each goes back through it with its own rule. LRP
 shares with nothing: its rules decide what each layer keeps on the way up.
@@ -12,22 +12,57 @@ shares with nothing: its rules decide what each layer keeps on the way up.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, overload
 
 from torch import Tensor, nn
 
 from posgrad_edu.engine.inputs import Target, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.methods.base import Method, finish
+from posgrad_edu.methods.registry import AnyHandling, Methods, OneMethod, resolve
 
 
-def explain_all(net: nn.Module, x: Tensor, target: Target, methods: Mapping[str, Method]) -> dict[str, Tensor]:
-    """Return the maps of each method under its key, the same that each would give on its own.
+@overload
+def explain(net: nn.Module, x: Tensor, target: Target, method: Mapping[Any, OneMethod]) -> dict[Any, Tensor]: ...
+@overload
+def explain(
+    net: nn.Module,
+    x: Tensor,
+    target: Target,
+    method: OneMethod = ...,
+    handling: AnyHandling = ...,
+    layer: str | nn.Module | None = ...,
+    **options: Any,
+) -> Tensor: ...
+def explain(
+    net: nn.Module,
+    x: Tensor,
+    target: Target,
+    method: Methods = "gradcam",
+    handling: AnyHandling = None,
+    layer: str | nn.Module | None = None,
+    **options: Any,
+) -> Tensor | dict[Any, Tensor]:
+    """Return the saliency maps of photos for the classes asked about, raw and signed.
 
-    net, x, target, and the shape of each result: as for ``explain``. methods: ``Method`` objects by any label.
-    Raises what ``explain`` does; one method that refuses the network refuses them all.
+    net: a classifier in evaluation mode, x -> logits (N, classes); nothing in it is changed.
+    x: photos (N, C, H, W). target: one class for all, (N,) one each, or (N, K) for K classes at once.
+    method: a name of ``METHODS`` or ``CONTROLS``, a ``Method`` class, a ``Method`` with its options, or several of
+    these by label. handling: "signed", "positive", "negative", "absolute", or ``None`` for the method as published.
+    layer: for CAMs only, a module or its name, ``None`` for the last layer with positions. options: those of the
+    method, such as ``q`` of rectgrad. All three are for a name or a class.
+    Returns (N, H, W), or (N, K, H, W), in x's resolution, dtype and device; with ``reduce=None`` the colour channels
+    stand before H. Of several methods a dict with their labels, each map the same that its method gives alone.
+    Raises ``ValueError`` for input that makes no sense, ``UnsupportedOperation`` for an operation of the network
+    that the method has no rule for; one of several methods that refuses the network refuses them all.
     """
+    chosen = resolve(method, handling, layer, **options)
+    return _together(net, x, target, chosen) if isinstance(chosen, dict) else chosen(net, x, target)
+
+
+def _together(net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method]) -> dict[Any, Tensor]:
     classes = checked_classes(net, x, target)
-    found: dict[str, Tensor] = {}
+    found: dict[Any, Tensor] = {}
     with with_gradients():
         for labels in by_record(methods):
             first = methods[labels[0]]
@@ -39,9 +74,9 @@ def explain_all(net: nn.Module, x: Tensor, target: Target, methods: Mapping[str,
     return {label: found[label] for label in methods}
 
 
-def by_record(methods: Mapping[str, Method]) -> Iterable[list[str]]:
+def by_record(methods: Mapping[Any, Method]) -> Iterable[list[Any]]:
     """Return the labels in groups; within a group one record serves all."""
-    groups: dict[Hashable, list[str]] = {}
+    groups: dict[Hashable, list[Any]] = {}
     for label, method in methods.items():
         groups.setdefault(method.record_key(), []).append(label)
     return groups.values()

@@ -15,7 +15,7 @@ as the controls of ``methods/controls.py`` show. The two needn't add up to 1: th
 
 Boxes are (left, top, right, bottom) in the pixels of x, with right and bottom excluded: the pixel at (row, column) is
 inside where left <= column < right and top <= row < bottom. ``scenes.make_scene`` gives such boxes, and so does
-``photos.mosaic`` for a picture of the size of the network's input.
+``mosaic`` for a picture of the size of the network's input.
 
 Example:
     >>> picture = mosaic(["cat", "coffee"])
@@ -33,23 +33,20 @@ from __future__ import annotations
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.data import Box
 from posgrad_edu.engine.inputs import check_photos
-from posgrad_edu.handling import Handling
-from posgrad_edu.methods import configure, explain_all
-from posgrad_edu.methods.base import Method
-from posgrad_edu.metrics.sensitivity import AT_ONCE
+from posgrad_edu.methods import AnyHandling, Methods, explain
 from posgrad_edu.metrics.similarity import is_degenerate
+from posgrad_edu.metrics.tables import as_table, batches, by_label
 
 if TYPE_CHECKING:
     from pandas import DataFrame
-
-Box = Sequence[int]  # left, top, right, bottom
 
 
 # --- One map and one box ---
@@ -107,8 +104,8 @@ def localization(
     x: Tensor,
     boxes: Sequence[Sequence[Box]],
     targets: Sequence[Sequence[int]] | Tensor,
-    method: str | type[Method] = "gradcam",
-    handling: str | Handling | None = None,
+    method: Methods = "gradcam",
+    handling: AnyHandling = None,
     **options: Any,
 ) -> DataFrame:
     """Return how well the maps for each object of each photo point at it: one row a photo and object.
@@ -117,26 +114,11 @@ def localization(
     targets: for each photo a list of classes, one a box. Objects of one class count as one place: a map that is asked
     about a class can't tell them apart.
     Columns: photo, object, target, energy, energy_abs, energy_other, hit, area, and degenerate, which flags a map
-    without positive evidence or constant, whose energy or hit is therefore nan.
+    without positive evidence or constant, whose energy or hit is therefore nan. Of several methods by label, which
+    share forward passes where they can, the first column is method, the label.
     Raises what ``explain`` does, and ``ValueError`` for boxes that don't fit the photos or the targets.
     """
-    table = localization_all(net, x, boxes, targets, {"": configure(method, handling, **options)})
-    return table.drop(columns="method")
-
-
-def localization_all(
-    net: nn.Module,
-    x: Tensor,
-    boxes: Sequence[Sequence[Box]],
-    targets: Sequence[Sequence[int]] | Tensor,
-    methods: Mapping[str, Method],
-) -> DataFrame:
-    """Return what ``localization`` does for several methods, which share forward passes where they can.
-
-    methods: ``Method`` objects by any label, as for ``explain_all``. Columns: method (its label), then the others.
-    """
-    import pandas as pd
-
+    methods = by_label(method, handling, options)
     check_photos(x)
     classes = _as_lists(targets)
     _check_counts(len(x), boxes, classes)
@@ -146,12 +128,10 @@ def localization_all(
     rows = []
     for photos in _batches(classes):
         asked = torch.tensor([classes[n] for n in photos], device=x.device)
-        for label, maps in explain_all(net, x[photos], asked, methods).items():
+        for label, maps in explain(net, x[photos], asked, methods).items():
             for n, of_photo in zip(photos, maps, strict=True):
                 rows += [{"method": label, "photo": n, **row} for row in _rows(of_photo, boxes[n], classes[n])]
-    order = {label: position for position, label in enumerate(methods)}
-    rows.sort(key=lambda row: (order[row["method"]], row["photo"]))
-    return pd.DataFrame(rows)
+    return as_table(sorted(rows, key=lambda row: row["photo"]), method)
 
 
 def _rows(maps: Tensor, boxes: Sequence[Box], classes: Sequence[int]) -> list[dict[str, Any]]:
@@ -182,7 +162,7 @@ def _batches(classes: Sequence[Sequence[int]]) -> list[list[int]]:
     by_objects: defaultdict[int, list[int]] = defaultdict(list)
     for n, photo in enumerate(classes):
         by_objects[len(photo)].append(n)
-    return [group[i : i + AT_ONCE] for group in by_objects.values() for i in range(0, len(group), AT_ONCE)]
+    return [part for group in by_objects.values() for part in batches(group)]
 
 
 # --- Refusals ---

@@ -1,6 +1,6 @@
-"""Let a network forget: copies of it in which some layers hold random weights.
+"""Copies of a network in which some layers hold random weights.
 
-A map that explains a network has to change when the network forgets what it learned. So the layers with weights
+A map that explains a network has to change when the network loses what it learned. So the layers with weights
 (convolutions and linear layers) are re-initialized, in one of three orders:
 
     cascading             from the output downwards: step d has the d layers nearest the output random
@@ -8,8 +8,8 @@ A map that explains a network has to change when the network forgets what it lea
     independent           one layer at a time; all others keep what they learned
 
     layers = randomizable_layers(net, x)              # layers[0] is nearest the output
-    forgetful = randomized(net, 3, layers=layers)     # a copy; layers[:3] are random
-    for step, forgetful in forgetting(net, steps(layers, "independent")):
+    changed = randomized(net, 3, layers=layers)       # a copy; layers[:3] are random
+    for step, changed in randomized_steps(net, steps(layers, "independent")):
         ...                                           # the three orders, step by step
 
 Each random tensor is drawn from a normal distribution that is cut off at two standard deviations, and has the mean
@@ -19,7 +19,7 @@ its own, which depends on the layer's name. Two layers of one shape must not get
 the same numbers in whatever order and company it is randomized.
 
 BatchNorm keeps its statistics and its affine parameters. With ``batchnorm="reset"`` each BatchNorm is a layer of its
-own in the order, and forgets too: mean 0, variance 1, weight 1, bias 0, as when it was made.
+own in the order, and is reset: mean 0, variance 1, weight 1, bias 0, as when it was made.
 
 Reference: Adebayo et al. Sanity Checks for Saliency Maps. NeurIPS 2018. arXiv:1810.03292, sec. 3.1.
 """
@@ -29,7 +29,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -41,16 +41,18 @@ from posgrad_edu.engine.layers import watch
 from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.errors import unknown_name
 
-MODES = ("cascading", "cascading-from-input", "independent")
-BATCHNORM = ("keep", "reset")
+Mode = Literal["cascading", "cascading-from-input", "independent"]
+BatchNormMode = Literal["keep", "reset"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+BATCHNORM: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
 CUT = 2.0  # standard deviations at which the normal distribution is cut off
-SPREAD = 0.8796257  # the standard deviation of a standard normal distribution cut off there
+CUT_DEVIATION = 0.8796257  # the standard deviation of a standard normal distribution cut off there
 
 
 # --- Which layers, in which order ---
 
 
-def randomizable_layers(net: nn.Module, x: Tensor, *, batchnorm: str = "keep") -> list[str]:
+def randomizable_layers(net: nn.Module, x: Tensor, *, batchnorm: BatchNormMode | str = "keep") -> list[str]:
     """Return the names of the convolutions and linear layers that a forward pass of x runs, from the output down.
 
     A layer that is used several times counts where it's used last. batchnorm: "reset" counts BatchNorms as well.
@@ -78,7 +80,9 @@ class Step(NamedTuple):
     random: tuple[str, ...]  # all that are random now
 
 
-def steps(layers: Sequence[str], mode: str = "cascading", depths: int | Iterable[int] | None = None) -> list[Step]:
+def steps(
+    layers: Sequence[str], mode: Mode | str = "cascading", depths: int | Iterable[int] | None = None
+) -> list[Step]:
     """Return the steps of a randomization test over layers that are named from the output down.
 
     mode: one of ``MODES``. depths: which steps; an int for that many, evenly spread, the first and the last among
@@ -90,7 +94,7 @@ def steps(layers: Sequence[str], mode: str = "cascading", depths: int | Iterable
     if not order:
         raise ValueError("There is nothing to randomize: the network runs no convolution or linear layer of torch.nn.")
     if isinstance(depths, int):
-        depths = spread(len(order), depths)
+        depths = evenly_spaced(len(order), depths)
     chosen = range(1, len(order) + 1) if depths is None else sorted(set(depths))
     wrong = [depth for depth in chosen if not 1 <= depth <= len(order)]
     if wrong:
@@ -101,8 +105,8 @@ def steps(layers: Sequence[str], mode: str = "cascading", depths: int | Iterable
     return [Step(d, order[d - 1], (order[d - 1],) if alone else tuple(order[:d])) for d in chosen]
 
 
-def spread(layers: int, count: int) -> list[int]:
-    """Return about ``count`` depths from 1 (the classifier alone) to all layers, evenly spread."""
+def evenly_spaced(layers: int, count: int) -> list[int]:
+    """Return about ``count`` depths from 1 (the classifier alone) to all layers, evenly spaced."""
     if count < 2:
         raise ValueError(f"Ask for 2 depths or more, not {count}: the first layer alone, and all of them.")
     return sorted({1, *(round(layers * i / (count - 1)) or 1 for i in range(1, count))})
@@ -114,7 +118,7 @@ def spread(layers: int, count: int) -> list[int]:
 def randomized(net: nn.Module, depth: int, seed: int = 0, *, layers: Sequence[str] | None = None) -> nn.Module:
     """Return a copy of the network whose ``depth`` layers nearest the output are random; ``net`` isn't changed.
 
-    depth: 0 for a copy that still knows everything, ``len(layers)`` for one that knows nothing.
+    depth: 0 for a copy that has kept all weights, ``len(layers)`` for one without any that was trained.
     seed: another seed gives other, unrelated weights; the same seed always the same ones.
     layers: the names to count, from the output down, as ``randomizable_layers(net, x)`` finds them. ``None`` takes
         the order in which the network defines its layers, which need not be the order in which it runs them.
@@ -134,31 +138,31 @@ def with_random(net: nn.Module, names: Iterable[str], seed: int = 0) -> nn.Modul
     """
     names = list(names)
     _check_names(net, names)
-    forgetful = copy.deepcopy(net)
+    changed = copy.deepcopy(net)
     for name in names:
-        _forget(forgetful.get_submodule(name), name, seed)
-    return forgetful
+        _randomize(changed.get_submodule(name), name, seed)
+    return changed
 
 
-def forgetting(net: nn.Module, steps: Iterable[Step], seed: int = 0) -> Iterator[tuple[Step, nn.Module]]:
+def randomized_steps(net: nn.Module, steps: Iterable[Step], seed: int = 0) -> Iterator[tuple[Step, nn.Module]]:
     """Yield each step with its network, the same as ``with_random(net, step.random, seed)`` at a fraction of the cost.
 
     One copy serves all steps: use the network of a step before you ask for the next. ``net`` isn't changed.
     """
-    forgetful = copy.deepcopy(net)
+    changed = copy.deepcopy(net)
     random: set[str] = set()
     for step in steps:
         _check_names(net, step.random)
         now = set(step.random)
         for name in random - now:
-            forgetful.get_submodule(name).load_state_dict(net.get_submodule(name).state_dict())
+            changed.get_submodule(name).load_state_dict(net.get_submodule(name).state_dict())
         for name in now - random:
-            _forget(forgetful.get_submodule(name), name, seed)
+            _randomize(changed.get_submodule(name), name, seed)
         random = now
-        yield step, forgetful
+        yield step, changed
 
 
-def _forget(layer: nn.Module, name: str, seed: int) -> None:
+def _randomize(layer: nn.Module, name: str, seed: int) -> None:
     """Make a layer's parameters random, or reset a BatchNorm, in place."""
     if isinstance(layer, _BatchNorm):
         layer.reset_parameters()
@@ -192,4 +196,4 @@ def _redraw(parameter: Tensor, generator: torch.Generator) -> None:
     """Replace the values by random ones of the same mean and standard deviation."""
     deviation, mean = torch.std_mean(parameter, correction=0)
     standard = nn.init.trunc_normal_(torch.empty(parameter.shape), 0.0, 1.0, -CUT, CUT, generator=generator)
-    parameter.copy_(mean + deviation * (standard / SPREAD).to(parameter))
+    parameter.copy_(mean + deviation * (standard / CUT_DEVIATION).to(parameter))

@@ -8,11 +8,10 @@ In each case two maps are compared that have to differ if the map shows what it 
 shows something else. The reverse isn't true. Noise differs, too: it passes all three, and explains nothing. So read
 the numbers beside those of the controls (``methods/controls.py``), and see where a map points (``localization.py``).
 
-Each check comes twice. ``class_sensitivity`` takes one method; ``class_sensitivity_all`` takes several by any label,
-which share forward passes where they can:
+Several methods by label share forward passes where they can, and the table then says which in its column ``method``:
 
     class_sensitivity(net, x, "gradcam", "positive")
-    class_sensitivity_all(net, x, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
+    class_sensitivity(net, x, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
 
 The tables have a row for each comparison, with ``spearman``, ``spearman_abs``, ``ssim`` and ``hog``, and ``degenerate``
 where one of the two maps is constant and nothing can be compared: ``nan``, and counted, never dropped.
@@ -25,7 +24,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -33,19 +32,26 @@ from torch import Tensor, nn
 from posgrad_edu.engine.inputs import Target, as_target, check_network, check_photos
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import unknown_name
-from posgrad_edu.handling import Handling
-from posgrad_edu.methods import configure, explain_all
-from posgrad_edu.methods.base import Method
-from posgrad_edu.metrics.randomization import Step, forgetting, randomizable_layers, steps
-from posgrad_edu.metrics.similarity import Look, compare_all, compare_looks, looks
+from posgrad_edu.methods import AnyHandling, Method, Methods, explain
+from posgrad_edu.metrics.randomization import (
+    BatchNormMode,
+    Mode,
+    Step,
+    randomizable_layers,
+    randomized_steps,
+    steps,
+)
+from posgrad_edu.metrics.similarity import Features, compare_all, compare_features, features
+from posgrad_edu.metrics.tables import as_table, batches, by_label
 from posgrad_edu.progress import bar
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-OTHERS = ("least", "runner-up")
-OWN = "own"  # explain the class that each network finds most likely itself
-AT_ONCE = 4  # photos in one forward pass: more take more memory, and on a laptop more time for each
+Other = Literal["least", "runner-up"]
+OTHERS: tuple[Other, ...] = get_args(Other)
+Own = Literal["own"]
+OWN: Own = "own"  # explain the class that each network finds most likely itself
 
 # --- Class ---
 
@@ -53,31 +59,20 @@ AT_ONCE = 4  # photos in one forward pass: more take more memory, and on a lapto
 def class_sensitivity(
     net: nn.Module,
     x: Tensor,
-    method: str | type[Method] = "gradcam",
-    handling: str | Handling | None = None,
+    method: Methods = "gradcam",
+    handling: AnyHandling = None,
     target: Target | None = None,
-    other: str | Target = "least",
+    other: Other | str | Target = "least",
     **options: Any,
 ) -> DataFrame:
     """Return how alike the maps of each photo are for two classes: one row a photo.
 
     net, x, method, handling, options: as for ``explain``. target: one class for all or (N,); ``None`` for the most
     likely. other: "least" for the class with the smallest logit, "runner-up" for the second largest, or classes.
-    Columns: photo, target, other, spearman, spearman_abs, ssim, hog, degenerate.
+    Columns: photo, target, other, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method.
     Raises what ``explain`` does, and ``ValueError`` for the same class twice.
     """
-    table = class_sensitivity_all(net, x, {"": configure(method, handling, **options)}, target, other)
-    return table.drop(columns="method")
-
-
-def class_sensitivity_all(
-    net: nn.Module,
-    x: Tensor,
-    methods: Mapping[str, Method],
-    target: Target | None = None,
-    other: str | Target = "least",
-) -> DataFrame:
-    """Return what ``class_sensitivity`` does for several methods by any label, given in the column ``method``."""
+    methods = by_label(method, handling, options)
     check_network(net)
     check_photos(x)
     logits = _logits(net, x)
@@ -87,17 +82,17 @@ def class_sensitivity_all(
         photo = int((first == second).nonzero()[0])
         raise ValueError(f"Photo {photo} would be compared with itself: both classes are {int(first[photo])}.")
     rows = []
-    for photos in _bar(_batches(len(x)), "classes"):
+    for photos in _bar(batches(range(len(x))), "classes"):
         pairs = torch.stack([first[photos], second[photos]], dim=1)
-        for label, maps in explain_all(net, x[photos], pairs, methods).items():
+        for label, maps in explain(net, x[photos], pairs, methods).items():
             alike = compare_all(maps[:, 0], maps[:, 1])
             for photo, similarity in zip(photos, alike, strict=True):
                 classes = {"target": int(first[photo]), "other": int(second[photo])}
                 rows.append({"method": label, "photo": photo, **classes, **similarity._asdict()})
-    return _table(rows, methods)
+    return as_table(rows, method)
 
 
-def other_classes(logits: Tensor, other: str | Target) -> Tensor:
+def other_classes(logits: Tensor, other: Other | str | Target) -> Tensor:
     """Return the class (N,) that each photo's map is compared with."""
     if not isinstance(other, str):
         return _one_each(other, len(logits), logits.device)
@@ -114,47 +109,31 @@ def other_classes(logits: Tensor, other: str | Target) -> Tensor:
 def parameter_sensitivity(
     net: nn.Module,
     x: Tensor,
-    method: str | type[Method] = "gradcam",
-    handling: str | Handling | None = None,
-    target: Target | str | None = None,
-    mode: str = "cascading",
+    method: Methods = "gradcam",
+    handling: AnyHandling = None,
+    target: Target | Own | str | None = None,
+    mode: Mode | str = "cascading",
     seeds: Iterable[int] = (0, 1, 2),
     depths: int | Iterable[int] | None = None,
-    batchnorm: str = "keep",
+    batchnorm: BatchNormMode | str = "keep",
+    progress: bool = True,
     **options: Any,
 ) -> DataFrame:
     """Return how alike the maps of a trained network and of copies with random layers are.
 
-    One row for each photo, depth and seed. net, x, method, handling, options: as for ``explain``.
+    One row for each photo, depth and seed. net, x, method, handling, options: as for ``explain``. Several methods by
+    label look at the same copies, so that each has to be made only once.
     target: one class for all or (N,); ``None`` for the one that the trained network finds most likely. It is kept: the
-        forgetful networks are asked about the same class. "own" asks each about the class it finds most likely itself,
+        randomized copies are asked about the same class. "own" asks each about the class it finds most likely itself,
         as in the code published with Adebayo et al. 2018; then a part of the difference is that of the classes.
     mode: "cascading" (from the output), "cascading-from-input" or "independent". depths: numbers of random layers, an
-        int for that many evenly spread ones, ``None`` for all. batchnorm: "keep" or "reset"; see ``randomize.py``.
+        int for that many evenly spaced ones, ``None`` for all. batchnorm: "keep" or "reset"; see ``randomization.py``.
+    progress: whether a bar is shown if it takes more than two seconds.
     Columns: photo, target, mode, depth, layers (how many there are), layer (the last one made random), seed, spearman,
-    spearman_abs, ssim, hog, degenerate. Raises what ``explain`` does, and ``ValueError`` for a mode, depth or way to
-    treat BatchNorm that doesn't exist.
+    spearman_abs, ssim, hog, degenerate; of several methods first method. Raises what ``explain`` does, and
+    ``ValueError`` for a mode, depth or way to treat BatchNorm that doesn't exist.
     """
-    chosen = {"": configure(method, handling, **options)}
-    return parameter_sensitivity_all(net, x, chosen, target, mode, seeds, depths, batchnorm).drop(columns="method")
-
-
-def parameter_sensitivity_all(
-    net: nn.Module,
-    x: Tensor,
-    methods: Mapping[str, Method],
-    target: Target | str | None = None,
-    mode: str = "cascading",
-    seeds: Iterable[int] = (0, 1, 2),
-    depths: int | Iterable[int] | None = None,
-    batchnorm: str = "keep",
-    progress: bool = True,
-) -> DataFrame:
-    """Return what ``parameter_sensitivity`` does for several methods, given in the column ``method``.
-
-    All methods look at the same forgetful networks, so that each has to be made only once. progress: whether a bar is
-    shown if it takes more than two seconds.
-    """
+    methods = by_label(method, handling, options)
     check_network(net)
     check_photos(x)
     layers = randomizable_layers(net, x, batchnorm=batchnorm)
@@ -162,19 +141,19 @@ def parameter_sensitivity_all(
     if not draws:
         raise ValueError("seeds holds no number. One draw of random weights is the least; three or more are better.")
     of_trained = _explained_class(net, x, target)
-    trained = _looks(net, x, of_trained, methods)
+    trained = _features(net, x, of_trained, methods)
     rows = []
-    for seed, step, forgetful in _bar(_forgetful(net, order, draws), "parameters", len(order) * len(draws), progress):
-        asked = _explained_class(forgetful, x, OWN) if isinstance(target, str) else of_trained
+    for seed, step, changed in _bar(_copies(net, order, draws), "parameters", len(order) * len(draws), progress):
+        asked = _explained_class(changed, x, OWN) if isinstance(target, str) else of_trained
         place = {"mode": mode, "depth": step.depth, "layers": len(layers), "layer": step.layer, "seed": seed}
-        rows += _compared(trained, _looks(forgetful, x, asked, methods), asked, place)
-    return _table(rows, methods)
+        rows += _compared(trained, _features(changed, x, asked, methods), asked, place)
+    return as_table(rows, method)
 
 
-def _forgetful(net: nn.Module, order: Sequence[Step], seeds: Iterable[int]) -> Iterator[tuple[int, Step, nn.Module]]:
+def _copies(net: nn.Module, order: Sequence[Step], seeds: Iterable[int]) -> Iterator[tuple[int, Step, nn.Module]]:
     for seed in seeds:
-        for step, forgetful in forgetting(net, order, seed):
-            yield seed, step, forgetful
+        for step, changed in randomized_steps(net, order, seed):
+            yield seed, step, changed
 
 
 # --- Data ---
@@ -184,40 +163,34 @@ def data_sensitivity(
     net: nn.Module,
     other_net: nn.Module,
     x: Tensor,
-    method: str | type[Method] = "gradcam",
-    handling: str | Handling | None = None,
-    target: Target | str | None = None,
+    method: Methods = "gradcam",
+    handling: AnyHandling = None,
+    target: Target | Own | str | None = None,
     **options: Any,
 ) -> DataFrame:
     """Return how alike the maps of a network and of one that was trained on permuted labels are: one row a photo.
 
     Such a pair: ``load_classifier("scenes")`` and ``load_classifier("scenes", weights="permuted-labels")``.
     net, x, method, handling, options: as for ``explain``. target: as for ``parameter_sensitivity``.
-    Columns: photo, target, spearman, spearman_abs, ssim, hog, degenerate. Raises what ``explain`` does.
+    Columns: photo, target, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method.
+    Raises what ``explain`` does.
     """
-    table = data_sensitivity_all(net, other_net, x, {"": configure(method, handling, **options)}, target)
-    return table.drop(columns="method")
-
-
-def data_sensitivity_all(
-    net: nn.Module, other_net: nn.Module, x: Tensor, methods: Mapping[str, Method], target: Target | str | None = None
-) -> DataFrame:
-    """Return what ``data_sensitivity`` does for several methods, given in the column ``method``."""
+    methods = by_label(method, handling, options)
     for either in (net, other_net):
         check_network(either)
     check_photos(x)
     asked = _explained_class(net, x, target)
-    true = _looks(net, x, asked, methods)
+    true = _features(net, x, asked, methods)
     if isinstance(target, str):  # OWN: any other word has been refused
         asked = _explained_class(other_net, x, OWN)
-    return _table(_compared(true, _looks(other_net, x, asked, methods), asked, {}), methods)
+    return as_table(_compared(true, _features(other_net, x, asked, methods), asked, {}), method)
 
 
 # --- What the checks share ---
 
 
 def _logits(net: nn.Module, x: Tensor) -> Tensor:
-    return torch.cat([predict(net, x[photos]) for photos in _batches(len(x))])
+    return torch.cat([predict(net, x[photos]) for photos in batches(range(len(x)))])
 
 
 def _one_each(target: Target, photos: int, device: torch.device) -> Tensor:
@@ -239,18 +212,20 @@ def _explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> 
     return _logits(net, x).argmax(1) if target is None else _one_each(target, len(x), x.device)
 
 
-def _looks(net: nn.Module, x: Tensor, target: Tensor, methods: Mapping[str, Method]) -> dict[str, list[Look | None]]:
+def _features(
+    net: nn.Module, x: Tensor, target: Tensor, methods: Mapping[str, Method]
+) -> dict[str, list[Features | None]]:
     """Return, for each method, what the measures see of the photos' maps."""
-    found: dict[str, list[Look | None]] = {label: [] for label in methods}
-    for photos in _batches(len(x)):
-        for label, maps in explain_all(net, x[photos], target[photos], methods).items():
-            found[label] += looks(maps)
+    found: dict[str, list[Features | None]] = {label: [] for label in methods}
+    for photos in batches(range(len(x))):
+        for label, maps in explain(net, x[photos], target[photos], methods).items():
+            found[label] += features(maps)
     return found
 
 
 def _compared(
-    first: Mapping[str, list[Look | None]],
-    second: Mapping[str, list[Look | None]],
+    first: Mapping[str, list[Features | None]],
+    second: Mapping[str, list[Features | None]],
     target: Tensor,
     place: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
@@ -258,20 +233,8 @@ def _compared(
     return [
         {"method": label, "photo": photo, "target": int(target[photo]), **place, **similarity._asdict()}
         for label in first
-        for photo, similarity in enumerate(compare_looks(first[label], second[label]))
+        for photo, similarity in enumerate(compare_features(first[label], second[label]))
     ]
-
-
-def _batches(photos: int) -> list[list[int]]:
-    return [list(range(start, min(start + AT_ONCE, photos))) for start in range(0, photos, AT_ONCE)]
-
-
-def _table(rows: list[dict[str, Any]], methods: Mapping[str, Method]) -> DataFrame:
-    """Return the rows as a table, method by method in the order given; within one in the order computed."""
-    import pandas as pd
-
-    place = {label: n for n, label in enumerate(methods)}
-    return pd.DataFrame(sorted(rows, key=lambda row: place[row["method"]]))
 
 
 def _bar(items: Iterable[Any], what: str, total: int | None = None, shown: bool = True) -> Iterable[Any]:

@@ -72,17 +72,17 @@ def compare_all(first: Tensor, second: Tensor) -> list[Similarity]:
             f"Maps of shapes {tuple(first.shape)} and {tuple(second.shape)} have no counterparts. "
             "Give two tensors (..., H, W) of one shape, or a single map (H, W) as the second."
         )
-    ours, theirs = looks(first), looks(second)
-    return compare_looks(ours, theirs * len(ours) if single else theirs)
+    ours, theirs = features(first), features(second)
+    return compare_features(ours, theirs * len(ours) if single else theirs)
 
 
-def looks(maps: Tensor) -> list[Look | None]:
+def features(maps: Tensor) -> list[Features | None]:
     """Return what the measures see of each map (..., H, W): made once, it can be compared many times."""
-    return _of_each(_look, maps.reshape(-1, *maps.shape[-2:]))
+    return _of_each(_features_of, maps.reshape(-1, *maps.shape[-2:]))
 
 
-def compare_looks(first: Sequence[Look | None], second: Sequence[Look | None]) -> list[Similarity]:
-    """Compare what ``looks`` returned for two stacks of maps, each with its counterpart."""
+def compare_features(first: Sequence[Features | None], second: Sequence[Features | None]) -> list[Similarity]:
+    """Compare what ``features`` returned for two stacks of maps, each with its counterpart."""
     return _of_each(lambda pair: _similarity(*pair), zip(first, second, strict=True))
 
 
@@ -129,7 +129,7 @@ def hog(a: NDArray, b: NDArray) -> float:
 # --- What the measures look at: made once for each map ---
 
 
-class Look(NamedTuple):
+class Features(NamedTuple):
     """What the measures see of one map; ``None`` stands for a degenerate one."""
 
     ranks: NDArray
@@ -138,7 +138,7 @@ class Look(NamedTuple):
     histograms: NDArray
 
 
-def _look(saliency: Tensor) -> Look | None:
+def _features_of(saliency: Tensor) -> Features | None:
     from scipy.stats import rankdata
 
     if is_degenerate(saliency):
@@ -147,10 +147,10 @@ def _look(saliency: Tensor) -> Look | None:
     ranks = rankdata(values)
     ranks_abs = ranks if values.min() >= 0 else rankdata(np.abs(values))  # ranking takes half of the time
     picture = _unit(values)
-    return Look(ranks, ranks_abs, picture, _histograms(picture))
+    return Features(ranks, ranks_abs, picture, _histograms(picture))
 
 
-def _similarity(a: Look | None, b: Look | None) -> Similarity:
+def _similarity(a: Features | None, b: Features | None) -> Similarity:
     if a is None or b is None:
         return Similarity(math.nan, math.nan, math.nan, math.nan, degenerate=True)
     return Similarity(

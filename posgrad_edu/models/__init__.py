@@ -1,11 +1,17 @@
-"""Classifiers: networks with their preprocessing, labels and weights, by name or your own."""
+"""Classifiers: networks with their preprocessing, labels and weights, by name or your own; and what they explain."""
 
 from posgrad_edu.models.classifier import Classifier, Prediction, resolve_class
-from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, OfflineError, WeightsError, load_classifier
+from posgrad_edu.models.explanation import Comparison, Explanation, Explanations
+from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.models.weights import DEFAULT_CLASSIFIER, SCENES, OfflineError, WeightsError
 
 __all__ = [
     "DEFAULT_CLASSIFIER",
+    "SCENES",
     "Classifier",
+    "Comparison",
+    "Explanation",
+    "Explanations",
     "OfflineError",
     "Prediction",
     "WeightsError",

@@ -2,6 +2,7 @@
 
     clf = Classifier(my_net, Preprocessing(size=64, resize=64), labels=["cat", "dog"])
     clf.top(photo)                               # what it sees
+    clf.explain(photo, "cat")                    # where it sees it
 
 ``loading.py`` has the classifiers that come by name. Heavy imports (timm, torchvision, PIL) are made where they
 are used, so that importing this module costs no more than importing torch.
@@ -9,10 +10,12 @@ are used, so that importing this module costs no more than importing torch.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, SupportsIndex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, overload
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +23,15 @@ from torch import Tensor, nn
 from posgrad_edu.engine.cam_layer import find_layer, last_spatial_layer
 from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.passes import predict
-from posgrad_edu.errors import unknown_name
+from posgrad_edu.methods import AnyHandling, Method, Methods, OneMethod, explain, resolve
+from posgrad_edu.methods.cam import CAM
+from posgrad_edu.models.explanation import Explanation, Explanations, handling_of
+from posgrad_edu.models.labels import matches, plain, single_match
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+AnyClass = str | SupportsIndex  # a label or another word for a class, or its number
 
 
 def _no_preprocessing(img: Image) -> Tensor:
@@ -107,7 +115,10 @@ class Classifier:
 
     def probabilities(self, img: Image) -> Tensor:
         """Return (classes,): the softmax of the logits, or of a multilabel network the sigmoids."""
-        return self.logits(img).sigmoid() if self.multilabel else self.logits(img).softmax(0)
+        return self._probabilities(self.logits(img))
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid() if self.multilabel else logits.softmax(0)
 
     def top(self, img: Image, k: int = 5) -> list[Prediction]:
         """Return the ``k`` most probable classes, best first; all of them if there are fewer."""
@@ -124,6 +135,85 @@ class Classifier:
     def runner_up(self, img: Image) -> int:
         """Return the class with the second largest logit; ``ValueError`` if there is only one class."""
         return resolve_class(self, "runner-up", self.logits(img))
+
+    @overload
+    def explain(
+        self,
+        photo: Image,
+        target: AnyClass = ...,
+        method: OneMethod = ...,
+        handling: AnyHandling = ...,
+        layer: str | nn.Module | None = ...,
+        **options: Any,
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self,
+        photo: Image | Sequence[Image],
+        target: AnyClass | Sequence[AnyClass] = ...,
+        method: Methods = ...,
+        handling: AnyHandling = ...,
+        layer: str | nn.Module | None = ...,
+        **options: Any,
+    ) -> Explanation | Explanations: ...
+    def explain(
+        self,
+        photo: Image | Sequence[Image],
+        target: AnyClass | Sequence[AnyClass] = "most likely",
+        method: Methods = "gradcam",
+        handling: AnyHandling = None,
+        layer: str | nn.Module | None = None,
+        **options: Any,
+    ) -> Explanation | Explanations:
+        """Return the map of a photo for a class, as an object that shows itself in a notebook.
+
+        photo: a picture, or a list of them. target: a label, a number, "most likely", "runner-up" or "least likely",
+        or a list of these. method, handling, layer, options: as for ``pg.explain``; ``layer=None`` takes ``cam_layer``.
+        Of several photos, classes or methods a list-like ``Explanations``: photo by photo, of each method by method,
+        of each class by class. Raises what ``pg.explain`` does, and ``ValueError`` for a word that fits no class.
+        """
+        chosen = resolve(method, handling, layer, **options)
+        one = isinstance(chosen, Method) and not isinstance(photo, _LISTS) and not isinstance(target, _LISTS)
+        methods = {_title(chosen): chosen} if isinstance(chosen, Method) else chosen
+        photos, classes = _as_list(photo, "photo"), _as_list(target, "target")
+        found = [each for img in photos for each in self._explained(img, classes, methods)]
+        return found[0] if one else Explanations(found)
+
+    def _explained(self, photo: Image, words: Sequence[AnyClass], methods: Mapping[str, Method]) -> list[Explanation]:
+        """Return what ``explain`` does for one photo; methods stand under their titles."""
+        logits, view = self.logits(photo), self.view(photo)
+        probabilities = self._probabilities(logits)
+        targets = [resolve_class(self, word, logits) for word in words]
+        placed = {title: self._at_cam_layer(method) for title, method in methods.items()}
+        found = []
+        for title, maps in explain(self.net, self.batch(photo), [targets], placed).items():
+            if maps.ndim != 4:
+                raise ValueError("An Explanation holds one map (H, W). For reduce=None, ask pg.explain(clf.net, ...).")
+            found += [
+                Explanation(
+                    map=of_class,
+                    photo=view,
+                    target=c,
+                    label=self.labels[c],
+                    probability=float(probabilities[c]),
+                    method=methods[title].name,
+                    handling=handling_of(methods[title]),
+                    title=str(title),
+                    fine=not isinstance(methods[title], CAM),
+                    again=functools.partial(self._explain_again, photo, title, methods[title]),
+                )
+                for c, of_class in zip(targets, maps[0], strict=True)
+            ]
+        return found
+
+    def _explain_again(self, photo: Image, title: str, method: Method, word: AnyClass) -> Explanation:
+        return self._explained(photo, [word], {title: method})[0]
+
+    def _at_cam_layer(self, method: Method) -> Method:
+        """Return a CAM without a layer of its own at ``cam_layer``, any other method as it is."""
+        if isinstance(method, CAM) and method.layer is None:
+            return dataclasses.replace(method, layer=self.cam_layer)
+        return method
 
     def batch(self, img: Image | None = None) -> Tensor:
         """Return (1, C, H, W), where the network is; of a grey picture when only the shape matters."""
@@ -158,33 +248,16 @@ class Classifier:
         An exact label comes first, then an exact synonym, a whole word of a name, the beginning of a word, any
         part of a name. Raises ``ValueError`` with the nearest labels if nothing fits.
         """
-        return [index for _, index in self._matches(word)]
+        return [index for _, index in matches(word, self.labels, self.synonyms)]
 
-    def index(self, word: str | SupportsIndex) -> int:
+    def index(self, word: AnyClass) -> int:
         """Return the one class that a word or a number stands for; ``ValueError`` if it's none or several."""
-        if not isinstance(word, str):
-            number = operator.index(word)
-            if not 0 <= number < len(self.labels):
-                raise ValueError(f"Class {number} is out of range: classes are 0 to {len(self.labels) - 1}.")
-            return number
-        matches = self._matches(word)
-        best_rank = matches[0][0]
-        best = [index for rank, index in matches if rank == best_rank]
-        if len(matches) == 1 or (len(best) == 1 and best_rank in (_LABEL, _SYNONYM)):
-            return best[0]
-        some = ", ".join(f"{index} {self.labels[index]}" for _, index in matches[:8])
-        more = f" and {len(matches) - 8} more" if len(matches) > 8 else ""
-        raise ValueError(f"{word!r} fits {len(matches)} classes: {some}{more}. Give a full label or a number.")
-
-    def _matches(self, word: str) -> list[tuple[int, int]]:
-        """Return (rank, class) for each class that the word fits, best first."""
-        wanted = _plain(word)
-        classes = [(label, *others) for label, others in zip(self.labels, self.synonyms, strict=True)]
-        ranks = [_rank(wanted, [_plain(name) for name in names]) for names in classes]
-        matches = sorted((rank, index) for index, rank in enumerate(ranks) if rank is not None)
-        if not matches:
-            raise unknown_name("class", word, dict.fromkeys(name for names in classes for name in names))
-        return matches
+        if isinstance(word, str):
+            return single_match(word, self.labels, self.synonyms)
+        number = operator.index(word)
+        if not 0 <= number < len(self.labels):
+            raise ValueError(f"Class {number} is out of range: classes are 0 to {len(self.labels) - 1}.")
+        return number
 
     @property
     def cam_layer(self) -> str:
@@ -199,41 +272,38 @@ class Classifier:
         self._cam_layer = next(name for name, module in self.net.named_modules() if module is found)
 
 
+def _title(method: Method) -> str:
+    return f"{method.name}, {handling_of(method)}"
+
+
+_LISTS = (list, tuple)  # a photo or a word stands for itself; these hold several
+
+
+def _as_list(given: Any, what: str) -> list[Any]:
+    """Return a list of one, or of what a list holds; ``ValueError`` for an empty one."""
+    items = list(given) if isinstance(given, _LISTS) else [given]
+    if not items:
+        raise ValueError(f"{what} is an empty list. Give one or more.")
+    return items
+
+
 # --- From words to classes ---
 
 # Which place a class takes among all, by its logit.
 _PLACES = {"most likely": 0, "runner up": 1, "least likely": -1}
 
 
-def resolve_class(clf: Classifier, word: str, logits: Tensor) -> int:
+def resolve_class(clf: Classifier, word: AnyClass, logits: Tensor) -> int:
     """Return the class that a word stands for: a label, a number, "most likely", "runner-up" or "least likely".
 
     logits: (classes,) of the photo that is asked about. Capitals, hyphens and underscores make no difference.
     Raises ``ValueError`` where no class fits, or several.
     """
-    place = _PLACES.get(_plain(word))
+    if not isinstance(word, str):
+        return clf.index(word)
+    place = _PLACES.get(plain(word))
     if place is None:
         return clf.index(int(word) if re.fullmatch(r"\s*-?\d+\s*", word) else word)
     if place >= len(logits):
         raise ValueError(f"{clf.name} has a single class, so nobody comes second.")
     return int(logits.argsort(descending=True)[place])
-
-
-# How well a word fits a class.
-_LABEL, _SYNONYM, _WHOLE_WORD, _BEGINNING, _PART = range(5)
-
-
-def _rank(word: str, names: Sequence[str]) -> int | None:
-    """Return how well a word fits a class, ``None`` for not at all; the first of its names is its label."""
-    if word in names:
-        return _LABEL if word == names[0] else _SYNONYM
-    text, literal = " | ".join(names), re.escape(word)
-    for rank, pattern in ((_WHOLE_WORD, rf"\b{literal}\b"), (_BEGINNING, rf"\b{literal}"), (_PART, literal)):
-        if word and re.search(pattern, text):
-            return rank
-    return None
-
-
-def _plain(name: str) -> str:
-    """Return a name as it's compared: lower case, single spaces, neither underscores nor hyphens."""
-    return " ".join(re.sub(r"[_-]", " ", name.casefold()).split())

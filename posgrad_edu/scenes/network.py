@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ SCENES_WEIGHTS = {
 # How many convolutions there are before each halving of the resolution (64, 32, 16, 8), by depth.
 STAGES = {4: (1, 1, 1, 1), 6: (1, 1, 2, 2), 8: (1, 2, 3, 2), 12: (1, 3, 4, 4)}
 CHANNELS = (12, 24, 48, 64)
+Head = Literal["average", "max"]
 HEADS = {"average": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 
 
@@ -44,7 +46,7 @@ class ScenePreprocessing:
         return torch.from_numpy(np.asarray(self.view(img), dtype=np.float32) / 255).unsqueeze(0)
 
 
-def scenes_net(depth: int = 8, head: str = "average", batch_norm: bool = False) -> nn.Sequential:
+def scenes_net(depth: int = 8, head: Head | str = "average", batch_norm: bool = False) -> nn.Sequential:
     """Return an untrained network, pictures (N, 1, 64, 64) -> logits (N, 10), as a plain chain of layers.
 
     conv1, relu1, [pool1], ..., conv8, relu8, then the mean (or largest) value of each channel, and a linear layer.

@@ -18,7 +18,7 @@ Test and training digits may be by the same hand: scikit-learn doesn't say who w
 
 ``load_classifier("scenes")`` is a small network that answers, for each of the ten classes, whether it is there;
 ``weights="permuted-labels"`` is one that has learnt wrong names by heart. They were made by these commands
-(``scenes_training.py``), in two and three minutes on two cores:
+(``training.py``), in two and three minutes on two cores:
 
     python -m posgrad_edu.scenes train
     python -m posgrad_edu.scenes train --permuted-labels
@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -41,12 +41,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from posgrad_edu.data import Box
 from posgrad_edu.errors import unknown_name
 
 SIZE = 64  # a scene's width and height, in pixels
 CLASSES = 10
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SPLITS = ("train", "test", "memorized")
+Split = Literal["train", "test", "memorized"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 MEMORIZED = 20  # digits of each class
 HEIGHTS = (18, 26)  # a digit's 8 x 8 pixels become this many, from and to
 WIDTHS = (16, 24)
@@ -54,7 +56,6 @@ INK = 0.1  # darker than this is paper: an enlarged digit's faint rim would make
 GAP = 1  # free pixels between two boxes, at least
 CLUTTER = 6  # pieces in a scene, as a rule
 
-Box = tuple[int, int, int, int]
 Grey = NDArray[np.float32]  # brightness, 0 (dark) to 1
 
 
@@ -76,7 +77,7 @@ class Digits(NamedTuple):
 
 
 @functools.cache
-def load_digits(split: str = "test") -> Digits:
+def load_digits(split: Split | str = "test") -> Digits:
     """Return the digits of a part: "train", "test" or "memorized"; ``ValueError`` for another."""
     from sklearn import datasets
 
@@ -102,7 +103,9 @@ def load_digits(split: str = "test") -> Digits:
 # --- Scenes ---
 
 
-def make_scene(seed: int, digits: Sequence[int] | None = None, split: str = "test", clutter: int = CLUTTER) -> Scene:
+def make_scene(
+    seed: int, digits: Sequence[int] | None = None, split: Split | str = "test", clutter: int = CLUTTER
+) -> Scene:
     """Return the scene of this seed: the same one each time.
 
     digits: two to four different classes, in the order of the boxes; ``None`` for two to four random ones.
@@ -114,7 +117,7 @@ def make_scene(seed: int, digits: Sequence[int] | None = None, split: str = "tes
     return scene
 
 
-def make_scenes(n: int, seed: int = 0, split: str = "test") -> list[Scene]:
+def make_scenes(n: int, seed: int = 0, split: Split | str = "test") -> list[Scene]:
     """Return ``n`` scenes: those of the seeds ``seed``, ``seed + 1``, and so on."""
     return [make_scene(seed + i, split=split) for i in range(n)]
 
@@ -129,7 +132,7 @@ def scene_tensors(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
 
 
 def scene_and_rows(
-    seed: int, digits: Sequence[int] | None = None, split: str = "test", clutter: int = CLUTTER
+    seed: int, digits: Sequence[int] | None = None, split: Split | str = "test", clutter: int = CLUTTER
 ) -> tuple[Scene, list[int]]:
     """Return ``make_scene``'s scene, and for each of its digits the row in scikit-learn's table."""
     pool = load_digits(split)

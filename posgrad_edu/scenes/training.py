@@ -38,13 +38,13 @@ from torch import Tensor, nn
 
 from posgrad_edu.progress import bar
 from posgrad_edu.scenes.network import SCENES_WEIGHTS, scenes_net
-from posgrad_edu.scenes.pictures import load_digits, scene_and_rows, scene_tensors
+from posgrad_edu.scenes.pictures import Split, load_digits, scene_and_rows, scene_tensors
 
 TRAINING_SCENES = 12_000  # those of the seeds 0 to 11,999
 HELD_OUT = range(1_000_000, 1_001_000)  # the seeds of the scenes that accuracy is measured on: in no training
 BATCH = 32
 STEPS = 1600
-STEPS_BY_HEART = 2400  # with permuted labels
+STEPS_PERMUTED = 2400  # with permuted labels
 
 
 class Accuracy(NamedTuple):
@@ -75,7 +75,7 @@ def permuted_digits(seed: int, permutation: int = 0) -> tuple[int, ...]:
 
 
 def labelled_scenes(
-    seeds: Iterable[int], split: str = "test", permutation: int | None = None, progress: bool = False
+    seeds: Iterable[int], split: Split | str = "test", permutation: int | None = None, progress: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Return the pictures (N, 1, 64, 64) of the scenes of these seeds, and the answers (N, 10) a network should give.
 
@@ -162,7 +162,7 @@ def main() -> None:
 def train_command(
     permuted_labels: Annotated[bool, typer.Option("--permuted-labels", help="Shuffle the digits' classes.")] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, help=f"Batches of 32 scenes; {STEPS}, or {STEPS_BY_HEART} for permuted labels.")
+        int | None, typer.Option(min=1, help=f"Batches of 32 scenes; {STEPS}, or {STEPS_PERMUTED} for permuted labels.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of first weights, batches and permutation.")] = 0,
     out: Annotated[Path | None, typer.Option(help="The file to write.", show_default="in this folder")] = None,
@@ -175,7 +175,7 @@ def train_command(
     if not file.resolve().parent.is_dir():  # found now, not after minutes of training
         raise typer.BadParameter(f"There is no folder '{file.parent}'. Make it first.", param_hint="--out")
     split, permutation = ("memorized", seed) if permuted_labels else ("train", None)
-    steps = steps or (STEPS_BY_HEART if permuted_labels else STEPS)
+    steps = steps or (STEPS_PERMUTED if permuted_labels else STEPS)
     torch.manual_seed(seed)
     net = scenes_net(batch_norm=True)
     x, y = labelled_scenes(range(scenes), split, permutation, progress=True)

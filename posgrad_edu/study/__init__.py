@@ -1,10 +1,15 @@
-"""A study: all methods, handlings and checks over many photos; means, the paper's claims, a report, charts."""
+"""A study: all methods, handlings and sanity tests over many photos; means, the paper's claims, a report, charts."""
 
-from posgrad_edu.study.charts import class_sensitivity_bars, randomization_curves
-from posgrad_edu.study.claims import CLAIMS, verdict, verdict_table
-from posgrad_edu.study.measure import PUBLISHED, Plan, Study, Unit, plan
-from posgrad_edu.study.run import StudyStopped
-from posgrad_edu.study.summary import interval, read_summary, report, summarize
+from posgrad_edu.study.charts import dot_plot, plot, randomization_curves
+from posgrad_edu.study.claims import CLAIMS
+from posgrad_edu.study.formatting import format_estimate, format_number
+from posgrad_edu.study.measuring import measure
+from posgrad_edu.study.planning import Plan, Study, Unit, plan
+from posgrad_edu.study.report import markdown_report
+from posgrad_edu.study.running import StudyStopped, run
+from posgrad_edu.study.schema import PUBLISHED
+from posgrad_edu.study.summary import interval, read_summary, summarize
+from posgrad_edu.study.verdicts import verdict, verdict_table
 
 __all__ = [
     "CLAIMS",
@@ -13,12 +18,17 @@ __all__ = [
     "Study",
     "StudyStopped",
     "Unit",
-    "class_sensitivity_bars",
+    "dot_plot",
+    "format_estimate",
+    "format_number",
     "interval",
+    "markdown_report",
+    "measure",
     "plan",
+    "plot",
     "randomization_curves",
     "read_summary",
-    "report",
+    "run",
     "summarize",
     "verdict",
     "verdict_table",

@@ -18,9 +18,8 @@ References:
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -32,8 +31,11 @@ from posgrad_edu.metrics.localization import energy_in_box
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.scenes.pictures import Scene, make_scene
+from posgrad_edu.viz import signed_number, true_minus
+from posgrad_edu.widgets.controls import slider, toggles
 from posgrad_edu.widgets.panel import TwoClassPanel
-from posgrad_edu.widgets.parts import gallery, minus, number, slider, toggles
+from posgrad_edu.widgets.sentences import full_colour
+from posgrad_edu.widgets.theme import BLACK, GREY, Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 KEPT = (1.0, 0.95, 0.9, 0.8, 2 / 3, 0.5, 1 / 3, 0.2, 0.1, 0.0)  # γ = 0, .05, .11, .25, .5, 1, 2, 4, 9, ∞
 FULL_COLOUR = 0.006  # relevance of one pixel, where the logit is 1: one scale for all rules
 ENLARGED = 4  # pixels drawn for each pixel of a scene, so that none is blurred
-GREY, BLACK = (150, 150, 150), (30, 30, 30)
 
 
 class AlphaSlider(TwoClassPanel):
@@ -55,19 +56,19 @@ class AlphaSlider(TwoClassPanel):
     Raises ``ValueError`` for a digit whose logit isn't positive, and for a control that doesn't exist.
     """
 
+    _style = "heatmap"
+
     def __init__(self, scene: Scene | None = None, clf: Classifier | None = None, **start: Any) -> None:
         self.scene = make_scene(3, digits=(3, 7)) if scene is None else scene
         super().__init__(load_classifier("scenes") if clf is None else clf, self.scene.image)
         self.digits, self.boxes = self.scene.digits[:2], self.scene.boxes[:2]
         self.classes = self.digits
         self._check_logits()
-        self._compute = functools.lru_cache(maxsize=256)(self._explain)
-        style, steps = {"description_width": "130px"}, [(percent(k), k) for k in KEPT]
-        self.kept = slider("Negatives count", steps, layout={"width": "500px"}, style=style)
+        self.kept = slider("Negatives count", [(percent(k), k) for k in KEPT])
         rules = ["both signs in one sum", "positive and negative shared out apart"]
-        self.rule = toggles("Rule", ["gamma", "alpha-beta"], rules, style=style)
+        self.rule = toggles("Rule", ["gamma", "alpha-beta"], rules)
         biases = ["a bias receives its share", "biases stay out of the sharing"]
-        self.bias = toggles("Biases", ["absorb", "ignore"], biases, style=style)
+        self.bias = toggles("Biases", ["absorb", "ignore"], biases)
         self._begin(["kept", "rule", "bias"], start)
 
     def _check_logits(self) -> None:
@@ -78,17 +79,16 @@ class AlphaSlider(TwoClassPanel):
                     "from epsilon to z+ is a road only for positive logits. Choose another scene."
                 )
 
-    # --- From the controls to maps ---
-
-    def _forget(self) -> None:
-        super()._forget()
+    def _clear(self) -> None:
+        super()._clear()
         self.energies: list[list[float]] = []
         self.sums: list[float] = []
 
-    def _measure(self) -> None:
-        self.maps = self._compute(self.kept.value, self.rule.value, self.bias.value)
-        self.energies = [[energy_in_box(m, box) for box in self.boxes] for m in self.maps]
-        self.sums = self.maps.double().sum((1, 2)).tolist()
+    def _maps(self) -> Tensor:
+        maps = self._compute(self.kept.value, self.rule.value, self.bias.value)
+        self.energies = [[energy_in_box(m, box) for box in self.boxes] for m in maps]
+        self.sums = maps.double().sum((1, 2)).tolist()
+        return maps
 
     def _explain(self, kept: float, rule: str, bias: str) -> Tensor:
         options = rule_options(kept, rule)
@@ -96,10 +96,7 @@ class AlphaSlider(TwoClassPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         return f"{rule_name(self.kept.value, self.rule.value)}, biases {self.bias.value}"
-
-    # --- What is shown ---
 
     @property
     def limit(self) -> float:
@@ -107,8 +104,8 @@ class AlphaSlider(TwoClassPanel):
         return FULL_COLOUR
 
     @property
-    def _style(self) -> Literal["overlay", "heatmap"]:
-        return "heatmap"
+    def _heading(self) -> str:
+        return f"LRP, {self.setting}"
 
     def _sentence(self) -> str:
         sentences = []
@@ -121,14 +118,17 @@ class AlphaSlider(TwoClassPanel):
             sentences.append(f"Of the red for {label}, {there}; the map adds up to {short(total)} of 1.")
         return " ".join(sentences)
 
-    def _html(self) -> str:
+    def _panels(self) -> list[Picture]:
+        """Return the scene and both maps, each with the digits' boxes."""
         scene = (boxed(self.scene.image, self.boxes, None), f"The scene: {', '.join(self.labels)}", "scene")
-        maps = self._panels(f"LRP, {self.setting}")[1:]
-        framed = [(boxed(picture, self.boxes, n), alt, title) for n, (picture, alt, title) in enumerate(maps)]
-        times = float(self.maps.abs().max()) / FULL_COLOUR
-        beyond = f" The strongest value here is {times:.2g} times that." if times > 1 else ""
-        scale = f"Full colour at ±{FULL_COLOUR} of the logit in all maps.{beyond}"
-        return gallery([scene, *framed], f"Red: relevance for. Blue: against. Black box: the digit asked for. {scale}")
+        framed = [
+            (boxed(picture, self.boxes, n), alt, title) for n, (picture, alt, title) in enumerate(super()._panels()[1:])
+        ]
+        return [scene, *framed]
+
+    def _note(self) -> str:
+        colours = "Red: relevance for. Blue: against. Black box: the digit asked for."
+        return f"{colours} {full_colour(FULL_COLOUR, 'of the logit in all maps', self.maps)}"
 
     def figure(self) -> Figure:
         from matplotlib.patches import Rectangle
@@ -182,8 +182,8 @@ def percent(share: float) -> str:
 def short(value: float) -> str:
     """Return a number in two digits after the point, or with a power of ten where it's large."""
     if abs(value) >= 1000:
-        return minus(f"{value:+.0e}")
-    return number(value) if round(value, 2) else "0.00"
+        return true_minus(f"{value:+.0e}")
+    return signed_number(value) if round(value, 2) else "0.00"
 
 
 def boxed(picture: Image.Image, boxes: list[tuple[int, int, int, int]], asked: int | None) -> Image.Image:

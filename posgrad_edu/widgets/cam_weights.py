@@ -7,37 +7,24 @@ layer. The number of all four combinations is shown below the maps.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import ipywidgets as widgets
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
-from posgrad_edu.engine.cam_layer import find_layer
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods.base import finish
 from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
 from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.viz import pair_limit, signed_number, true_minus
+from posgrad_edu.widgets import theme
+from posgrad_edu.widgets.controls import dropdown, find_pair, handling_toggles, last_layer, layer_sizes, toggles
 from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
-from posgrad_edu.widgets.parts import (
-    find_pair,
-    gallery,
-    handling_toggles,
-    in_percent,
-    layer_scale,
-    minus,
-    number,
-    pair_limit,
-    spatial_layers,
-    toggles,
-)
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from posgrad_edu.widgets.sentences import EVIDENCE, full_colour, rank_correlation_is, red_shares
 
 PLAIN, ALPHA = "plain mean", "alpha"
 AVERAGES: dict[str, type[CAM]] = {PLAIN: GradCAM, ALPHA: GradCAMPlusPlus}
@@ -68,6 +55,8 @@ class CamWeights(TwoClassPanel):
     everywhere they are GradCAM's, and so all four share one scale.
     """
 
+    _kept = 32
+
     def __init__(
         self,
         clf: Classifier | None = None,
@@ -79,33 +68,23 @@ class CamWeights(TwoClassPanel):
     ) -> None:
         super().__init__(clf, photo)
         self.classes = find_pair(self.clf, (class_a, class_b), self._logits)
-        self._compute = functools.lru_cache(maxsize=32)(self._look)
-        self._make_controls(spatial_layers(self.clf) if layers is None else list(layers))
+        sizes = layer_sizes(self.clf, self._x, layers)
+        effects = ["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"]
+        self.average = toggles("Averaging", list(AVERAGES), effects)
+        self.handling = handling_toggles((SIGNED, POSITIVE))
+        self.layer = dropdown("Layer", list(sizes), value=last_layer(self.clf, sizes))
         self._begin(["average", "handling", "layer"], start)
 
-    def _make_controls(self, layers: Sequence[str]) -> None:
-        if not layers:
-            raise ValueError("CamWeights needs at least one layer.")
-        for name in layers:
-            find_layer(self.clf.net, name, self._x)  # a name that doesn't exist is refused now
-        style = {"description_width": "90px"}
-        effects = ["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"]
-        self.average = toggles("Averaging", list(AVERAGES), effects, style=style)
-        self.handling = handling_toggles("Gradients", (SIGNED, POSITIVE), style=style)
-        last = self.clf.cam_layer if self.clf.cam_layer in layers else layers[-1]
-        self.layer = widgets.Dropdown(options=list(layers), value=last, description="Layer", style=style)
-
-    # --- From the controls to maps ---
-
-    def _forget(self) -> None:
-        super()._forget()
+    def _clear(self) -> None:
+        super()._clear()
         self.numbers: dict[Choice, float] = {}
 
-    def _measure(self) -> None:
+    def _maps(self) -> Tensor:
         found = self._compute(self.layer.value)
-        self.maps, self.numbers = found.maps[self._choice], found.spearman
+        self.numbers = found.spearman
+        return found.maps[self._choice]
 
-    def _look(self, layer: str) -> Layer:
+    def _explain(self, layer: str) -> Layer:
         """Make all four kinds of map at once: they share one forward pass."""
         kinds = {(average, signs): AVERAGES[average](signs, layer) for average in AVERAGES for signs in SIGNS}
         target = torch.tensor([self.classes], device=self._x.device)
@@ -126,11 +105,6 @@ class CamWeights(TwoClassPanel):
         return self.average.value, self.handling.value
 
     @property
-    def spearman(self) -> float:
-        """The rank correlation of the two maps shown; nan if one is constant, or where nothing is shown."""
-        return self.numbers.get(self._choice, math.nan)
-
-    @property
     def products(self) -> Tensor:
         """S · g at the chosen layer (2, C, h, w), for each class; nan where g is zero and alpha therefore, too."""
         return self._compute(self.layer.value).products
@@ -142,16 +116,13 @@ class CamWeights(TwoClassPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         return f"{self.layer.value}, {self.average.value}, {self.handling.value} gradients"
 
-    # --- What is shown ---
-
     def _sentence(self) -> str:
-        if math.isnan(self.spearman):
-            return "One of the maps is constant, so there is nothing to compare."
-        red = in_percent(self.labels, (self.maps > 0).float().mean((1, 2)).tolist())
-        return f"Red: {red}. Rank correlation {number(self.spearman)}. {self._about_alpha()}"
+        if nothing := self._nothing_to_compare():
+            return nothing
+        numbers = f"{red_shares(self.labels, self.maps)} {rank_correlation_is(self.spearman)}"
+        return f"{numbers} {self._about_alpha()}"
 
     def _about_alpha(self) -> str:
         products = self.products[~self.products.isnan()]
@@ -160,25 +131,18 @@ class CamWeights(TwoClassPanel):
         alpha = 1 / (2 + products)
         near = int(((products + 2).abs() < NEAR).sum())
         beyond = int((products < -2).sum())
-        ends = minus(f"{alpha.min():.3g} to {alpha.max():.3g}")
+        ends = true_minus(f"{alpha.min():.3g} to {alpha.max():.3g}")
         return f"Alpha from {ends}; {near} of {len(products)} values near the pole, {beyond} beyond it."
 
+    def _note(self) -> str:
+        return f"{EVIDENCE} {full_colour(self.limit, 'in all maps of this layer', self.maps)}"
+
     def _html(self) -> str:
-        return gallery(self._panels(self.setting), layer_scale(self.maps, self.limit)) + self._table()
+        rows = [(signs, [self._cell((average, signs)) for average in AVERAGES]) for signs in SIGNS]
+        return super()._html() + theme.table("Rank correlation of the two classes' maps", AVERAGES, rows)
 
-    def _table(self) -> str:
-        """Return the four rank correlations as a table; the one that is shown is set bold."""
-        head = "".join(f'<th scope="col">{average}</th>' for average in AVERAGES)
-        rows = "".join(
-            f'<tr><th scope="row">{signs}</th>'
-            + "".join(_cell(self.numbers[average, signs], (average, signs) == self._choice) for average in AVERAGES)
-            + "</tr>"
-            for signs in SIGNS
-        )
-        caption = '<caption style="text-align:left">Rank correlation of the two classes\' maps</caption>'
-        return f'<table style="border-spacing:12px 2px">{caption}<tr><td></td>{head}</tr>{rows}</table>'
-
-
-def _cell(value: float, shown: bool) -> str:
-    digits = "–" if math.isnan(value) else number(value)
-    return f"<td><b>{digits}</b> (shown)</td>" if shown else f"<td>{digits}</td>"
+    def _cell(self, choice: Choice) -> str:
+        """Return a rank correlation in HTML; the one that is shown is set bold."""
+        value = self.numbers[choice]
+        digits = "–" if math.isnan(value) else signed_number(value)
+        return f"<b>{digits}</b> (shown)" if choice == self._choice else digits

@@ -11,23 +11,22 @@ import functools
 import io
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
-from torch import Tensor, nn
+from torch import Tensor
 
 from posgrad_edu import viz
-from posgrad_edu.methods import CONTROLS, explain_all
+from posgrad_edu.methods import CONTROLS, explain
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.metrics.randomization import randomizable_layers, steps, with_random
-from posgrad_edu.metrics.similarity import Similarity
+from posgrad_edu.metrics.randomization import steps
 from posgrad_edu.models.classifier import Classifier
-from posgrad_edu.widgets.panel import PhotoPanel
-from posgrad_edu.widgets.parts import find_class, gallery, number, slider
+from posgrad_edu.viz import signed_number
+from posgrad_edu.widgets.controls import dropdown, slider
+from posgrad_edu.widgets.panel import WeightsPanel
+from posgrad_edu.widgets.theme import AXIS, BESIDE_A_CHART, LINES, MARK, PALE, Picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,31 +34,28 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 COLUMNS = ("method", "photo", "mode", "depth", "layers", "seed", "spearman")
-FULL_COLOUR = 0.995  # a map's own unit is the magnitude that this share of its pixels doesn't exceed
-PALE = {"signed": "#a9bdf0", "positive": "#f3b0b6", "control": "#bbbbbb"}
-STRONG = {"signed": "#0042d0", "positive": "#ce0018", "control": "#555555"}
-STROKE = {"signed": ("-", "o"), "positive": ("--", "s"), "control": (":", "v")}
 CONTROL = "control"
-WIDTHS = (376, 224, 224)  # of the chart and the maps, in pixels of the screen
 CHART = {"figsize": (3.76, 2.85), "dpi": 150}  # finer than shown, for screens that are finer, too
 MARGINS = {"left": 0.21, "right": 0.97, "bottom": 0.15, "top": 0.84}  # a layout engine takes longer than the drawing
 DOT = 8  # the radius of the dot that marks a value, in pixels of the chart
 Points = dict[int, tuple[float, float, float]]  # depth -> mean, lowest, highest
 
 
-class CascadeCurves(PhotoPanel):
-    """Controls for the version (a method with its handling), the order of forgetting, and the step.
+class CascadeCurves(WeightsPanel):
+    """Controls for the version (a method with its handling), the order in which layers become random, and the step.
 
-    rows: as ``parameter_sensitivity_all`` makes them; several tables of different modes can be put together.
+    rows: as ``parameter_sensitivity`` makes them of several methods; tables of different modes can be put together.
     methods: the versions by the labels that the rows use. clf: the classifier that was measured.
     photo: whose map is shown: a sample photo's name, or a picture. target: the class that it's asked about, in the
     words of ``clf.index`` or "most likely". seed: which random weights the map shown has.
     start: values to start with: version, mode, depth.
 
-    Results: ``maps`` (2, H, W), trained and forgetful; ``similarity`` of these two; ``points``, the chosen curve as
+    Results: ``maps`` (2, H, W), trained and partly random; ``similarity`` of these two; ``points``, the chosen curve as
     depth -> (mean, lowest, highest); ``summary`` (text); ``figure()``.
     Raises ``ValueError`` for rows without the columns needed or of a label that ``methods`` doesn't hold.
     """
+
+    _widths = BESIDE_A_CHART
 
     def __init__(
         self,
@@ -72,16 +68,11 @@ class CascadeCurves(PhotoPanel):
         **start: Any,
     ) -> None:
         _check_rows(rows, methods)
-        super().__init__(clf, photo)
-        self.rows, self.methods, self.seed = rows, dict(methods), seed
-        self.target = find_class(self.clf, str(target), self._logits)
-        self.layers = randomizable_layers(self.clf.net, self._x)
+        super().__init__(clf, photo, target, seed)
+        self.rows, self.methods = rows, dict(methods)
         if (rows["layers"] != len(self.layers)).any():
             raise ValueError(f"{clf.name} has {len(self.layers)} layers to randomize; the rows are of another network.")
         self._points = functools.lru_cache(maxsize=256)(self._of_rows)
-        self._network = functools.lru_cache(maxsize=2)(self._forgetful)  # copies of a network can be large
-        self._compute = functools.lru_cache(maxsize=256)(self._explain)
-        self._pair = functools.lru_cache(maxsize=256)(self._both)
         self._chart = functools.lru_cache(maxsize=32)(self._curves)
         self._make_controls(start.get("mode"))
         self._begin(["mode", "version", "depth"], start)
@@ -92,13 +83,11 @@ class CascadeCurves(PhotoPanel):
     # --- Controls ---
 
     def _make_controls(self, mode: str | None) -> None:
-        style, wide = {"description_width": "110px"}, {"width": "440px"}
-        versions = [label for label in self.methods if label in set(self.rows.method)]
-        self.version = widgets.Dropdown(options=versions, description="Method", layout=wide, style=style)
+        self.version = dropdown("Method", [label for label in self.methods if label in set(self.rows.method)])
         orders = list(dict.fromkeys(self.rows["mode"]))
         first = mode if mode in orders else orders[0]  # now, since the slider's steps depend on it
-        self.mode = widgets.Dropdown(options=orders, value=first, description="Order", layout=wide, style=style)
-        self.depth = slider("Random layers", self._depths(), layout={"width": "480px"}, style=style)
+        self.mode = dropdown("Order", orders, value=first)
+        self.depth = slider("Random layers", self._depths())
 
     def _depths(self) -> list[tuple[str, int]]:
         """Return the slider's steps: nothing random, then what was measured in this order."""
@@ -117,15 +106,14 @@ class CascadeCurves(PhotoPanel):
 
     # --- From the controls to curves and maps ---
 
-    def _forget(self) -> None:
-        super()._forget()
-        self.similarity: Similarity | None = None
-
-    def _measure(self) -> None:
+    def _maps(self) -> Tensor:
         version, mode, depth = self.version.value, self.mode.value, self.depth.value
+        self._style = "overlay" if isinstance(self.methods[version], CAM) else "heatmap"
         self.points = self._points(version, mode)
-        self.maps = self._pair(version, mode, depth)
-        self.similarity = self._compare(self.maps)
+        return self._pair(steps(self.layers, mode, [depth])[0].random if depth else (), version)
+
+    def _explain(self, random: tuple[str, ...], version: str) -> Tensor:
+        return explain(self._network(random), self._x, self.target, self.methods[version])[0]
 
     def _of_rows(self, version: str, mode: str) -> Points:
         """Return mean, lowest and highest value over photos and draws at each depth; 1 where nothing is random."""
@@ -140,21 +128,10 @@ class CascadeCurves(PhotoPanel):
         points = self._points(version, mode)
         return {d: p for d, p in points.items() if d > 0 or (mode != "independent" and len(points) > 1)}
 
-    def _both(self, version: str, mode: str, depth: int) -> Tensor:
-        random = steps(self.layers, mode, [depth])[0].random if depth else ()
-        return torch.stack([self._compute(version, tuple(names)) for names in ((), random)])
-
-    def _explain(self, version: str, random: tuple[str, ...]) -> Tensor:
-        method = {version: self.methods[version]}
-        return explain_all(self._network(random), self._x, self.target, method)[version][0]
-
-    def _forgetful(self, random: tuple[str, ...]) -> nn.Module:
-        return with_random(self.clf.net, random, self.seed) if random else self.clf.net
-
     # --- What is shown ---
 
     @property
-    def forgot(self) -> str:
+    def random_layers(self) -> str:
         """Which layers are random at this step, in words."""
         depth, all_ = self.depth.value, len(self.layers)
         if depth == 0:
@@ -165,43 +142,39 @@ class CascadeCurves(PhotoPanel):
         return f"{depth} of {all_} random, from the {start}"
 
     def _sentence(self) -> str:
-        head = f"{self.version.value}, {self.forgot}:"
+        head = f"{self.version.value}, {self.random_layers}:"
         if self.depth.value == 0:
             return f"{head} both maps are the trained network's."
         if self.depth.value not in self.points:
             return f"{head} not measured, or no map could be compared."
-        mean, low, high = (number(v) for v in self.points[self.depth.value])
+        mean, low, high = (signed_number(v) for v in self.points[self.depth.value])
         assert self.similarity is not None
-        here = "constant, nothing to compare" if self.similarity.degenerate else number(self.similarity.spearman)
+        here = "constant, nothing to compare" if self.similarity.degenerate else signed_number(self.similarity.spearman)
         return f"{head} rank correlation {mean} in the mean, from {low} to {high}; the map shown {here}."
 
-    def _html(self) -> str:
-        line = ", ".join(f"{depth}: {number(point[0])}" for depth, point in self.points.items())
-        alt = f"Curves over the number of random layers; {self.version.value}, mean by layers: {line}."
-        panels = [(self._marked(), alt, f"{self.version.value}, {self.mode.value}")]
-        for title, values, unit in zip(self._titles(), self.maps, self._units(), strict=True):
-            caption = f"{title} (full colour at ±{unit:.1e})"
-            alt = viz.alt_text(f"{self.version.value}, {title}", values)
-            panels.append((self._picture(values, unit), alt, caption))
-        key = "In the chart, bars: lowest to highest over photos and draws; pale: the other versions."
-        return gallery(panels, f"Each map in its own unit: compare places, not strengths. {key}", WIDTHS)
+    @property
+    def _what(self) -> str:
+        return self.version.value
 
     def _titles(self) -> list[str]:
-        return [f"trained, {self.clf.labels[self.target]}", self.forgot]
+        return [f"trained, {self.clf.labels[self.target]}", self.random_layers]
 
-    def _units(self) -> list[float]:
-        """Return the magnitude of full colour of each map; random weights change the scale of what flows back."""
-        return [viz.symmetric_limit([m], FULL_COLOUR) for m in self.maps]
+    def _panels(self) -> list[Picture]:
+        """Return the curves with this step marked, and both maps."""
+        line = ", ".join(f"{depth}: {signed_number(point[0])}" for depth, point in self.points.items())
+        alt = f"Curves over the number of random layers; {self.version.value}, mean by layers: {line}."
+        chart = (self._marked(), alt, f"{self.version.value}, {self.mode.value}")
+        return [chart, *super()._panels()[1:]]
 
-    @property
-    def _style(self) -> Literal["overlay", "heatmap"]:
-        return "overlay" if isinstance(self.methods[self.version.value], CAM) else "heatmap"
+    def _note(self) -> str:
+        key = "In the chart, bars: lowest to highest over photos and draws; pale: the other versions."
+        return f"{super()._note()} {key}"
 
     def _mark(self) -> tuple[int, float | None, str]:
         """Return the step that is marked, the chosen curve's value there, if there is one, and its colour."""
         version, depth = self.version.value, self.depth.value
         point = self._shown(version, self.mode.value).get(depth)
-        return depth, None if point is None else point[0], STRONG[self._kind(version)]
+        return depth, None if point is None else point[0], LINES[self._kind(version)]["color"]
 
     def _marked(self) -> Image.Image:
         """Return the curves as a picture with this step marked: at each move only the mark is drawn anew."""
@@ -238,27 +211,26 @@ class CascadeCurves(PhotoPanel):
         for label in self.version.options:
             points, kind = self._shown(label, mode), self._kind(label)
             if label != version and points:
-                looks = self._looks(kind, alone) | {"color": PALE[kind], "linewidth": 1.2, "markersize": 3 * alone}
-                (others[kind],) = ax.plot(list(points), [p[0] for p in points.values()], **looks)
+                style = self._stroke(kind, alone) | {"color": PALE[kind], "linewidth": 1.2, "markersize": 3 * alone}
+                (others[kind],) = ax.plot(list(points), [p[0] for p in points.values()], **style)
         points, kind = self._shown(version, mode), self._kind(version)
         mean, low, high = np.array(list(points.values())).reshape(-1, 3).T
-        ax.vlines(list(points), low, high, color=STRONG[kind], alpha=0.4, linewidth=4)
-        ax.plot(list(points), mean, label=version, zorder=3, **self._looks(kind, alone))
-        ax.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
+        ax.vlines(list(points), low, high, color=LINES[kind]["color"], alpha=0.4, linewidth=4)
+        ax.plot(list(points), mean, label=version, zorder=3, **self._stroke(kind, alone))
+        ax.axhline(0, **AXIS)
         ax.set(xlim=(-0.04 * len(self.layers), 1.04 * len(self.layers)), ylim=(self._lowest - 0.08, 1.08))
         ax.set_xlabel("which layer is random, from the output" if alone else f"random layers, {mode}", fontsize=9)
         ax.set_ylabel("rank correlation\nwith the trained map", fontsize=9, labelpad=2)
         ax.tick_params(labelsize=8)
-        ax.set_title(version, color=STRONG[kind], fontsize=10, loc="left", pad=17)
+        ax.set_title(version, color=LINES[kind]["color"], fontsize=10, loc="left", pad=17)
         key = {kind: line for kind in PALE if (line := others.get(kind))}
         above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.97), "ncols": 3, "columnspacing": 1}
         ax.legend(key.values(), key.keys(), frameon=False, fontsize=8, handlelength=1.8, **above)
 
-    def _looks(self, kind: str, alone: bool) -> dict[str, Any]:
-        """Return how a chosen curve of this kind is drawn; colour is never needed to tell the kinds apart."""
-        stroke, mark = STROKE[kind]
-        looks = {"color": STRONG[kind], "marker": mark, "markersize": 4.5, "linewidth": 1.8}
-        return looks | {"linestyle": "none" if alone else stroke}
+    def _stroke(self, kind: str, alone: bool) -> dict[str, Any]:
+        """Return how a chosen curve of this kind is drawn; alone: as points that aren't joined."""
+        stroke = LINES[kind] | {"markersize": 4.5, "linewidth": 1.8}
+        return stroke | {"linestyle": "none"} if alone else stroke
 
     @property
     def _lowest(self) -> float:
@@ -278,13 +250,11 @@ class CascadeCurves(PhotoPanel):
         axes = figure.subplots(1, 3, width_ratios=(1.35, 1, 1))
         self._plot(axes[0], self.version.value, self.mode.value)
         depth, value, colour = self._mark()
-        axes[0].axvline(depth, color="#000000", linewidth=1.2, zorder=2)
+        axes[0].axvline(depth, **MARK)
         if value is not None:
             axes[0].plot([depth], [value], "o", color=colour, markersize=8, markeredgecolor="black", zorder=4)
-        for ax, title, values, unit in zip(axes[1:], self._titles(), self.maps, self._units(), strict=True):
-            ax.imshow(np.asarray(self._picture(values, unit)))
-            ax.set_title(textwrap.fill(title, 32), fontsize=10)
-            ax.set(xticks=[], yticks=[])
+        for ax, title, values, unit in zip(axes[1:], self._titles(), self._scaled, self.units, strict=True):
+            viz.draw_picture(ax, self._picture(values, self.limit), textwrap.fill(title, 32))
             ax.set_xlabel(f"own unit: full colour at ±{viz.two_digits(unit)}", fontsize=8)
         figure.alt = f"Curves of all versions, one marked. {self.summary} Beside it the two maps."
         return figure
@@ -294,7 +264,7 @@ def _check_rows(rows: DataFrame, methods: Mapping[str, Method]) -> None:
     missing = [name for name in COLUMNS if name not in rows]
     if missing or rows.empty:
         raise ValueError(
-            f"These rows have no {', '.join(missing) or 'content'}. parameter_sensitivity_all makes rows that fit."
+            f"These rows have no {', '.join(missing) or 'content'}. parameter_sensitivity makes rows that fit."
         )
     unknown = sorted(set(rows.method) - set(methods))
     if unknown:

@@ -7,24 +7,21 @@ gradient that acts on the finished map, for Guided Backprop at each ReLU on the 
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
-from posgrad_edu.methods import explain, get_method
+from posgrad_edu.methods import explain, resolve
 from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models.classifier import Classifier
-from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
-from posgrad_edu.widgets.parts import gallery, handling_toggles, map_titles, number, slider, toggles
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
+from posgrad_edu.widgets.panel import TwoClassPanel
+from posgrad_edu.widgets.sentences import describe, full_colour
 
 SHOWN = ("gradient", "input-x-gradient", "guided-backprop")
 HANDLINGS = (SIGNED, POSITIVE, ABSOLUTE)
@@ -43,6 +40,8 @@ class ClassSlider(TwoClassPanel):
     ``summary`` (text), ``figure()`` (static).
     """
 
+    _style = "heatmap"
+
     def __init__(
         self,
         clf: Classifier | None = None,
@@ -53,38 +52,28 @@ class ClassSlider(TwoClassPanel):
     ) -> None:
         super().__init__(clf, photo)
         self.ranking: list[int] = self._logits.argsort(descending=True).tolist()
-        self._compute = functools.lru_cache(maxsize=256)(self._explain)
-        self._make_controls(methods, spread(len(self.ranking)) if ranks is None else ranks)
+        self._make_controls(methods, some_places(len(self.ranking)) if ranks is None else ranks)
         self._begin(["rank", "method", "handling"], start)
 
     def _make_controls(self, methods: Sequence[str], ranks: Sequence[int]) -> None:
         for name in methods:
-            get_method(name)  # a name that doesn't exist is refused now
+            resolve(name)  # a name that doesn't exist is refused now
         last = len(self.ranking)
         if not ranks:
             raise ValueError("The ClassSlider needs at least one place in the ranking.")
         for rank in ranks:
             if not 1 <= rank <= last:
                 raise ValueError(f"ranks are places in the ranking, 1 (most likely) to {last} (least), not {rank}.")
-        style = {"description_width": "90px"}
-        wide = {**style, "button_width": "150px"}
         places = [(f"{rank} of {last}: {self.clf.labels[self.ranking[rank - 1]]}", rank) for rank in ranks]
         first = ranks[min(1, len(ranks) - 1)]  # the runner-up, where it's there
-        self.rank = slider("Class", places, value=first, layout={"width": "560px"}, style=style)
-        self.method = toggles("Method", list(methods), [], style=wide)
-        self.handling = handling_toggles("Keep", HANDLINGS, style=wide)
+        self.rank = slider("Class", places, value=first)
+        self.method = toggles("Method", list(methods), [])
+        self.handling = handling_toggles(HANDLINGS, "Keep")
 
-    # --- From the controls to maps ---
-
-    def _forget(self) -> None:
-        super()._forget()
-        self.spearman = math.nan
-
-    def _measure(self) -> None:
+    def _maps(self) -> Tensor:
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])
         method, handling = self.method.value, self.handling.value
-        self.maps = torch.stack([self._compute(c, method, handling) for c in self.classes])
-        self.spearman = rank_correlation(self.maps)
+        return torch.stack([self._compute(c, method, handling) for c in self.classes])
 
     def _explain(self, target: int, method: str, handling: str) -> Tensor:
         return explain(self.clf.net, self._x, target, method, handling)[0]
@@ -92,7 +81,7 @@ class ClassSlider(TwoClassPanel):
     @property
     def inside(self) -> bool:
         """Whether the method handles signs at each ReLU, rather than in the finished map."""
-        return issubclass(get_method(self.method.value), ReLUMethod)
+        return isinstance(resolve(self.method.value), ReLUMethod)
 
     @property
     def limit(self) -> float:
@@ -105,52 +94,34 @@ class ClassSlider(TwoClassPanel):
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         place = f"class {self.rank.value} of {len(self.ranking)}, {self.labels[1]}"
         where = "at each ReLU" if self.inside else "in the finished map"
         return f"{self.method.value}, {self.handling.value} {where}, {place}"
 
-    # --- What is shown ---
-
     @property
-    def _style(self) -> Literal["overlay", "heatmap"]:
-        return "heatmap"
+    def _what(self) -> str:
+        return f"{self.method.value}, {self.handling.value}"
 
     def _sentence(self) -> str:
-        return describe(self.spearman, *self.labels)
+        most, chosen = self.labels
+        if self.rank.value == 1:
+            return f"This is {most} itself, the most likely class. Move the slider to compare."
+        if nothing := self._nothing_to_compare():
+            return nothing
+        number = viz.signed_number(self.spearman)
+        return f"Rank correlation of {chosen} with {most}: {number}. {describe(self.spearman, most, chosen)}"
 
-    def _html(self) -> str:
+    def _note(self) -> str:
         key = "Red: a brighter pixel raises the logit. Blue: it lowers it."
         if self.method.value == "input-x-gradient":
             key = "Red: the pixel's product is positive. Blue: negative."
-        scale = f"Full colour at ±{viz.two_digits(self.limit)} at each place of the slider."
-        return gallery(self._panels(f"{self.method.value}, {self.handling.value}"), f"{key} {scale}")
+        return f"{key} {full_colour(self.limit, 'at each place of the slider')}"
 
     def _titles(self) -> list[str]:
-        most, chosen = map_titles(self.clf, self.classes, self._logits)
+        most, chosen = super()._titles()
         return [f"most likely: {most}", f"place {self.rank.value}: {chosen}"]
 
 
-def spread(classes: int) -> list[int]:
+def some_places(classes: int) -> list[int]:
     """Return places in a ranking of that many classes: the first and last few, and some between."""
     return sorted({place for step in STEPS if 2 * step <= classes + 1 for place in (step, classes + 1 - step)})
-
-
-def describe(correlation: float, most: str, chosen: str) -> str:
-    """Return one plain sentence on how alike the chosen class's map is to the most likely one's, with the number."""
-    if most == chosen:
-        return f"This is {most} itself, the most likely class. Move the slider to compare."
-    if math.isnan(correlation):
-        return "One of the maps is constant, so there is nothing to compare."
-    says = f"Rank correlation of {chosen} with {most}: {number(correlation)}."
-    if correlation > 0.9:
-        return f"{says} The same map: it doesn't tell the two classes apart."
-    if correlation > 0.5:
-        return f"{says} Much alike."
-    if correlation > 0.2:
-        return f"{says} Partly alike."
-    if correlation >= -0.2:
-        return f"{says} Hardly related."
-    if correlation >= -0.5:
-        return f"{says} Partly reversed: where one is red, the other tends to be blue."
-    return f"{says} Reversed: what is red for one is blue for the other."

@@ -7,40 +7,27 @@ instead of values: it folds a falling line into a rising one, and that is what a
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
-import numpy as np
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import CONTROLS, METHODS, explain
-from posgrad_edu.methods.cam import CAM
 from posgrad_edu.metrics.similarity import Similarity, is_degenerate
-from posgrad_edu.models.classifier import Classifier
-from posgrad_edu.widgets.panel import TwoClassPanel
-from posgrad_edu.widgets.parts import (
-    EVIDENCE,
-    RANKED,
-    find_class,
-    gallery,
-    handling_toggles,
-    number,
-    pair_limit,
-    toggles,
-)
+from posgrad_edu.models.classifier import Classifier, resolve_class
+from posgrad_edu.widgets.controls import RANKED, dropdown, handling_toggles, toggles
+from posgrad_edu.widgets.panel import TwoClassPanel, is_cam, style_of
+from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
+from posgrad_edu.widgets.theme import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL.Image import Image
 
 MEASURES = {"signed": "spearman", "magnitudes": "spearman_abs"}
-BINS = 64  # of ranks, along each side of the picture of ranks
-MOST_DETAIL = 0.995  # the magnitude of full colour of fine maps is what this share of pixels doesn't exceed
 AXES = "from left to right the pixel's rank in the first map, from bottom to top in the second"
 
 
@@ -66,107 +53,85 @@ class MapComparison(TwoClassPanel):
         **start: Any,
     ) -> None:
         super().__init__(clf, photo)
-        self.target = find_class(self.clf, str(target), self._logits)
-        self._compute = functools.lru_cache(maxsize=256)(self._explain)
+        self.target = resolve_class(self.clf, str(target), self._logits)
         self._make_controls(others)
         self._begin(["method", "handling", "other", "measure"], start)
-
-    # --- Controls ---
 
     def _make_controls(self, others: Sequence[str | int]) -> None:
         options = dict(self._option(word) for word in others)
         if not options or self.target in options.values():
             raise ValueError(f"others needs one class at least, and none of them may be {self._label(self.target)}.")
         methods = [*((name, name) for name in METHODS), *((f"{name} (control)", name) for name in CONTROLS)]
-        style = {"description_width": "110px"}
-        wide = {"style": style, "layout": {"width": "440px"}}
-        self.method = widgets.Dropdown(options=methods, value="gradcam", description="Method", **wide)
-        self.handling = handling_toggles("Gradients", (SIGNED, POSITIVE), style=style)
-        self.other = widgets.Dropdown(options=list(options.items()), description="Second class", **wide)
+        self.method = dropdown("Method", methods, value="gradcam")
+        self.handling = handling_toggles((SIGNED, POSITIVE))
+        self.other = dropdown("Second class", list(options.items()))
         effects = ["rank the values, from against to for", "rank the magnitudes: for and against count alike"]
-        self.measure = toggles("Ranked", list(MEASURES), effects, style=style)
+        self.measure = toggles("Ranked", list(MEASURES), effects)
 
     def _option(self, word: str | int) -> tuple[str, int]:
         """Return a second class as the box shows it, and its index."""
-        index = find_class(self.clf, str(word), self._logits)
+        index = resolve_class(self.clf, str(word), self._logits)
         return (f"{word}: {self._label(index)}" if word in RANKED else self._label(index)), index
 
     def _label(self, index: int) -> str:
         return self.clf.labels[index]
 
-    # --- From the controls to maps ---
-
-    def _forget(self) -> None:
-        super()._forget()
-        self.similarity: Similarity | None = None
-
     def _measure(self) -> None:
+        self._style = style_of(self.method.value)
         self.handling.disabled = self.method.value in CONTROLS
         self.classes = (self.target, self.other.value)
-        self.maps = self._compute(self.method.value, self._handling, self.other.value)
-        self.similarity = self._compare(self.maps)
+        super()._measure()
+
+    def _maps(self) -> Tensor:
+        return self._compute(self.method.value, self._handling, self.other.value)
+
+    def _explain(self, method: str, handling: str, other: int) -> Tensor:
+        layer = self.clf.cam_layer if is_cam(method) else None
+        return explain(self.clf.net, self._x, [[self.target, other]], method, handling, layer)[0]
 
     @property
     def _handling(self) -> str:
         return SIGNED.name if self.method.value in CONTROLS else self.handling.value  # a control has no gradients
 
     @property
-    def _is_cam(self) -> bool:
-        return self.method.value in METHODS and issubclass(METHODS[self.method.value], CAM)
-
-    def _explain(self, method: str, handling: str, other: int) -> Tensor:
-        layer = self.clf.cam_layer if self._is_cam else None
-        return explain(self.clf.net, self._x, [[self.target, other]], method, handling, layer)[0]
-
-    # --- What is shown ---
-
-    @property
-    def _style(self) -> Literal["overlay", "heatmap"]:
-        return "overlay" if self._is_cam else "heatmap"
-
-    @property
     def limit(self) -> float:
         """The magnitude of full colour, one for both maps; that of a CAM is not changed by the handling."""
-        if self._is_cam:
-            return pair_limit(self._compute(self.method.value, SIGNED.name, self.other.value))
-        return viz.symmetric_limit(self.maps, MOST_DETAIL)
+        if is_cam(self.method.value):
+            return viz.pair_limit(self._compute(self.method.value, SIGNED.name, self.other.value))
+        return super().limit
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         what = self.method.value if self.method.value in CONTROLS else f"{self.method.value}, {self._handling}"
         return f"{what}, {self._label(self.target)} against {self._label(self.other.value)}"
 
     def _sentence(self) -> str:
+        if nothing := self._nothing_to_compare():
+            return nothing
         assert self.similarity is not None
-        return describe(self.similarity, self.measure.value)
+        sentence = by_measure(self.similarity, self.measure.value, *self.labels)
+        return f"{in_numbers(self.similarity)} {sentence}"
 
-    def _pictures(self) -> list[tuple[Image, str, str]]:
-        """Return the picture, the two maps and, where there are ranks, the picture of ranks: (picture, alt, title)."""
-        shown = [(self.view, "The picture, as the network sees it", "picture")]
-        for title, values in zip(self._titles(), self.maps, strict=True):
-            alt = viz.alt_text(f"{self.setting}: {title}", values, self.limit)
-            shown.append((self._picture(values, self.limit), alt, title))
+    def _panels(self) -> list[Picture]:
+        """Return the picture, the two maps and, where there are ranks, the picture of ranks."""
+        shown = super()._panels()
         if not any(is_degenerate(values) for values in self.maps):
             magnitudes = self.measure.value == "magnitudes"
             title = f"ranks of {'magnitudes' if magnitudes else 'signed values'}"
-            ranks = rank_picture(self.maps[0], self.maps[1], magnitudes)
+            ranks = viz.rank_picture(self.maps[0], self.maps[1], magnitudes)
             shown.append((ranks, f"{title[0].upper()}{title[1:]}: {AXES}. {self.summary}", title))
         return shown
 
-    def _html(self) -> str:
-        colours = f"{EVIDENCE} Full colour at ±{viz.two_digits(self.limit)} in both maps."
-        return gallery(self._pictures(), f"{colours} Ranks: {AXES}; the darker, the more pixels.")
+    def _note(self) -> str:
+        return f"{EVIDENCE} {full_colour(self.limit, 'in both maps')} Ranks: {AXES}; the darker, the more pixels."
 
     def figure(self) -> Figure:
         """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
         self._need_maps()
-        panels = self._pictures()
+        panels = self._panels()
         figure = viz.figure_class()(figsize=(2.5 * len(panels), 3.5), dpi=110, layout="constrained")
         for (picture, _, title), ax in zip(panels, figure.subplots(1, len(panels)), strict=True):
-            ax.imshow(np.asarray(picture.convert("RGB")))
-            ax.set_title(title, fontsize=10)
-            ax.set(xticks=[], yticks=[])
+            viz.draw_picture(ax, picture, title)
             if title.startswith("ranks"):
                 ax.set(xlabel="rank in the first map", ylabel="rank in the second")
         figure.suptitle(self.setting, fontsize=12)
@@ -174,37 +139,15 @@ class MapComparison(TwoClassPanel):
         return figure
 
 
-def rank_picture(first: Tensor, second: Tensor, magnitudes: bool = False) -> Image:
-    """Return a grey picture of how many pixels have which rank in two maps (H, W); the darker, the more.
-
-    Column: the rank in ``first``, lowest at the left; row: the rank in ``second``, lowest at the bottom; 64 x 64 cells,
-    each drawn as 4 x 4 pixels. Ties share their mean rank. magnitudes: rank absolute values.
-    """
-    from PIL import Image
-    from scipy.stats import rankdata
-
-    values = [m.detach().cpu().double().numpy() for m in (first, second)]
-    ranks = [rankdata(np.abs(v) if magnitudes else v) / v.size for v in values]
-    columns, rows = [np.minimum((r * BINS).astype(int), BINS - 1) for r in ranks]
-    counts = np.zeros((BINS, BINS))
-    np.add.at(counts, (BINS - 1 - rows.ravel(), columns.ravel()), 1)
-    shade = np.rint(255 * (1 - np.log1p(counts) / np.log1p(counts.max()))).astype(np.uint8)
-    return Image.fromarray(shade).resize((4 * BINS, 4 * BINS), Image.Resampling.NEAREST)
+def in_numbers(similarity: Similarity) -> str:
+    """Return the four numbers of a comparison in words."""
+    signed, size, structure, edges = ("none" if math.isnan(v) else viz.signed_number(v) for v in similarity[:4])
+    return f"Signed {signed}, magnitudes {size}, SSIM {structure}, HOG {edges}."
 
 
-def describe(similarity: Similarity, measure: str) -> str:
-    """Return the four numbers, and a sentence on the one that ``measure`` asks for: "signed" or "magnitudes"."""
-    if similarity.degenerate or math.isnan(similarity.spearman):
-        return "One of the maps is constant: it ranks no pixel above another, so the two can't be compared. Count it."
-    signed, size, structure, edges = ("none" if math.isnan(value) else number(value) for value in similarity[:4])
-    numbers = f"Signed {signed}, magnitudes {size}, SSIM {structure}, HOG {edges}."
+def by_measure(similarity: Similarity, measure: str, a: str, b: str) -> str:
+    """Say how alike two classes' maps are by one measure, "signed" or "magnitudes"."""
     value = getattr(similarity, MEASURES[measure])
     if measure == "magnitudes" and value > 0.5 and similarity.spearman < -0.5:
-        return f"{numbers} By their magnitudes they are alike: a reversed map looks the same."
-    if value > 0.9:
-        return f"{numbers} The same order of pixels: by this measure the map doesn't know the class."
-    if value > 0.5:
-        return f"{numbers} Much alike."
-    if value < -0.5:
-        return f"{numbers} Reversed: what speaks for the one class speaks against the other."
-    return f"{numbers} Different maps. Whether they point at the right thing, this doesn't say."
+        return "By their magnitudes they are alike: a reversed map looks the same."
+    return describe(value, a, b)

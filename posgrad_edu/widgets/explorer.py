@@ -8,41 +8,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import ipywidgets as widgets
+from PIL.Image import Image
 from torch import Tensor
 
-from posgrad_edu import viz
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import METHODS, explain
-from posgrad_edu.methods.cam import CAM
-from posgrad_edu.metrics.similarity import Similarity
 from posgrad_edu.models.classifier import Classifier
-from posgrad_edu.widgets.panel import TwoClassPanel
-from posgrad_edu.widgets.parts import (
-    COMPUTING,
-    EVIDENCE,
-    class_box,
-    describe,
-    find_classes,
-    gallery,
-    pair_limit,
-    side_by_side,
-    spatial_layers,
-    toggles,
-)
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from posgrad_edu.viz import overlay, pair_limit, signed_number
+from posgrad_edu.widgets.controls import dropdown, spatial_layers, toggles
+from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, style_of
+from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
+from posgrad_edu.widgets.theme import NARROW_BUTTONS, THIRD
 
 PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
 PUBLISHED = "as published"
-MOST_DETAIL = 0.995  # maps in input space have a few extreme pixels: these may saturate
 
 
-class Explorer(TwoClassPanel):
+class Explorer(ClassBoxPanel):
     """Controls for photo, classes, method, handling, layer and opacity, and what they show.
 
     clf: a ``Classifier``, the default network if ``None``. photos: names of sample photos, or pictures by name.
@@ -59,58 +45,39 @@ class Explorer(TwoClassPanel):
             raise ValueError("The Explorer needs at least one photo.")
         super().__init__(clf, next(iter(pictures.values())))
         self.photos = dict(pictures)
-        self._inputs = functools.lru_cache(maxsize=32)(self._named)
-        self._compute = functools.lru_cache(maxsize=256)(self._explain)
+        self._inputs = functools.lru_cache(maxsize=32)(self._read_photo)
         self._make_controls()
-        rows = [
-            side_by_side(self.photo, self.method, self.layer),
-            side_by_side(self.class_a, self.class_b, self.opacity),
-            self.handling,
-        ]
-        self._begin(["photo", "class_a", "class_b", "method", "handling", "layer", "opacity"], start, rows)
-
-    # --- Controls ---
+        rows = [["photo", "method", "layer"], ["class_a", "class_b", "opacity"], "handling"]
+        self._begin(rows, start)
 
     def _make_controls(self) -> None:
-        wide = {"width": "280px"}  # three fit beside each other
         only = len(self.photos) == 1  # then there's nothing to choose
-        self.photo = widgets.Dropdown(options=list(self.photos), description="Photo", disabled=only, layout=wide)
-        self.class_a = class_box(self.clf, "Class A", "most likely", **wide)
-        self.class_b = class_box(self.clf, "Class B", "least likely", **wide)
-        self.method = widgets.Dropdown(options=list(METHODS), value="gradcam", description="Method", layout=wide)
-        meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
-        self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings, style={"button_width": "110px"})
-        self.layer = widgets.Dropdown(
-            options=spatial_layers(self.clf), value=self.clf.cam_layer, description="Layer", layout=wide
-        )
+        self.photo = dropdown("Photo", list(self.photos), disabled=only, **THIRD)
+        self.method = dropdown("Method", list(METHODS), value="gradcam", **THIRD)
+        self.layer = dropdown("Layer", spatial_layers(self.clf), value=self.clf.cam_layer, **THIRD)
+        self._make_class_boxes("most likely", "least likely", **THIRD)
         self.opacity = widgets.FloatSlider(
-            value=0.85, min=0, max=1, step=0.05, description="Opacity", continuous_update=False, layout=wide
+            value=0.85, min=0, max=1, step=0.05, description="Opacity", continuous_update=False, **THIRD
         )
-
-    @property
-    def _is_cam(self) -> bool:
-        """Whether the method looks at one layer: its maps are coarse and drawn over the photo."""
-        return issubclass(METHODS[self.method.value], CAM)
-
-    # --- From the controls to maps ---
-
-    def _forget(self) -> None:
-        super()._forget()
-        self.similarity: Similarity | None = None
+        meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
+        style = {**NARROW_BUTTONS, **THIRD["style"]}
+        self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings, style=style)
 
     def _measure(self) -> None:
-        self.layer.disabled = self.opacity.disabled = not self._is_cam
-        self.view, self._x, self._logits = self._inputs(self.photo.value)
-        self.classes = find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
-        self.words.value = COMPUTING
-        self.maps = self._maps(self.handling.value)
-        self.similarity = self._compare(self.maps)
+        self.photo_name, self._style = self.photo.value, style_of(self.method.value)
+        self.layer.disabled = self.opacity.disabled = self._style == "heatmap"
+        self.view, self._x, self._logits = self._inputs(self.photo_name)
+        super()._measure()
 
-    def _named(self, photo: str) -> tuple[Image, Tensor, Tensor]:
-        return self._read(self.photos[photo])
+    def _read_photo(self, name: str) -> tuple[Image, Tensor, Tensor]:
+        return self._read(self.photos[name])
 
-    def _maps(self, handling: str) -> Tensor:
-        layer = self.layer.value if self._is_cam else None
+    def _maps(self) -> Tensor:
+        return self._with(self.handling.value)
+
+    def _with(self, handling: str) -> Tensor:
+        """Return the maps that the other controls ask for, with this handling."""
+        layer = self.layer.value if is_cam(self.method.value) else None
         return self._compute(self.photo.value, self.method.value, handling, layer, *self.classes)
 
     def _explain(self, photo: str, method: str, handling: str, layer: str | None, a: int, b: int) -> Tensor:
@@ -118,43 +85,28 @@ class Explorer(TwoClassPanel):
         chosen = None if handling == PUBLISHED else handling
         return explain(self.clf.net, x, [[a, b]], method, chosen, layer)[0]
 
-    # --- What is shown ---
-
-    @property
-    def setting(self) -> str:
-        """What the controls say, in words."""
-        return f"{self.photo.value}, {self._heading}"
-
-    @property
-    def _heading(self) -> str:
-        return f"{self.method.value}, gradients {self.handling.value}"
-
-    @property
-    def _style(self) -> Literal["overlay", "heatmap"]:
-        return "overlay" if self._is_cam else "heatmap"
-
     @property
     def limit(self) -> float:
         """The magnitude of full colour, one for both maps, so that the weaker of the two can still be seen."""
-        if self._is_cam:
-            # Signed maps set the scale of a CAM, whatever the switch says: flipping it changes the colours.
-            return pair_limit(self._maps("signed"))
-        return viz.symmetric_limit(self.maps, quantile=MOST_DETAIL)
+        # Signed maps set the scale of a CAM, whatever the switch says: flipping it changes the colours.
+        return pair_limit(self._with("signed")) if is_cam(self.method.value) else super().limit
+
+    @property
+    def setting(self) -> str:
+        return f"{self.photo.value}, {self.method.value}, gradients {self.handling.value}"
 
     def _sentence(self) -> str:
+        if nothing := self._nothing_to_compare():
+            return nothing
         assert self.similarity is not None
-        first, second = self.labels
-        return describe(self.similarity, first, second, same_class=self.classes[0] == self.classes[1])
+        signed, magnitudes = (signed_number(value) for value in self.similarity[:2])
+        numbers = f"Rank correlation {signed} signed, {magnitudes} of magnitudes."
+        return f"{numbers} {describe(self.similarity.spearman, *self.labels)}"
 
-    def _html(self) -> str:
-        what, limit = f"{self.method.value} with {self.handling.value} gradients", self.limit
-        panels = [(self.view, f"The photo: {self.photo.value}", self.photo.value)]
-        for letter, title, values in zip("AB", self._titles(), self.maps, strict=True):
-            alt = viz.alt_text(f"{what} for class {letter}, {title}", values, limit)
-            panels.append((self._picture(values, limit), alt, f"{letter}: {title}"))
-        return gallery(panels, f"{EVIDENCE} Full colour at ±{viz.two_digits(limit)} in both maps.")
+    def _note(self) -> str:
+        return f"{EVIDENCE} {full_colour(self.limit, 'in both maps')}"
 
     def _picture(self, values: Tensor, limit: float) -> Image:
-        if self._style == "heatmap":
-            return viz.heatmap(values, limit)
-        return viz.overlay(self.view, values, limit, self.opacity.value)
+        if self._style == "overlay":
+            return overlay(self.view, values, limit, self.opacity.value)
+        return super()._picture(values, limit)

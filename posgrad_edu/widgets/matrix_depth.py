@@ -28,8 +28,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posgrad_edu import viz
+from posgrad_edu.widgets.controls import slider, toggles
 from posgrad_edu.widgets.panel import Panel
-from posgrad_edu.widgets.parts import gallery, slider, toggles
+from posgrad_edu.widgets.theme import AXIS, LINES, MARK, NAME, SLIDER, gallery
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,11 +42,10 @@ ENTRIES = ("signed", "positive", "clamped")
 WIDTHS = (4, 16, 64, 128)
 GATES = (0.0, 0.25, 0.5, 0.75, 0.9)
 DEEPEST = 40
-COLOURS = {"signed": "#0042d0", "positive": "#ce0018", "clamped": "#6a4c00"}
-STYLES = {"signed": "o-", "positive": "s--", "clamped": "^:"}
+DRAWN_AS = {"signed": "signed", "positive": "positive", "clamped": "third"}  # in the theme
 
 
-class Journey(NamedTuple):
+class Signals(NamedTuple):
     """Two signals after 0, 1, 2, ... layers, their angles in degrees, and the products' singular value ratios.
 
     vectors (depth + 1, 2, width), each of length 1, or 0 where nothing arrives; angles and ratios (depth + 1,), nan
@@ -69,42 +69,37 @@ class MatrixDepth(Panel):
     def __init__(self, seed: int = 0, **start: Any) -> None:
         super().__init__()
         self.seed = seed
-        style, layout = {"description_width": "110px"}, {"width": "480px"}
         self.depth = widgets.IntSlider(
-            value=1, min=0, max=DEEPEST, description="Layers", continuous_update=False, layout=layout, style=style
+            value=1, min=0, max=DEEPEST, description="Layers", continuous_update=False, layout=SLIDER, style=NAME
         )
         kinds = ["as drawn, both signs", "negative entries set to 0", "both signs, but what comes out is clamped"]
-        self.entries = toggles("Matrices", list(ENTRIES), kinds, style=style)
-        self.gates = slider("Closed gates", [(f"{100 * g:.0f} %", g) for g in GATES], layout=layout, style=style)
+        self.entries = toggles("Matrices", list(ENTRIES), kinds)
+        self.gates = slider("Closed gates", [(f"{100 * g:.0f} %", g) for g in GATES])
         sizes = [f"{width} entries in each signal" for width in WIDTHS]
-        self.width = toggles("Width", list(WIDTHS), sizes, value=64, style=style)
+        self.width = toggles("Width", list(WIDTHS), sizes, value=64)
         self._begin(["depth", "entries", "gates", "width"], start)
 
-    # --- From the controls to numbers ---
+    def signals(self, entries: str | None = None) -> Signals:
+        """Return the signals at all depths, with the controls' gates and width; entries: ``None`` for those shown."""
+        return propagate(entries or self.entries.value, self.gates.value, self.width.value, self.seed)
 
-    def journey(self, entries: str | None = None) -> Journey:
-        """Return the whole way, for the controls' gates and width; ``entries``: for other matrices than shown."""
-        return travel(entries or self.entries.value, self.gates.value, self.width.value, self.seed)
-
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.vectors: Array = np.zeros((2, 0))
         self.angle = self.ratio = math.nan
 
     def _measure(self) -> None:
-        way, depth = self.journey(), self.depth.value
-        self.vectors, self.angle, self.ratio = way.vectors[depth], float(way.angles[depth]), float(way.ratios[depth])
+        found, depth = self.signals(), self.depth.value
+        self.vectors = found.vectors[depth]
+        self.angle, self.ratio = float(found.angles[depth]), float(found.ratios[depth])
 
     def _sentence(self) -> str:
-        return describe(self.entries.value, self.angle, self.ratio)
+        return angle_in_words(self.entries.value, self.angle, self.ratio)
 
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
         closed = f"{100 * self.gates.value:.0f} % of the gates closed"
         layers = "1 layer" if self.depth.value == 1 else f"{self.depth.value} layers"
         return f"{layers} of width {self.width.value}, {self.entries.value}, {closed}"
-
-    # --- What is shown ---
 
     @property
     def alt(self) -> str:
@@ -131,40 +126,40 @@ class MatrixDepth(Panel):
     def _draw_signals(self, axes: Axes) -> None:
         one, other = self.vectors
         limit = 1.1 * max(np.abs(self.vectors).max(), 1e-9)
-        axes.axhline(0, color="lightgrey", linewidth=0.8)
-        axes.axvline(0, color="lightgrey", linewidth=0.8)
-        axes.plot(one, other, ".", color=COLOURS[self.entries.value])
+        axes.axhline(0, **AXIS)
+        axes.axvline(0, **AXIS)
+        axes.plot(one, other, ".", color=LINES[DRAWN_AS[self.entries.value]]["color"])
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[0], yticks=[0])
         axes.set(xlabel="entry of the first signal", ylabel="of the second", aspect="equal")
 
     def _draw_angles(self, axes: Axes) -> None:
         depths = np.arange(DEEPEST + 1)
         for entries in ENTRIES:
-            angles, shown = self.journey(entries).angles, entries == self.entries.value
-            style: dict[str, Any] = {"color": COLOURS[entries], "alpha": 1.0 if shown else 0.35, "markersize": 3}
-            axes.plot(depths, angles, STYLES[entries], label=entries, **style)
-        axes.axvline(self.depth.value, color="black", linewidth=0.8)
+            angles, shown = self.signals(entries).angles, entries == self.entries.value
+            style = LINES[DRAWN_AS[entries]] | {"alpha": 1.0 if shown else 0.35, "markersize": 3}
+            axes.plot(depths, angles, label=entries, **style)
+        axes.axvline(self.depth.value, **MARK)
         axes.set(xlabel="layers", ylabel="angle between the signals", ylim=(-5, 185), yticks=[0, 45, 90, 135, 180])
         axes.legend(frameon=False, loc="upper left", fontsize=9, ncols=3)
 
 
-# --- The way, and in words ---
+# --- The signals, and in words ---
 
 
 @functools.lru_cache(maxsize=64)
-def travel(entries: str, gates: float, width: int, seed: int = 0) -> Journey:
+def propagate(entries: str, gates: float, width: int, seed: int = 0) -> Signals:
     """Return what becomes of two one-hot signals in ``DEEPEST`` layers of random matrices (width, width).
 
     entries: "signed", "positive" or "clamped". gates: the share of each layer's outputs that is set to zero, at random,
     the same for both signals. Entries are drawn from a normal distribution around 0. The same seed gives all three the
     same matrices and gates.
     """
-    weights, dice = np.random.default_rng(seed), np.random.default_rng([seed, 1])  # closing gates leaves the weights
+    weights, gate_order = (np.random.default_rng(key) for key in (seed, [seed, 1]))  # closing gates leaves the weights
     signals, product = np.eye(width)[:, :2], np.eye(width)
     vectors, ratios = [signals.T], [1.0]
     for _ in range(DEEPEST):
         matrix = weights.standard_normal((width, width))
-        gate = dice.permutation(width) >= round(gates * width)
+        gate = gate_order.permutation(width) >= round(gates * width)
         if entries == "positive":
             matrix = np.maximum(matrix, 0)
         matrix = matrix * gate[:, None]
@@ -176,7 +171,7 @@ def travel(entries: str, gates: float, width: int, seed: int = 0) -> Journey:
         product = scaled(product, np.linalg.norm(product))
         vectors.append(signals.T)
         ratios.append(math.nan if entries == "clamped" else ratio_of(product))
-    return Journey(np.array(vectors), np.array([angle_between(*pair) for pair in vectors]), np.array(ratios))
+    return Signals(np.array(vectors), np.array([angle_between(*pair) for pair in vectors]), np.array(ratios))
 
 
 def scaled(values: Array, size: Array | np.floating[Any]) -> Array:
@@ -197,7 +192,7 @@ def ratio_of(matrix: Array) -> float:
     return float(second / first) if first > 0 else math.nan
 
 
-def describe(entries: str, angle: float, ratio: float) -> str:
+def angle_in_words(entries: str, angle: float, ratio: float) -> str:
     """Return the angle and the ratio of singular values in plain sentences."""
     if math.isnan(angle):
         return "Nothing arrives any more of one of the signals: too many gates are closed, or too many entries are 0."

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import torch
+from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.data.photos import Source, read_image
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.widgets.controls import side_by_side
 from posgrad_edu.widgets.explorer import Explorer
-from posgrad_edu.widgets.parts import gallery, side_by_side, status
+from posgrad_edu.widgets.theme import LIST, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL.Image import Image
 
 SETTINGS = ("class_a", "class_b", "method", "handling", "layer", "opacity")  # of the Explorer
 ASK = "Upload a photo, or give the path of one and press Enter. It stays on this computer."
@@ -46,9 +47,8 @@ class OwnPhoto(widgets.VBox):
         self._start = start
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a photo")
         self.path = widgets.Text(
-            description="Path", placeholder="such as photos/holiday.jpg", continuous_update=False,
-            layout={"width": "420px"},
-        )  # fmt: skip
+            description="Path", placeholder="such as photos/holiday.jpg", continuous_update=False, layout=LIST
+        )
         self.controls = {"upload": self.upload, "path": self.path}
         self.pictures, self.words = widgets.HTML(), widgets.HTML()
         self._choice = side_by_side(self.upload, self.path)
@@ -60,8 +60,6 @@ class OwnPhoto(widgets.VBox):
 
     def __repr__(self) -> str:
         return f"OwnPhoto: {self.summary}{f' {self.explorer!r}' if self.explorer else ''}"
-
-    # --- From a file to maps ---
 
     def _uploaded(self, change: dict) -> None:
         if self.upload.value:  # a tuple with one file, or none
@@ -110,8 +108,6 @@ class OwnPhoto(widgets.VBox):
         self.pictures.value = ""
         self._say(words)
         self.children = [self._choice, self.words]
-
-    # --- What is shown ---
 
     @property
     def maps(self) -> Tensor:

@@ -2,13 +2,14 @@
 
 ``Panel`` knows when to compute, to say and to draw, and a widget says what:
 
-    _forget      sets its results to nothing: before the first look, and where they can't be computed
+    _clear       sets its results to nothing: before the first look, and where they can't be computed
     _measure     computes what the controls ask for
     _sentence    says the results in words
     _html        draws them
     setting      what the controls say, in words
 
-``PhotoPanel`` adds a network, a photo and two maps of it, and ``TwoClassPanel`` that these are for two classes.
+``MapPanel`` shows maps of a photo beside each other: two, for two classes or for two networks. Its widgets say which
+maps (``_explain`` computes them, through a cache), what they are called, and what the note below them says.
 """
 
 from __future__ import annotations
@@ -20,20 +21,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import ipywidgets as widgets
 import torch
-from torch import Tensor
+from PIL.Image import Image
+from torch import Tensor, nn
 
 from posgrad_edu import viz
 from posgrad_edu.data.photos import load_photo
+from posgrad_edu.methods import METHODS
+from posgrad_edu.methods.cam import CAM
+from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.similarity import Similarity, compare, is_degenerate, spearman
-from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.models.loading import load_classifier
-from posgrad_edu.widgets.parts import map_titles, status
+from posgrad_edu.widgets.controls import class_box, find_classes, side_by_side
+from posgrad_edu.widgets.sentences import CONSTANT, OWN_UNIT
+from posgrad_edu.widgets.theme import COMPUTING, Picture, gallery, status
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from PIL.Image import Image
 
 KEPT_PICTURES = 128  # of the latest states; the pictures of one state take up to half a megabyte
+FULL_COLOUR = 0.995  # maps in input space have a few extreme pixels: this share isn't saturated
+Style = Literal["overlay", "heatmap"]
 
 
 class Panel(widgets.VBox):
@@ -47,26 +55,30 @@ class Panel(widgets.VBox):
         self.controls: dict[str, Any] = {}
         self.pictures, self.words = widgets.HTML(), widgets.HTML()
         self.summary = ""
-        self._drawn = functools.lru_cache(maxsize=KEPT_PICTURES)(self._draw)
+        self._drawn = functools.lru_cache(maxsize=KEPT_PICTURES)(lambda *state: self._html())  # state: the controls'
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.setting}. {self.summary}"
 
-    def _begin(self, names: Sequence[str], start: Mapping[str, Any], rows: Sequence[widgets.Widget] = ()) -> None:
+    def _begin(self, rows: Sequence[str | Sequence[str]], start: Mapping[str, Any]) -> None:
         """Give the controls their start values, show everything, and follow the controls from now on.
 
-        names: the attributes that hold the controls, from top to bottom. rows: how they are laid out, if not so.
+        rows: the attributes that hold the controls, from top to bottom; several of them stand side by side.
         Raises ``ValueError`` for a start value of a control that doesn't exist.
         """
-        self.controls = {name: getattr(self, name) for name in names}
+        lines = [[row] if isinstance(row, str) else row for row in rows]
+        self.controls = {name: getattr(self, name) for line in lines for name in line}
         for name, value in start.items():
             if name not in self.controls:
-                raise ValueError(f"{type(self).__name__} has no control {name!r}. There are: {', '.join(names)}.")
+                there = ", ".join(self.controls)
+                raise ValueError(f"{type(self).__name__} has no control {name!r}. There are: {there}.")
             self.controls[name].value = value
         for control in self.controls.values():
             control.observe(self._changed, "value")
-        self.children = [*(rows or self.controls.values()), self.pictures, self.words]
-        self._forget()
+        shown = [[self.controls[name] for name in line] for line in lines]
+        boxes = [line[0] if len(line) == 1 else side_by_side(*line) for line in shown]
+        self.children = [*boxes, self.pictures, self.words]
+        self._clear()
         self.refresh()
 
     def _changed(self, change: dict) -> None:
@@ -79,7 +91,7 @@ class Panel(widgets.VBox):
             self._say(self._sentence())
             pictures = self._drawn(*(control.value for control in self.controls.values()))
         except (ValueError, RuntimeError) as error:  # also NotImplementedError, and what torch raises
-            self._forget()
+            self._clear()
             self._say(str(error))
             pictures = ""
         self.pictures.value = pictures
@@ -88,10 +100,6 @@ class Panel(widgets.VBox):
         self.summary = words
         self.words.value = status(words)
 
-    def _draw(self, *state: object) -> str:
-        """Draw for these values of the controls. It's called through a cache: what was seen isn't drawn again."""
-        return self._html()
-
     # --- What each widget has of its own ---
 
     @property
@@ -99,7 +107,7 @@ class Panel(widgets.VBox):
         """What the controls say, in words."""
         return ""
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         """Set the results to nothing."""
 
     def _measure(self) -> None:
@@ -114,41 +122,121 @@ class Panel(widgets.VBox):
         return ""
 
 
-class PhotoPanel(Panel):
-    """A panel about a network and a photo, of which it shows two maps, ``maps`` (2, H, W).
+class MapPanel(Panel):
+    """A panel about a network and a photo, which shows two maps of it beside each other, ``maps`` (2, H, W).
 
     clf: a ``Classifier``, the default network if ``None``. photo: a picture, or the name of a sample photo.
     """
+
+    _kept = 256  # the latest answers of _explain
+    _style: Style = "overlay"  # how maps are drawn: coarse ones over the photo, those as fine as the photo alone
+    _widths: Sequence[int] | None = None  # of the pictures, as for a gallery
+    photo_name = "photo"
+    _alt_text = "{what}, for {title}"
 
     def __init__(self, clf: Classifier | None, photo: Image | str) -> None:
         super().__init__()
         self.clf = load_classifier() if clf is None else clf
         self.view, self._x, self._logits = self._read(load_photo(photo) if isinstance(photo, str) else photo)
-        self._compare = functools.lru_cache(maxsize=256)(compare_pair)  # maps that were kept are the same objects
+        self._compute = functools.lru_cache(maxsize=self._kept)(self._explain)
+        # Maps that were kept are the same objects, so that they needn't be compared again.
+        self._compare = functools.lru_cache(maxsize=256)(lambda maps: compare(*maps))
+        self._rank = functools.lru_cache(maxsize=256)(rank_correlation)
 
     def _read(self, photo: Image) -> tuple[Image, Tensor, Tensor]:
         """Return the part of the photo that the network sees, the same as a batch of one, and its logits."""
         return self.clf.view(photo), self.clf.batch(photo), self.clf.logits(photo)
 
-    def _forget(self) -> None:
+    # --- From the controls to maps ---
+
+    def _clear(self) -> None:
         self.maps: Tensor = torch.empty(0)
+
+    def _measure(self) -> None:
+        self.words.value = COMPUTING
+        self.maps = self._maps()
+
+    def _maps(self) -> Tensor:
+        """Return the two maps (2, H, W) that the controls ask for."""
+        raise NotImplementedError
+
+    def _explain(self, *asked: Any) -> Any:
+        """Compute maps. It's called through a cache, as ``_compute``."""
+        raise NotImplementedError
+
+    @property
+    def similarity(self) -> Similarity | None:
+        """How alike the two maps are, by all measures; ``None`` where there are no maps."""
+        return self._compare(self.maps) if self.maps.numel() else None
+
+    @property
+    def spearman(self) -> float:
+        """The rank correlation of the two maps; nan where one is constant, or there are no maps."""
+        return self._rank(self.maps) if self.maps.numel() else math.nan
+
+    # --- What is shown ---
+
+    @property
+    def limit(self) -> float:
+        """The magnitude of full colour, one for both maps."""
+        return viz.symmetric_limit(self.maps, FULL_COLOUR)
+
+    @property
+    def _scaled(self) -> Tensor:
+        """The two maps as they are drawn."""
+        return self.maps
+
+    @property
+    def _heading(self) -> str:
+        """What stands above the figure."""
+        return self.setting
+
+    @property
+    def _what(self) -> str:
+        """What the maps are, for their alt text."""
+        return self._heading
+
+    def _titles(self) -> list[str]:
+        """Return a title for each map."""
+        raise NotImplementedError
+
+    def _captions(self) -> list[str]:
+        """Return what stands below each map."""
+        return self._titles()
+
+    def _note(self) -> str:
+        """Return the key to the colours, which stands below the maps."""
+        return ""
+
+    def _panels(self) -> list[Picture]:
+        """Return the photo and both maps."""
+        panels: list[Picture] = [(self.view, f"{self.photo_name}, as the network sees it", self.photo_name)]
+        limit = self.limit
+        for title, caption, values in zip(self._titles(), self._captions(), self._scaled, strict=True):
+            alt = viz.alt_text(self._alt_text.format(what=self._what, title=title), values, limit)
+            panels.append((self._picture(values, limit), alt, caption))
+        return panels
+
+    def _picture(self, values: Tensor, limit: float) -> Image:
+        return viz.overlay(self.view, values, limit) if self._style == "overlay" else viz.heatmap(values, limit)
+
+    def _html(self) -> str:
+        return gallery(self._panels(), self._note(), self._widths)
 
     def _need_maps(self) -> None:
         """Refuse to draw a figure where there is nothing to draw."""
         if not self.maps.numel():
             raise ValueError(f"There is nothing to draw. {self.summary}")
 
-    @property
-    def _style(self) -> Literal["overlay", "heatmap"]:
-        """How maps are drawn: coarse ones over the photo, those as fine as the photo alone."""
-        return "overlay"
-
-    def _picture(self, values: Tensor, limit: float) -> Image:
-        return viz.overlay(self.view, values, limit) if self._style == "overlay" else viz.heatmap(values, limit)
+    def figure(self) -> Figure:
+        """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
+        self._need_maps()
+        panels = dict(zip(self._titles(), self._scaled, strict=True))
+        return viz.show_grid(self.view, panels, limit=self.limit, style=self._style, title=self._heading)
 
 
-class TwoClassPanel(PhotoPanel):
-    """A photo panel whose maps are for two ``classes`` (indices), on one scale."""
+class TwoClassPanel(MapPanel):
+    """Maps of a photo for two ``classes`` (indices), on one scale."""
 
     classes: tuple[int, ...]
 
@@ -157,39 +245,98 @@ class TwoClassPanel(PhotoPanel):
         """The names of the two classes."""
         return tuple(self.clf.labels[c] for c in self.classes)
 
-    @property
-    def limit(self) -> float:
-        """The magnitude of full colour, one for both maps."""
-        return viz.symmetric_limit(self.maps)
+    def _titles(self) -> list[str]:
+        """Return label, probability and logit of each class."""
+        shares = self._logits.sigmoid() if self.clf.multilabel else self._logits.softmax(0)
+        return [viz.map_title(self.clf.labels[c], float(shares[c]), float(self._logits[c])) for c in self.classes]
 
-    @property
-    def _heading(self) -> str:
-        """What stands above the figure."""
-        return self.setting
+    def _nothing_to_compare(self) -> str:
+        """Say why the two maps can't be compared, where that is so."""
+        if self.classes[0] == self.classes[1]:
+            return f"Both maps are for {self.labels[0]}. Choose another class B."
+        empty = [label for label, values in zip(self.labels, self.maps, strict=True) if not values.any()]
+        if empty:
+            return f"The map for {' and for '.join(empty)} is zero everywhere, so there is nothing to compare."
+        return CONSTANT if any(map(is_degenerate, self.maps)) else ""
+
+
+class ClassBoxPanel(TwoClassPanel):
+    """Two classes that are chosen in boxes, ``class_a`` and ``class_b``; letters keep two maps of one class apart."""
+
+    def _make_class_boxes(self, class_a: str | int, class_b: str | int, **traits: Any) -> None:
+        self.classes = find_classes(self.clf, (class_a, class_b), self._logits)  # one that doesn't exist is refused now
+        self.class_a = class_box(self.clf, "Class A", class_a, **traits)
+        self.class_b = class_box(self.clf, "Class B", class_b, **traits)
+
+    def _measure(self) -> None:
+        self.classes = find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
+        super()._measure()
 
     def _titles(self) -> list[str]:
-        """Return a title for each map."""
-        return map_titles(self.clf, self.classes, self._logits)
+        return [f"{letter}: {title}" for letter, title in zip("AB", self._lines(), strict=True)]
 
-    def _panels(self, what: str) -> list[tuple[Image, str, str]]:
-        """Return the photo and both maps, each as (picture, alt text, caption); what: the maps are, in words."""
-        limit = self.limit
-        panels = [(self.view, "The photo, as the network sees it", "photo")]
-        for title, values in zip(self._titles(), self.maps, strict=True):
-            alt = viz.alt_text(f"{what}, for {title}", values, limit)
-            panels.append((self._picture(values, limit), alt, title))
-        return panels
-
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
-        self._need_maps()
-        panels = dict(zip(self._titles(), self.maps, strict=True))
-        return viz.show_grid(self.view, panels, limit=self.limit, style=self._style, title=self._heading)
+    def _lines(self) -> list[str]:
+        """Return a title for each map, without its letter."""
+        return super()._titles()
 
 
-def compare_pair(maps: Tensor) -> Similarity:
-    """Return how alike two maps (2, H, W) are."""
-    return compare(*maps)
+class WeightsPanel(MapPanel):
+    """Maps of one class by the trained network and by a copy with random layers, each map in its own unit.
+
+    Random weights change the scale of all that flows back, in some networks by a factor of a million. What is compared
+    here is where a map is strong; the caption says how large its unit is.
+
+    target: the class that is explained all along, a word, an index or a rank. seed: which random weights.
+    """
+
+    _alt_text = "{what}, {title}"
+
+    def __init__(self, clf: Classifier | None, photo: Image | str, target: str | int, seed: int) -> None:
+        super().__init__(clf, photo)
+        self.seed, self.target = seed, resolve_class(self.clf, str(target), self._logits)
+        self.layers = randomizable_layers(self.clf.net, self._x)
+        self._network = functools.lru_cache(maxsize=2)(self._with_random)  # copies of a network can be large
+        self._pair = functools.lru_cache(maxsize=256)(self._both)
+
+    def _with_random(self, layers: tuple[str, ...]) -> nn.Module:
+        return with_random(self.clf.net, layers, self.seed) if layers else self.clf.net
+
+    def _both(self, layers: tuple[str, ...], *asked: Any) -> Tensor:
+        return torch.stack([self._compute(names, *asked) for names in ((), layers)])
+
+    @property
+    def units(self) -> list[float]:
+        """The magnitude of full colour of each map."""
+        return [viz.symmetric_limit([values], FULL_COLOUR) for values in self.maps]
+
+    @property
+    def limit(self) -> float:
+        """The magnitude of full colour, in each map's own unit."""
+        return 1.0
+
+    @property
+    def _scaled(self) -> Tensor:
+        return torch.stack([values / unit for values, unit in zip(self.maps, self.units, strict=True)])
+
+    def _captions(self) -> list[str]:
+        units = (f"(full colour at ±{viz.two_digits(unit)})" for unit in self.units)
+        return [f"{title} {unit}" for title, unit in zip(self._titles(), units, strict=True)]
+
+    def _note(self) -> str:
+        return OWN_UNIT
+
+
+# --- Maps ---
+
+
+def is_cam(method: str) -> bool:
+    """Tell whether a method looks at one layer, so that its maps are coarse."""
+    return method in METHODS and issubclass(METHODS[method], CAM)
+
+
+def style_of(method: str) -> Style:
+    """Return how a method's maps are drawn."""
+    return "overlay" if is_cam(method) else "heatmap"
 
 
 def rank_correlation(maps: Tensor) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 
-from posgrad_edu.widgets.parts import IN_LINE
+from posgrad_edu.widgets.theme import IN_LINE, status
 
 
 class Predict(widgets.VBox):
@@ -50,13 +50,9 @@ class Predict(widgets.VBox):
             words = f"Measured: {answer}. As you predicted."
         else:
             words = f"Measured: {answer}. You predicted: {self.guess}. What did you expect to happen?"
-        self.reply.value = _status(words)
+        self.reply.value = status(words)
         return words
 
     def _noted(self, change: dict) -> None:
         if change["new"] is not None:
-            self.reply.value = _status(f"Noted: {change['new']}. Run on to see.")
-
-
-def _status(words: str) -> str:
-    return f'<span role="status">{html.escape(words)}</span>'
+            self.reply.value = status(f"Noted: {change['new']}. Run on to see.")

@@ -1,6 +1,6 @@
 """The VerdictExplorer: how much does a verdict hang on where one draws the line between alike and not alike?
 
-A claim agrees with a study if two intervals lie where it says (``claims.py``): that of the version's mean above a
+A claim agrees with a study if two intervals lie where it says (``verdicts.py``): that of the version's mean above a
 threshold, and that of its difference to signed above 0. The threshold is somebody's choice. Here it's a slider: on
 the left the claim's three intervals, on the right how many of all claims would get which verdict at each threshold.
 The difference doesn't depend on the threshold, so a verdict changes at one place at most: the lower end of the
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from posgrad_edu import viz
-from posgrad_edu.study.claims import ALIKE_ABOVE, VERDICTS, measured, number, verdict, verdict_table
+from posgrad_edu.study import format_estimate, format_number, verdict, verdict_table
+from posgrad_edu.study.verdicts import ALIKE_ABOVE, VERDICTS
+from posgrad_edu.widgets.controls import dropdown, toggles
 from posgrad_edu.widgets.panel import Panel
-from posgrad_edu.widgets.parts import side_by_side, toggles
+from posgrad_edu.widgets.theme import AXIS, LINES, NAME, SLIDER, THRESHOLD
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,17 +28,17 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST, STEP = 0.3, 0.9, 0.05
 JUDGED = ("agrees", "partly", "disagrees")
-BARS = {"signed": ("#0042d0", "o"), "positive": ("#ce0018", "s"), "difference": ("#000000", "D")}
-LINES = {"agrees": ("#ce0018", "-"), "partly": ("#6a4c00", "--"), "disagrees": ("#0042d0", ":")}
+BARS = ("signed", "positive", "difference")
+CURVES = {"agrees": ("positive", "-"), "partly": ("third", "--"), "disagrees": ("signed", ":")}  # colour, line
 
 
 class VerdictExplorer(Panel):
     """Controls for a check, a method's version, a network and the threshold, and what they show.
 
-    summary: as ``verdicts.summarize`` or ``verdicts.read_summary`` gives it.
+    summary: as ``summarize`` or ``read_summary`` gives it.
     start: values for the controls check ("class", "parameters"), version ("gradcam, positive", ...), network and
     threshold (0.3 to 0.9).
-    Results: ``row`` (the claim's row of ``claims.verdict_table``), ``verdict``, ``counts`` (all claims' verdicts at
+    Results: ``row`` (the claim's row of ``verdict_table``), ``verdict``, ``counts`` (all claims' verdicts at
     this threshold), ``summary`` (text), ``figure()`` (static). Raises ``ValueError`` for a summary without a claim
     that could be judged, or a control that doesn't exist.
     """
@@ -46,24 +48,29 @@ class VerdictExplorer(Panel):
         table = verdict_table(summary)
         self.table = table[table.verdict != VERDICTS[-1]].reset_index(drop=True)
         if self.table.empty:
-            raise ValueError("No claim can be judged from this summary: it needs signed and another handling of one "
-                             "method, for two photos or more, in the check class or parameters.")  # fmt: skip
+            raise ValueError(
+                "No claim can be judged from this summary: it needs signed and another handling of one method, for two "
+                "photos or more, in the check class or parameters."
+            )
         self._make_controls()
-        rows = [side_by_side(self.check, self.network), self.version, self.threshold]
-        self._begin(["check", "version", "network", "threshold"], start, rows)
+        self._begin([["check", "network"], "version", "threshold"], start)
 
     def _make_controls(self) -> None:
         versions = dict.fromkeys(f"{claim.method}, {claim.handling}" for claim in self.table.itertuples())
         checks = ["two classes of one photo", "trained against partly random networks"]
         self.check = toggles("Check", list(self.table.check.unique()), checks)
-        self.network = widgets.Dropdown(options=sorted(self.table.network.unique()), description="Network")
-        self.version = widgets.Dropdown(options=list(versions), description="Version")
+        self.network = dropdown("Network", sorted(self.table.network.unique()))
+        self.version = dropdown("Version", list(versions))
         self.threshold = widgets.FloatSlider(
-            value=ALIKE_ABOVE, min=LOWEST, max=HIGHEST, step=STEP, description="Alike above", continuous_update=False,
-            layout={"width": "420px"},
-        )  # fmt: skip
-
-    # --- From the controls to a verdict ---
+            value=ALIKE_ABOVE,
+            min=LOWEST,
+            max=HIGHEST,
+            step=STEP,
+            description="Alike above",
+            continuous_update=False,
+            layout=SLIDER,
+            style=NAME,
+        )
 
     def _measure(self) -> None:
         self.counts = self.counts_at(self.line)
@@ -97,25 +104,24 @@ class VerdictExplorer(Panel):
         found = Counter(self._judged(row, threshold) for row in self.table.itertuples())
         return {name: found[name] for name in JUDGED}
 
-    # --- What is shown ---
-
     @property
     def setting(self) -> str:
-        """What the controls say, in words."""
-        return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {number(self.line)}"
+        line = format_number(self.line)
+        return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {line}"
 
     def _sentence(self) -> str:
         row = self.row
         assert row is not None
         at = float(row.positive_low)
         if LOWEST <= at < HIGHEST:
-            hangs = f"The line matters: from {number(at)} on this version no longer counts as alike."
+            hangs = f"The line matters: from {format_number(at)} on this version no longer counts as alike."
         else:
             hangs = "No line between 0.3 and 0.9 changes this verdict."
         tally = ", ".join(f"{name} {count}" for name, count in self.counts.items())
+        this, signed, difference = (format_estimate(row, name) for name in ("positive", "signed", "difference"))
         return (
-            f"{self.verdict.capitalize()}. This version {measured(row, 'positive')}, signed {measured(row, 'signed')}, "
-            f"difference {measured(row, 'difference')}; {row.photos} photos. {hangs} All claims: {tally}."
+            f"{self.verdict.capitalize()}. This version {this}, signed {signed}, difference {difference}; "
+            f"{row.photos} photos. {hangs} All claims: {tally}."
         )
 
     def _html(self) -> str:
@@ -139,13 +145,14 @@ class VerdictExplorer(Panel):
 
     def _draw_intervals(self, ax: Axes) -> None:
         names = {"signed": "signed", "positive": self.version.value, "difference": "difference"}
-        for y, (name, (colour, marker)) in enumerate(reversed(BARS.items())):
+        for y, name in enumerate(reversed(BARS)):
+            colour, marker = LINES[name]["color"], LINES[name]["marker"]
             if self.row is not None:
                 low, mid, high = (float(self.row[f"{name}{end}"]) for end in ("_low", "", "_high"))
                 ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt")
                 ax.plot([mid], [y], marker, color=colour)
-        ax.axvline(0, color="#999999", linewidth=1)
-        ax.axvline(self.line, color="#ce0018", linestyle=":", linewidth=1.5)
+        ax.axvline(0, **AXIS)
+        ax.axvline(self.line, **THRESHOLD)
         ax.set(xlim=(-1.05, 2.05), ylim=(-0.6, 2.6), yticks=range(3), yticklabels=list(reversed(names.values())))
         ax.set_xlabel("rank correlation; dotted: alike above")
         ax.set_title(f"{self.verdict}: {self.check.value}, {self.network.value}", fontsize=10)
@@ -153,9 +160,10 @@ class VerdictExplorer(Panel):
     def _draw_counts(self, ax: Axes) -> None:
         steps = [LOWEST + i * STEP for i in range(round((HIGHEST - LOWEST) / STEP) + 1)]
         counts = [self.counts_at(round(step, 6)) for step in steps]
-        for name, (colour, style) in LINES.items():
-            ax.plot(steps, [c[name] for c in counts], color=colour, linestyle=style, label=name)
-        ax.axvline(self.line, color="#ce0018", linestyle=":", linewidth=1.5)
+        for name, (drawn_as, stroke) in CURVES.items():
+            colour = LINES[drawn_as]["color"]
+            ax.plot(steps, [c[name] for c in counts], color=colour, linestyle=stroke, label=name)
+        ax.axvline(self.line, **THRESHOLD)
         ax.set(ylim=(0, len(self.table)), xlabel="alike above")
         ax.set_title(f"all {len(self.table)} claims", fontsize=10)
         ax.legend(frameon=False, fontsize=8)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -17,17 +17,19 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import posgrad_edu as pg
-from posgrad_edu.cli import app as cli
+from posgrad_edu.cli import doctor
 from posgrad_edu.cli import lab as cli_lab
-from posgrad_edu.models import loading
-from posgrad_edu.widgets.parts import find_class
+from posgrad_edu.cli.app import app
+from posgrad_edu.cli.explain import predictions
+from posgrad_edu.models import weights
+from posgrad_edu.widgets.controls import find_classes
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
 
 def run(*arguments: object) -> Result:
     """Run a command in this process."""
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def refused(*arguments: object) -> str:
@@ -129,8 +131,8 @@ def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: py
     out = tmp_path / "map.png"
     out.write_bytes(b"the old one")
 
-    def full(self: Any, path: Path, **options: Any) -> None:
-        Path(path).write_bytes(b"half")
+    def full(self: Any, file: BinaryIO, **options: Any) -> None:
+        file.write(b"half")
         raise OSError("No space left on device")
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
@@ -152,8 +154,8 @@ def test_a_picture_that_fails_leaves_the_old_one(tmp_path: Path, monkeypatch: py
 )
 def test_words_for_classes(word: str, index: int) -> None:
     clf, coffee = pg.load_classifier(), pg.load_photo("coffee")
-    assert [one.index for one in cli.predictions(clf, coffee, [word])] == [index]
-    assert find_class(clf, word, clf.logits(coffee)) == index  # the widgets take the same words
+    assert [one.index for one in predictions(clf, coffee, [word])] == [index]
+    assert find_classes(clf, [word], clf.logits(coffee)) == (index,)  # the widgets take the same words
 
 
 @pytest.mark.parametrize(
@@ -206,15 +208,15 @@ def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_doctor_finds_all_well() -> None:
     result = run("doctor")
     assert result.exit_code == 0, result.output
-    *checks, verdict = result.stdout.splitlines()
-    assert all(line.startswith("ok ") for line in checks)
-    found = [line.split()[1] for line in checks]
-    assert found == [f"{name}:" for name in ("python", *cli.PACKAGES, "weights", "photos", "kernel", "map")]
+    *steps, verdict = result.stdout.splitlines()
+    assert all(line.startswith("ok ") for line in steps)
+    found = [line.split()[1] for line in steps]
+    assert found == [f"{name}:" for name in ("python", *doctor.PACKAGES, "weights", "photos", "kernel", "map")]
     assert verdict.startswith("All is well")
 
 
 def doctor_problem(name: str) -> str:
-    """Return what doctor says of the check ``name``, which has to be a problem."""
+    """Return what doctor says of the step ``name``, which has to be a problem."""
     result = run("doctor")
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
@@ -224,14 +226,14 @@ def doctor_problem(name: str) -> str:
 
 
 def test_doctor_finds_broken_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    broken = tmp_path / loading.LITE0_FILE
-    broken.write_bytes(loading._lite0_file().read_bytes()[:-1])
-    monkeypatch.setattr(loading, "_lite0_file", lambda: broken)
+    broken = tmp_path / weights.LITE0_FILE
+    broken.write_bytes(weights.lite0_file().read_bytes()[:-1])
+    monkeypatch.setattr(weights, "lite0_file", lambda: broken)
     assert "Install it again" in doctor_problem("weights")
 
 
 def test_doctor_finds_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "PACKAGES", ("torch", "no-such-package"))
+    monkeypatch.setattr(doctor, "PACKAGES", ("torch", "no-such-package"))
     assert "pip install" in doctor_problem("no-such-package")
 
 

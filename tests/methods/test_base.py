@@ -13,7 +13,7 @@ import posgrad_edu as pg
 from posgrad_edu.handling import NEGATIVE, POSITIVE, SIGNED, Handling
 from posgrad_edu.methods.cam import GradCAM, GradCAMPlusPlus, LayerCAM
 from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
-from posgrad_edu.methods.fullgrad import FullGrad
+from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
 from posgrad_edu.methods.gradient import Gradient, InputXGradient
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.methods.rectgrad import RectGrad
@@ -90,13 +90,47 @@ def test_a_method_may_write_into_what_it_is_given(together: bool) -> None:
     before, asked = x.clone(), target.unsqueeze(1).repeat(1, 2)
     for photos in (x, x.requires_grad_()):
         if together:
-            maps = pg.explain_all(net, photos, asked, {"writes": Writes()})["writes"]
+            maps = pg.explain(net, photos, asked, {"writes": Writes()})["writes"]
         else:
             maps = pg.explain(net, photos, asked, Writes)
         assert torch.equal(maps[:, 1], 2 * before.sum(1))
         assert torch.equal(x, before)
         assert torch.equal(asked, target.unsqueeze(1).repeat(1, 2))
         assert not maps.requires_grad
+
+
+@pytest.mark.parametrize("method", pg.METHODS)
+def test_photos_and_classes_made_in_inference_mode(method: str) -> None:
+    net, x, target = nets.make("batchnorm")
+    expected = pg.explain(net, x, target, method)
+    with torch.inference_mode():
+        photos, asked = x.clone(), target.clone()
+        kind = pg.METHODS[method]
+        together = pg.explain(net, photos, asked, {"one": kind(), "two": kind()})
+        maps = pg.explain(net, photos, asked, method)
+    for found in (maps, together["one"], together["two"]):
+        assert torch.equal(found, expected)
+        assert not found.requires_grad
+
+
+def test_terms_of_photos_made_in_inference_mode() -> None:
+    net, x, target = nets.make("batchnorm")
+    expected = fullgrad_terms(net, x, target)
+    with torch.inference_mode():
+        terms = fullgrad_terms(net, x.clone(), target.clone())
+    assert all(torch.equal(a, b) for a, b in zip(terms, expected, strict=True))
+    assert not any(term.requires_grad for term in terms)
+
+
+def test_maps_carry_no_graph_whatever_the_method_returns() -> None:
+    class Graph(pg.Method):
+        name = "graph"
+
+        def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+            return x.requires_grad_().sum(1, keepdim=True)
+
+    net, x, _ = nets.make("plain")
+    assert not pg.explain(net, x, 0, Graph).requires_grad
 
 
 # --- Which methods share a record ---
@@ -130,7 +164,7 @@ def test_a_method_that_goes_its_own_way_shares_with_no_other(kind: type[pg.Metho
 
 def test_a_method_with_maps_of_its_own_beside_its_parent() -> None:
     net, x, target = nets.make("plain")
-    together = pg.explain_all(net, x, target, {"parent": GradCAM(), "own": OwnMaps(), "again": OwnMaps()})
+    together = pg.explain(net, x, target, {"parent": GradCAM(), "own": OwnMaps(), "again": OwnMaps()})
     assert torch.equal(together["parent"], pg.explain(net, x, target, "gradcam"))
     assert torch.equal(together["own"], x.mean(1))
     assert torch.equal(together["again"], x.mean(1))
@@ -139,4 +173,4 @@ def test_a_method_with_maps_of_its_own_beside_its_parent() -> None:
 def test_maps_come_in_the_order_they_were_asked_for() -> None:
     net, x, target = nets.make("plain")
     methods = {"a": GradCAM(), "b": Gradient(), "c": LayerCAM(), "d": Noise(), "e": InputXGradient()}
-    assert list(pg.explain_all(net, x, target, methods)) == list(methods)
+    assert list(pg.explain(net, x, target, methods)) == list(methods)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.methods import CONTROLS, METHODS, explain, explain_all, get_method
+from posgrad_edu.methods import CONTROLS, METHODS, explain, resolve
 from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
 
 each_control = pytest.mark.parametrize("control", CONTROLS)
@@ -147,13 +147,13 @@ def test_they_refuse_what_methods_refuse(control: str, net: nn.Module, x: Tensor
 def test_several_methods_at_once_take_them(control: str, net: nn.Module, x: Tensor) -> None:
     kind = CONTROLS[control]
     methods = {h: kind(handling=h) for h in ("signed", "positive")} | {"gradient": METHODS["gradient"]()}
-    together = explain_all(net, x, nets.TARGETS, methods)
+    together = explain(net, x, nets.TARGETS, methods)
     for label, method in methods.items():
         assert torch.equal(together[label], method(net, x, nets.TARGETS))
 
 
 def test_noise_of_another_seed_shares_no_record(net: nn.Module, x: Tensor) -> None:
-    together = explain_all(net, x, 0, {"a": Noise(seed=1), "b": Noise(seed=2), "c": Noise(handling="positive", seed=2)})
+    together = explain(net, x, 0, {"a": Noise(seed=1), "b": Noise(seed=2), "c": Noise(handling="positive", seed=2)})
     assert not torch.equal(together["a"], together["b"])
     assert torch.equal(together["b"].clamp(min=0), together["c"])
 
@@ -177,7 +177,7 @@ def test_names() -> None:
     assert len(METHODS) == 10
     assert not METHODS.keys() & CONTROLS.keys()
     for name, kind in (METHODS | CONTROLS).items():
-        assert get_method(name) is kind
+        assert type(resolve(name)) is kind
         assert kind.name == name
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 import posgrad_edu as pg
-from posgrad_edu.methods.lrp_rules import AlphaBeta, Epsilon, Flat, Gamma, Rule, ZBox, Zero, ZPlus
+from posgrad_edu.handling import HANDLINGS, SIGNED, Handling
+from posgrad_edu.methods.lrp_rules import AlphaBeta, Epsilon, Flat, Gamma, Handled, Rule, ZBox, Zero, ZPlus
 
 Case = tuple[str, nn.Module, Tensor, Tensor]
 EPS = 1e-6
@@ -47,10 +48,10 @@ def away_from_zero(z: float, eps: float) -> float:
     return z - eps if z < 0 else z + eps
 
 
-def in_proportion(kept: list[float], bias: float, relevance: float, eps: float = EPS) -> list[float]:
-    """Share out one output's relevance in proportion to what was kept of each contribution."""
-    denominator = away_from_zero(sum(kept) + bias, eps)
-    return [0.0 if denominator == 0 else c / denominator * relevance for c in kept]
+def in_proportion(handled: list[float], bias: float, relevance: float, eps: float = EPS) -> list[float]:
+    """Redistribute one output's relevance in proportion to each handled contribution."""
+    denominator = away_from_zero(sum(handled) + bias, eps)
+    return [0.0 if denominator == 0 else c / denominator * relevance for c in handled]
 
 
 def to_inputs(rule: str, a: list[float], w: list[float], b: float, relevance: float) -> list[float]:
@@ -493,3 +494,43 @@ def test_residual_additions_don_t_multiply_relevance() -> None:
     net, x, target = nets.make("residual")
     kept = explain(net, x, target, "lrp", rule="z+", bias="ignore").sum((1, 2))
     assert (kept - 1).abs().max() < 0.02
+
+
+# What a rule is
+
+
+def test_z_plus_is_the_rule_of_one_handling() -> None:
+    with pytest.raises(TypeError):
+        ZPlus(SIGNED)  # type: ignore[call-arg, misc]
+    assert ZPlus(epsilon=0.1) == ZPlus(epsilon=0.1) != ZPlus()
+
+
+@pytest.mark.parametrize("rule", [Gamma, ZBox, AlphaBeta])
+def test_epsilon_is_given_by_name_where_a_rule_has_parameters_of_its_own(rule: type[Rule]) -> None:
+    parameters = {Gamma: (0.5,), ZBox: (-3.0, 3.0), AlphaBeta: (3.0, 2.0)}[rule]
+    assert rule(*parameters).epsilon == 1e-6
+    assert rule(*parameters, epsilon=0.1).epsilon == 0.1
+
+
+def test_alpha_beta_allows_for_rounding() -> None:
+    assert AlphaBeta(1.1, 0.1).alpha == 1.1  # 1.1 - 0.1 is not 1 in floating point
+    assert AlphaBeta(1.0, 0.0).beta == 0
+    for alpha, beta in [(2.0, 0.5), (0.5, -0.5), (1.0, 1.0)]:
+        with pytest.raises(ValueError, match="alpha - beta must be 1"):
+            AlphaBeta(alpha, beta)
+
+
+@pytest.mark.parametrize("handling", HANDLINGS.values(), ids=str)
+def test_the_rule_of_a_handling_is_what_the_method_s_handling_gives(handling: Handling) -> None:
+    net, x, target = nets.make("batchnorm")
+    maps = explain(net, x, target, "lrp", handling)
+    assert torch.equal(maps, explain(net, x, target, "lrp", rule=Handled(handling)))
+    if handling is SIGNED:
+        assert torch.equal(maps, explain(net, x, target, "lrp", rule="epsilon"))
+
+
+def test_gamma_takes_nothing_back_where_the_sum_is_zero() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False)).double().eval()
+    nn.init.ones_(net[1].weight)
+    x = torch.tensor([1.0, -1.0]).double().reshape(1, 1, 1, 2)
+    assert pg.explain(net, x, 0, "lrp", rule="gamma").tolist() == [[[0.0, 0.0]]]

@@ -126,7 +126,7 @@ def by_hand(
     return signal.reshape(photo.shape)
 
 
-KEEP: dict[str, Callable[[float], float]] = {
+BY_HAND: dict[str, Callable[[float], float]] = {
     "signed": lambda g: g,
     "positive": lambda g: g if g > 0 else 0.0,
     "negative": lambda g: g if g < 0 else 0.0,
@@ -134,26 +134,28 @@ KEEP: dict[str, Callable[[float], float]] = {
 }
 
 
-def rectified(z: Tensor, g: Tensor, keep: Callable[[float], float], q: float) -> Tensor:
-    kept = [keep(v) for v in g.tolist()]
-    contributions = [abs(max(a, 0.0) * r) for a, r in zip(z.tolist(), kept, strict=True)]
+def rectified(z: Tensor, g: Tensor, handle: Callable[[float], float], q: float) -> Tensor:
+    handled = [handle(v) for v in g.tolist()]
+    contributions = [abs(max(a, 0.0) * r) for a, r in zip(z.tolist(), handled, strict=True)]
     ordered = sorted(contributions)
     threshold = ordered[math.ceil(q * len(ordered)) - 1] if q else 0.0
-    return torch.tensor([r if c > threshold else 0.0 for r, c in zip(kept, contributions, strict=True)], dtype=z.dtype)
+    return torch.tensor(
+        [r if c > threshold else 0.0 for r, c in zip(handled, contributions, strict=True)], dtype=z.dtype
+    )
 
 
 @pytest.mark.parametrize("handling", HANDLINGS)
 @pytest.mark.parametrize("method", ["gradient", "deconvnet", "guided-backprop", "rectgrad"])
 def test_backward_rules_by_hand(method: str, handling: str) -> None:
     net, x, matrices, biases = nets.toy()
-    keep = KEEP[handling]
+    handle = BY_HAND[handling]
     rules: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "gradient": lambda z, g: torch.where(z > 0, g, 0.0),
-        "deconvnet": lambda z, g: torch.tensor([keep(v) for v in g.tolist()], dtype=z.dtype),
+        "deconvnet": lambda z, g: torch.tensor([handle(v) for v in g.tolist()], dtype=z.dtype),
         "guided-backprop": lambda z, g: torch.tensor(
-            [keep(v) if a > 0 else 0.0 for v, a in zip(g.tolist(), z.tolist(), strict=True)], dtype=z.dtype
+            [handle(v) if a > 0 else 0.0 for v, a in zip(g.tolist(), z.tolist(), strict=True)], dtype=z.dtype
         ),
-        "rectgrad": lambda z, g: rectified(z, g, keep, 0.7),
+        "rectgrad": lambda z, g: rectified(z, g, handle, 0.7),
     }
     options = {"q": 0.7} if method == "rectgrad" else {}
     target = torch.tensor([4, 0, 2])
@@ -222,7 +224,7 @@ def recorded(net: nn.Module, layer: nn.Module, photo: Tensor, c: int) -> tuple[T
     return kept[-1].detach()[0], torch.autograd.grad(logit, kept[-1])[0][0]
 
 
-def cam_by_hand(method: str, activation: Tensor, gradient: Tensor, keep: Callable[[float], float]) -> Tensor:
+def cam_by_hand(method: str, activation: Tensor, gradient: Tensor, handle: Callable[[float], float]) -> Tensor:
     channels, height, width = activation.shape
     places = [(i, j) for i in range(height) for j in range(width)]
     a, g = activation.tolist(), gradient.tolist()
@@ -230,15 +232,15 @@ def cam_by_hand(method: str, activation: Tensor, gradient: Tensor, keep: Callabl
     for k in range(channels):
         total = math.fsum(a[k][i][j] for i, j in places)
         if method == "gradcam":
-            weight = math.fsum(keep(g[k][i][j]) for i, j in places) / len(places)
+            weight = math.fsum(handle(g[k][i][j]) for i, j in places) / len(places)
         elif method == "gradcam++":
             weight = 0.0
             for i, j in places:
                 v = g[k][i][j]
                 alpha = v**2 / (2 * v**2 + total * v**3) if v != 0 else 0.0
-                weight += alpha * keep(v)
+                weight += alpha * handle(v)
         for i, j in places:
-            out[i, j] += (keep(g[k][i][j]) if method == "layercam" else weight) * a[k][i][j]
+            out[i, j] += (handle(g[k][i][j]) if method == "layercam" else weight) * a[k][i][j]
     return out
 
 
@@ -261,7 +263,7 @@ def test_cams_from_recorded_activations(name: str, layer: str, method: str, hand
     module = net.get_submodule(layer)
     small = torch.stack(
         [
-            cam_by_hand(method, *recorded(net, module, photo, c), KEEP[handling])
+            cam_by_hand(method, *recorded(net, module, photo, c), BY_HAND[handling])
             for photo, c in zip(x, target.tolist(), strict=True)
         ]
     )
@@ -380,11 +382,11 @@ def test_fullgrad_terms_one_by_one() -> None:
             assert largest(terms[index][n, 0], bias.detach()[:, None, None] * gradient) < EXACT
 
 
-def psi_by_hand(term: Tensor, keep: Callable[[float], float], size: tuple[int, int]) -> Tensor:
+def psi_by_hand(term: Tensor, handle: Callable[[float], float], size: tuple[int, int]) -> Tensor:
     """Rescale one photo's term (C, h, w), resize channel after channel, and add them up."""
-    kept = torch.tensor([keep(v) for v in term.flatten().tolist()], dtype=term.dtype).reshape(term.shape)
-    low, high = kept.abs().min(), kept.abs().max()
-    scaled = kept.sign() * (kept.abs() - low) / (high - low)
+    handled = torch.tensor([handle(v) for v in term.flatten().tolist()], dtype=term.dtype).reshape(term.shape)
+    low, high = handled.abs().min(), handled.abs().max()
+    scaled = handled.sign() * (handled.abs() - low) / (high - low)
     out = torch.zeros(size, dtype=term.dtype)
     for channel in scaled:
         out += F.interpolate(channel[None, None], size=size, mode="bilinear", align_corners=True)[0, 0]
@@ -398,7 +400,7 @@ def test_fullgrad_map_from_its_terms(name: str, handling: str) -> None:
     expected = []
     for n in range(len(x)):
         terms = [t[n, 0] for t in fullgrad_terms(net, x, target) if t.ndim == 5]
-        expected.append(sum(psi_by_hand(t, KEEP[handling], tuple(x.shape[-2:])) for t in terms))
+        expected.append(sum(psi_by_hand(t, BY_HAND[handling], tuple(x.shape[-2:])) for t in terms))
     assert largest(explain(net, x, target, "fullgrad", handling), torch.stack(expected)) < EXACT
 
 
@@ -563,7 +565,7 @@ def test_a_method_with_a_record_of_its_own_beside_its_parent() -> None:
     net, x, target = nets.make("plain")
     kinds = {"plain": pg.METHODS["gradient"], "doubled": Doubled}
     for order in (kinds, dict(reversed(kinds.items()))):
-        together = pg.explain_all(net, x, target, {label: kind() for label, kind in order.items()})
+        together = pg.explain(net, x, target, {label: kind() for label, kind in order.items()})
         assert torch.equal(together["plain"], pg.explain(net, x, target, "gradient"))
         assert torch.equal(together["doubled"], 2 * together["plain"])
 
@@ -604,7 +606,7 @@ def test_no_graph_outlives_a_call(method: str) -> None:
     x = torch.randn(2, 3, 8, 8)
     if method == "all":
         names = [name for name in pg.METHODS if name != "lrp"]
-        pg.explain_all(net.eval(), x, 0, {name: pg.METHODS[name]() for name in names})
+        pg.explain(net.eval(), x, 0, {name: pg.METHODS[name]() for name in names})
     else:
         pg.explain(net.eval(), x, 0, method)
     gc.collect()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import posgrad_edu as pg
 from posgrad_edu.errors import UnsupportedOperation
-from posgrad_edu.methods import get_method
+from posgrad_edu.methods import resolve
 from posgrad_edu.methods.fullgrad import fullgrad_terms
 from posgrad_edu.methods.lrp_rules import AlphaBeta
 
@@ -252,6 +252,7 @@ LRP_REFUSES: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "hardtanh": (F.hardtanh, "torch.nn.functional.hardtanh"),
     "softmax": (lambda z: z.softmax(1), "torch.Tensor.softmax"),
     "subtraction": (lambda z: z - 0.5 * z.detach(), "torch.Tensor.sub"),
+    "sorting": (lambda z: z.sort(1)[0], "torch.Tensor.sort"),
     "matmul": (lambda z: z @ z.transpose(-1, -2) if z.ndim == 4 else z, "torch.Tensor.matmul"),
 }
 
@@ -321,7 +322,7 @@ def test_methods_that_don_t_exist(method: str, near: str, net: nn.Module, x: Ten
     assert f"'{near}'" in str(error.value)
     assert "There are: gradient, input-x-gradient, gradcam, gradcam++, layercam, fullgrad" in str(error.value)
     with pytest.raises(ValueError, match="There is no method"):
-        get_method(method)
+        resolve(method)
 
 
 @every_method

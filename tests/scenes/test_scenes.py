@@ -20,15 +20,14 @@ from typer.testing import CliRunner
 
 import posgrad_edu as pg
 from posgrad_edu import viz
+from posgrad_edu.data import Box
 from posgrad_edu.metrics.localization import energy_in_box
-from posgrad_edu.models import loading
-from posgrad_edu.models.loading import WeightsError
+from posgrad_edu.models import WeightsError, weights
 from posgrad_edu.scenes import training as scenes_training
 from posgrad_edu.scenes.network import HEADS, STAGES, scenes_net
 from posgrad_edu.scenes.pictures import (
     NAMES,
     SPLITS,
-    Box,
     Scene,
     load_digits,
     make_scene,
@@ -365,8 +364,8 @@ def test_a_misspelt_version_is_answered_with_all() -> None:
 
 def test_damaged_or_missing_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = "scenes.safetensors"
-    shutil.copy(loading.WEIGHTS / file, tmp_path)
-    monkeypatch.setattr(loading, "WEIGHTS", tmp_path)
+    shutil.copy(weights.WEIGHTS / file, tmp_path)
+    monkeypatch.setattr(weights, "WEIGHTS", tmp_path)
     pg.load_classifier("scenes")  # a copy is as good
     content = bytearray((tmp_path / file).read_bytes())
     content[-5] ^= 1
@@ -379,14 +378,14 @@ def test_damaged_or_missing_weights_are_refused(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_files_are_small_and_say_what_made_them() -> None:
-    for weights, (file, digest) in loading.SCENES_WEIGHTS.items():
-        path = loading.WEIGHTS / file
+    for name, (file, digest) in weights.SCENES_WEIGHTS.items():
+        path = weights.WEIGHTS / file
         assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
         assert path.stat().st_size < 2_000_000
         with safe_open(path, framework="pt") as opened:
             command = opened.metadata()["command"]
         assert command.startswith("python -m posgrad_edu.scenes train")
-        assert ("--permuted-labels" in command) == (weights == "permuted-labels")
+        assert ("--permuted-labels" in command) == (name == "permuted-labels")
 
 
 # --- Maps ---
@@ -602,7 +601,7 @@ def test_the_command_without_steps_takes_those_of_the_committed_files(
     )
     run(*options, "--scenes", 12, "--out", tmp_path / "mine.safetensors")
     with safe_open(
-        loading.WEIGHTS / f"scenes{options[0][1:] if options else ''}.safetensors", framework="pt"
+        weights.WEIGHTS / f"scenes{options[0][1:] if options else ''}.safetensors", framework="pt"
     ) as opened:
         command = opened.metadata()["command"]
     assert command == " ".join(["python -m posgrad_edu.scenes train", *options, f"--steps {taken[0]} --seed 0"])

@@ -8,15 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
-from posgrad_edu.methods import METHODS
-from posgrad_edu.study.charts import (
-    class_sensitivity_bars,
-    curves,
-    describe_class_sensitivity,
-    describe_randomization,
-    randomization_curves,
-)
+import posgrad_edu as pg
+from posgrad_edu.methods import METHODS, resolve
+from posgrad_edu.scenes import make_scene
+from posgrad_edu.study.charts import curves, describe_dots, describe_randomization, dot_plot, plot, randomization_curves
 from posgrad_edu.study.summary import interval, summarize
 from posgrad_edu.viz import to_png
 
@@ -217,8 +214,6 @@ def test_curves_of_several_cascades_or_none_are_refused() -> None:
         randomization_curves(several)
     with pytest.raises(ValueError, match=r"there are 0\. Choose"):
         randomization_curves(classes(USUAL))
-    with pytest.raises(ValueError, match="there are 0"):
-        curves(cascade(USUAL, mode="independent"))
 
 
 def test_one_photo_has_a_curve_without_a_band() -> None:
@@ -234,7 +229,7 @@ def test_one_photo_has_a_curve_without_a_band() -> None:
 
 def test_points_are_the_summarys_means_and_intervals() -> None:
     summary = summarize(classes(USUAL))
-    (ax,) = panels(class_sensitivity_bars(summary)).values()
+    (ax,) = panels(dot_plot(summary)).values()
     assert ax.get_title() == "net, 3 photos"
     found = {(name, colour): (mean, low, high) for name, mean, low, high, colour, _ in points(ax)}
     assert len(found) == 2 * 2 + 2
@@ -245,7 +240,7 @@ def test_points_are_the_summarys_means_and_intervals() -> None:
 
 
 def test_methods_stand_in_order_with_controls_below() -> None:
-    figure = class_sensitivity_bars(summarize(classes(LONG)))
+    figure = dot_plot(summarize(classes(LONG)))
     (ax,) = panels(figure).values()
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == [*METHODS, "noise", "input-magnitude"]
@@ -264,28 +259,28 @@ def test_a_panel_a_network_and_only_the_group_asked_for() -> None:
         [classes(USUAL), classes({"gradcam": BOTH}, "other"), classes({"lrp": BOTH}, comparison="runner-up")]
     )
     summary = summarize(rows)
-    figure = class_sensitivity_bars(summary)
+    figure = dot_plot(summary)
     assert list(panels(figure)) == ["net, 3 photos", "other, 3 photos"]
     assert {name for name, *_ in points(panels(figure)["other, 3 photos"])} == {"gradcam"}
     assert_nothing_is_clipped(figure)
-    (ax,) = panels(class_sensitivity_bars(summary, "runner-up")).values()
+    (ax,) = panels(dot_plot(summary, "class", "runner-up")).values()
     assert {name for name, *_ in points(ax)} == {"lrp"}
-    with pytest.raises(ValueError, match="'present' as the second class; there are: least, runner-up"):
-        class_sensitivity_bars(summary, "present")
+    with pytest.raises(ValueError, match="with the group 'present' in this summary; its groups are: least, runner-up"):
+        dot_plot(summary, "class", "present")
 
 
 @pytest.mark.parametrize("methods", [{"gradcam": BOTH}, LONG])
 def test_labels_of_points_are_not_clipped(methods: dict[str, tuple[str, ...]]) -> None:
     rows = classes(methods)
-    assert_nothing_is_clipped(class_sensitivity_bars(summarize(rows)))
-    assert_nothing_is_clipped(class_sensitivity_bars(summarize(rows.replace("least", "runner-up")), "runner-up"))
+    assert_nothing_is_clipped(dot_plot(summarize(rows)))
+    assert_nothing_is_clipped(dot_plot(summarize(rows.replace("least", "runner-up")), "class", "runner-up"))
 
 
 def test_one_photo_has_a_point_without_whiskers_and_a_degenerate_one_none() -> None:
     rows = classes({"gradcam": BOTH})
     rows = rows[rows.photo == "cat"].reset_index(drop=True)
     rows.loc[0, "spearman"], rows.loc[0, "degenerate"] = NAN, True
-    (ax,) = panels(class_sensitivity_bars(summarize(rows))).values()
+    (ax,) = panels(dot_plot(summarize(rows))).values()
     ((name, mean, low, high, colour, _),) = points(ax)
     assert (name, colour) == ("gradcam", RED)
     assert mean == low == high == pytest.approx(height("gradcam", "positive", "cat"))
@@ -294,8 +289,8 @@ def test_one_photo_has_a_point_without_whiskers_and_a_degenerate_one_none() -> N
 
 def test_the_description_of_points_says_the_numbers() -> None:
     summary = summarize(classes(LONG))
-    text = describe_class_sensitivity(summary)
-    assert class_sensitivity_bars(summary).alt == text
+    text = describe_dots(summary)
+    assert dot_plot(summary).alt == text
     mean = statistics.fmean(height("gradcam", "signed", photo) for photo in PHOTOS)
     assert f"gradcam signed −{abs(mean):.2f}" in text
     assert "noise 0.14" in text
@@ -304,8 +299,109 @@ def test_the_description_of_points_says_the_numbers() -> None:
 
 
 def test_figures_show_themselves_with_their_description() -> None:
-    for figure in (randomization_curves(cascade(USUAL)), class_sensitivity_bars(summarize(classes(USUAL)))):
+    for figure in (randomization_curves(cascade(USUAL)), dot_plot(summarize(classes(USUAL)))):
         data, metadata = figure._repr_mimebundle_()
         assert set(data) == {"image/png", "text/plain"}
         assert metadata["image/png"]["alt"] == figure.alt
         assert figure.canvas.manager is None  # not made by pyplot, which would keep it open
+
+
+# --- Any table ---
+
+TWO = {handling: resolve("gradcam", handling) for handling in BOTH}
+NAMED = {"noise": resolve("noise"), "mine": resolve("gradcam", "positive")}
+
+
+@pytest.fixture(scope="module")
+def asked() -> tuple[torch.nn.Module, torch.Tensor, list, list]:
+    """The scenes' network, two scenes, their boxes and classes."""
+    clf, scenes = pg.load_classifier("scenes"), [make_scene(seed) for seed in range(2)]
+    x = torch.cat([clf.batch(scene.image) for scene in scenes])
+    return clf.net, x, [scene.boxes for scene in scenes], [list(scene.digits) for scene in scenes]
+
+
+def test_a_table_of_one_method_is_drawn(asked: Any) -> None:
+    net, x, boxes, classes_ = asked
+    table = pg.class_sensitivity(net, x, "gradcam", "positive")
+    (ax,) = panels(plot(table)).values()
+    ((_, mean, _, _, colour, _),) = points(ax)
+    assert (mean, colour) == (pytest.approx(table.spearman.mean()), BLACK)  # nobody said which handling it is
+    assert ax.get_title() == "2 photos"
+    table = pg.localization(net, x, boxes, classes_, "gradcam")
+    figure = plot(table)
+    ((_, mean, *_),) = points(figure.axes[0])
+    assert mean == pytest.approx(table.groupby("photo").energy.mean().mean())
+    assert figure.axes[0].get_lines()[1].get_xdata()[0] == pytest.approx(table.groupby("photo").area.mean().mean())
+    assert figure.alt.startswith("Share of the evidence that lies in the object's box, asked about")
+    assert figure.legends == []
+    table = pg.parameter_sensitivity(net, x, "gradcam", depths=2, seeds=[0])
+    (line,) = [line for line in plot(table).axes[0].get_lines() if len(line.get_xdata()) == 3]
+    assert line.get_ydata().tolist() == pytest.approx([1, *table.groupby("depth").spearman.mean()])
+
+
+def test_labels_that_name_handlings_share_a_line_in_their_colours(asked: Any) -> None:
+    net, x, *_ = asked
+    table = pg.class_sensitivity(net, x, TWO)
+    figure = plot(table)
+    means = table.groupby("method").spearman.mean()
+    found = {colour: mean for _, mean, _, _, colour, _ in points(figure.axes[0])}
+    assert found == {BLUE: pytest.approx(means["signed"]), RED: pytest.approx(means["positive"])}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["signed", "positive"]
+
+
+def test_all_handlings_of_a_measures_table_are_drawn(asked: Any) -> None:
+    net, x, *_ = asked
+    methods = {handling: resolve("gradcam", handling) for handling in ("negative", "absolute")}
+    figure = plot(pg.class_sensitivity(net, x, methods))
+    drawn = points(figure.axes[0])
+    assert len(drawn) == len({marker for *_, marker in drawn}) == 2
+    assert "negative" in figure.alt
+
+
+def test_other_labels_have_a_line_each_with_controls_below(asked: Any) -> None:
+    net, x, boxes, classes_ = asked
+    twin = pg.load_classifier("scenes", weights="permuted-labels").net
+    for table in (pg.data_sensitivity(net, twin, x, NAMED), pg.localization(net, x, boxes, classes_, NAMED)):
+        figure = plot(table)
+        assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["mine", "noise"]
+        assert "mine " in figure.alt
+        assert "noise " in figure.alt
+        to_png(figure)
+
+
+def test_layers_randomized_one_at_a_time_have_no_beginning() -> None:
+    rows = cascade({"gradcam": BOTH}, mode="independent")
+    assert curves(rows).depth.min() == 1
+    figure = plot(rows)
+    assert figure._supxlabel.get_text() == "the one random layer, counted from the output, of 6"
+    assert "with layer 1, 3, 6 random." in figure.alt
+
+
+def test_a_study_of_several_checks_is_drawn_one_at_a_time() -> None:
+    rows = pd.concat([cascade(USUAL), classes(USUAL)], ignore_index=True)
+    summary = summarize(rows)
+    assert plot(rows).alt == plot(summary).alt == describe_dots(summary)
+    assert plot(rows, "parameters").alt == describe_randomization(rows)
+    assert plot(summary, "parameters").alt == describe_dots(summary, "parameters", "mean")
+    with pytest.raises(ValueError, match="holds no data; there is: class, parameters"):
+        plot(rows, "data")
+
+
+def test_a_summary_of_several_modes_is_refused() -> None:
+    summary = summarize(pd.concat([cascade(USUAL), cascade(USUAL, mode="cascading-from-input")]))
+    with pytest.raises(ValueError, match="not cascading, cascading-from-input"):
+        plot(summary)
+
+
+def test_controls_alone_are_drawn() -> None:
+    figure = plot(cascade({"noise": ("none",)}))
+    assert list(panels(figure)) == ["noise"]
+    assert list(lines(figure.axes[0])) == ["noise"]
+
+
+@pytest.mark.parametrize("columns", [["a", "b"], ["photo", "spearman"], ["target", "energy"]])
+def test_other_tables_are_refused(columns: list[str]) -> None:
+    with pytest.raises(ValueError, match=f"columns {', '.join(columns)} can't be drawn"):
+        plot(pd.DataFrame([[0] * len(columns)], columns=columns))
+    with pytest.raises(ValueError, match="no sanity test; there is: none"):
+        plot(cascade(USUAL).iloc[:0])

@@ -14,20 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from posgrad_edu.data.files import write_table
 from posgrad_edu.methods import METHODS
-from posgrad_edu.study.claims import CLAIMS, WHY, number, verdict, verdict_table
-from posgrad_edu.study.summary import (
-    MEASURES,
-    PUBLISHED,
-    in_order,
-    interval,
-    intervals,
-    read_summary,
-    report,
-    stages,
-    summarize,
-    write_summary,
-)
+from posgrad_edu.study.claims import CLAIMS, WHY
+from posgrad_edu.study.formatting import format_estimate
+from posgrad_edu.study.report import markdown_report
+from posgrad_edu.study.schema import in_order, published_handling
+from posgrad_edu.study.summary import MEASURES, interval, intervals, read_summary, stages, summarize
+from posgrad_edu.study.verdicts import verdict, verdict_table
 
 NAN = math.nan
 
@@ -267,6 +261,8 @@ def test_stages_of_a_cascade() -> None:
     assert stages([1, 9], 9, "cascading-from-input")["first layer"] == [1]
     assert "classifier" not in stages([1, 9], 9, "cascading-from-input")
     assert stages([3, 5], 9, "independent") == {"mean": [3, 5]}
+    assert stages([3], 12) == stages([9], 12) | {"half": [3]} == {"half": [3]}  # a quarter of the layers off, no more
+    assert stages([2], 12) == stages([10], 12) == {}
 
 
 def test_stages_in_a_summary() -> None:
@@ -359,6 +355,8 @@ def test_verdicts_of_rows() -> None:
         ([0.1, 0.2], [0.1, 0.2], "disagrees", "not alike, not surely more so than signed"),
         ([0.3, 0.3, 0.3], [-0.3, 0.9, 0.1], "disagrees", "not surely alike, not surely more so than signed"),
         ([0.3, 0.3], [0.1, 0.2], "disagrees", "not alike, less so than signed"),
+        ([0.9, 0.9], [0.5, 0.5], "disagrees", "not alike, less so than signed"),  # .5 isn't above .5
+        ([0.4, 0.4], [0.5, 0.4], "disagrees", "not alike, not surely more so than signed"),
     ):
         found = judged(signed, positive)
         assert (found.verdict, found.reading) == (result, reading)
@@ -435,9 +433,10 @@ def test_the_claims_cover_what_the_abstract_names() -> None:
     assert len({claim.text for claim in CLAIMS}) == len(CLAIMS)
     assert {(claim.method, claim.check) for claim in CLAIMS} == set(WHY)
     for claim in CLAIMS:  # a claim about a method as published is about what it does as published
-        if claim.source == "abstract" and claim.method not in ("lrp", "fullgrad"):
-            assert claim.handling == METHODS[claim.method].published.name
-    assert PUBLISHED["fullgrad"] == "absolute"
+        if claim.source == "abstract" and claim.method != "fullgrad":
+            assert claim.handling == (published_handling(claim.method) or "positive")
+    assert published_handling("fullgrad") == "absolute"
+    assert published_handling("lrp") is published_handling("one's own") is None
 
 
 # --- Files and the report ---
@@ -445,17 +444,17 @@ def test_the_claims_cover_what_the_abstract_names() -> None:
 
 def test_a_summary_comes_back_from_its_file(tmp_path: Path) -> None:
     summary = summarize(study().replace({"network": {"small": "NA"}}))
-    write_summary(summary, tmp_path / "summary.csv")
+    write_table(summary, tmp_path / "summary.csv")
     again = read_summary(tmp_path / "summary.csv")
     pd.testing.assert_frame_equal(summary, again, check_exact=True)
-    assert report(again) == report(summary)
+    assert markdown_report(again) == markdown_report(summary)
     (tmp_path / "other.csv").write_text("network,check\nbig,class\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"other\.csv isn't a summary: it has no method"):
         read_summary(tmp_path / "other.csv")
 
 
-def test_the_same_rows_give_the_same_report() -> None:
-    assert report(measured()) == report(summarize(study().sample(frac=1, random_state=8)))
+def test_the_same_rows_give_the_same_markdown_report() -> None:
+    assert markdown_report(measured()) == markdown_report(summarize(study().sample(frac=1, random_state=8)))
 
 
 def lines_with(text: str, *parts: str) -> list[str]:
@@ -464,7 +463,7 @@ def lines_with(text: str, *parts: str) -> list[str]:
 
 def test_the_report_shows_what_the_summary_holds() -> None:
     summary = measured()
-    text = report(summary, title="A try")
+    text = markdown_report(summary, title="A try")
     assert text.startswith("# A try\n")
     assert "big (up to 6 photos a check), small (up to 6 photos a check)" in text
     verdicts = verdict_table(summary)
@@ -485,18 +484,18 @@ def test_the_report_shows_what_the_summary_holds() -> None:
 
 
 def test_the_report_explains_only_where_it_does_not_agree() -> None:
-    text = report(measured())
+    text = markdown_report(measured())
     for key in (("gradcam", "class"), ("guided-backprop", "class")):  # the small network disagrees
         assert text.count(WHY[key]) == 1
     assert WHY["fullgrad", "class"] not in text  # wasn't measured
     explained = text[text.index("## What may explain") : text.index("## How to read")]
     assert lines_with(explained, "Guided Backprop", "(class, small): disagrees.", "signed", "difference")
     assert not lines_with(explained, "(class, big)")
-    assert "What may explain" not in report(measured()[measured().network == "big"])
+    assert "What may explain" not in markdown_report(measured()[measured().network == "big"])
 
 
 def test_the_report_writes_numbers_plainly() -> None:
-    text = report(measured())
+    text = markdown_report(measured())
     assert "0.00 [0.00, 0.00]" in text  # noise, -.001
     assert "−" in text
     assert not re.search(r"(?<![\w-])-\d|−0\.00|nan|None|\d\.\d{3}", text)
@@ -505,21 +504,18 @@ def test_the_report_writes_numbers_plainly() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ((0.876,), "0.88"),
-        ((-0.876,), "−0.88"),
-        ((-0.004,), "0.00"),
-        ((NAN,), "–"),
+        ((0.876, -0.876, -0.004), "0.88 [−0.88, 0.00]"),
         ((0.5, -0.25, 0.996), "0.50 [−0.25, 1.00]"),
         ((0.5, NAN, NAN), "0.50 [no interval]"),
         ((NAN, NAN, NAN), "–"),
     ],
 )
 def test_numbers(values: tuple[float, ...], expected: str) -> None:
-    assert number(*values) == expected
+    assert format_estimate(dict(zip(("x", "x_low", "x_high"), values, strict=True)), "x") == expected
 
 
 def test_a_report_of_one_photo_says_that_there_is_no_interval() -> None:
-    text = report(summarize(pd.DataFrame(classes([0.5]) + classes([0.9], handling="positive"))))
+    text = markdown_report(summarize(pd.DataFrame(classes([0.5]) + classes([0.9], handling="positive"))))
     assert "0.90 [no interval]" in text
     assert "**not measured**: one photo gives no interval" in text
     assert "net (up to 1 photo a check)" in text
@@ -546,4 +542,4 @@ def test_every_measure_has_its_columns() -> None:
 def test_the_committed_verdicts_are_what_the_committed_summary_says() -> None:
     docs = Path(__file__).resolve().parents[2] / "docs"
     text = (docs / "verdicts.md").read_text(encoding="utf-8")
-    assert text.startswith(report(read_summary(docs / "verdicts.csv"))), "make verdicts writes both anew"
+    assert text.startswith(markdown_report(read_summary(docs / "verdicts.csv"))), "make verdicts writes both anew"

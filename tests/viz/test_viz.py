@@ -26,10 +26,13 @@ from posgrad_edu.viz import (
     heatmap,
     map_title,
     overlay,
+    pair_limit,
     show_grid,
+    signed_number,
     symmetric_limit,
     to_html_img,
     to_png,
+    true_minus,
     two_digits,
 )
 
@@ -80,6 +83,12 @@ def test_limit_refuses_other_quantiles_and_no_maps(quantile: float) -> None:
         symmetric_limit([np.ones((2, 2))], quantile)
     with pytest.raises(ValueError, match="at least one map"):
         symmetric_limit([])
+
+
+def test_a_pair_of_maps_has_a_scale_between_both_peaks() -> None:
+    assert pair_limit(np.zeros((2, 3, 3))) == 1.0
+    assert pair_limit(torch.tensor([[[0.25]], [[-1.0]]])) == 0.5
+    assert pair_limit([np.array([[1.0]]), np.array([[1e-9]])]) == pytest.approx(0.05**0.5)  # not all black
 
 
 # --- Colours ---
@@ -201,6 +210,39 @@ def test_the_smaller_is_enlarged_to_the_larger(photo: Image.Image) -> None:
     assert (redness[:40] > 0).all()
     assert (redness[-20:] < 0).all()
     assert overlay(photo.resize((24, 24)), ramp(96)).size == (96, 96)
+
+
+@pytest.mark.parametrize(
+    ("photo_size", "map_size", "size"),
+    [
+        ((640, 480), (7, 7), None),  # other proportions
+        ((2000, 1500), (8, 6), (2000, 1500)),
+        ((1500, 2000), (6, 8), (1500, 2000)),
+        ((8, 6), (2000, 1500), (2000, 1500)),
+        ((2048, 2048), (224, 224), (2048, 2048)),
+        ((224, 224), (2048, 2048), (2048, 2048)),
+        ((1000, 667), (15, 10), (1000, 667)),  # as near as whole pixels allow
+    ],
+)
+def test_a_large_overlay_is_as_large_as_the_larger_of_the_two(
+    photo_size: tuple[int, int], map_size: tuple[int, int], size: tuple[int, int] | None
+) -> None:
+    large, values = Image.new("RGB", photo_size, (90, 120, 40)), np.ones(map_size[::-1])
+    if size is None:
+        with pytest.raises(ValueError, match="other proportions"):
+            overlay(large, values)
+    else:
+        assert overlay(large, values).size == size
+
+
+@pytest.mark.parametrize(("off", "fits"), [(10, True), (11, False)])
+def test_a_large_photo_may_be_one_per_cent_off_the_maps_proportions(off: int, fits: bool) -> None:
+    large, values = Image.new("RGB", (1000, 1000 + off)), np.ones((1000, 1000))
+    if fits:
+        assert overlay(large, values).size == (1000, 1010)
+    else:
+        with pytest.raises(ValueError, match="other proportions"):
+            overlay(large, values)
 
 
 def test_a_photo_of_other_proportions_is_refused() -> None:
@@ -423,6 +465,12 @@ def test_map_title(probability: float, text: str) -> None:
 )
 def test_two_digits(value: float, text: str) -> None:
     assert two_digits(value) == text
+
+
+def test_signed_numbers_have_a_true_minus_and_zero_none() -> None:
+    assert [signed_number(value) for value in (-0.001, 0.256, -1.25)] == ["+0.00", "+0.26", "−1.25"]
+    assert [signed_number(value, 0) for value in (-0.4, -10371.9)] == ["+0", "−10372"]
+    assert true_minus("-1 to -2") == "−1 to −2"
 
 
 def test_map_title_with_logit_and_refusal() -> None:

@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 import posgrad_edu as pg
+from posgrad_edu.viz import pair_limit
 from posgrad_edu.widgets import CamWeights
-from posgrad_edu.widgets.parts import pair_limit
 
 LAYERS = ["blocks.5", "blocks.6", "bn2.act"]
 CHOICES = [(average, signs) for average in ("plain mean", "alpha") for signs in ("signed", "positive")]
@@ -116,9 +116,7 @@ def test_products_and_the_pole(widget: CamWeights, last: tuple[Tensor, list[Tens
 
 
 def test_a_gradient_of_zero_has_no_alpha() -> None:
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
-    ).eval()  # fmt: skip
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
     with torch.no_grad():
         net[4].weight[:, 0] = 0  # nobody listens to the first channel
     small = pg.Classifier(net, pg.Preprocessing(size=16, resize=16))
@@ -174,8 +172,14 @@ def test_a_layer_costs_one_forward_pass() -> None:
 
 def test_rounding_errors_of_a_constant_map_are_not_ranked() -> None:
     """Each map of a layer that is the same at all places comes back from resizing with rounding errors."""
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Upsample(scale_factor=5),
-                        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()  # fmt: skip
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Upsample(scale_factor=5),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    ).eval()
     widget = CamWeights(pg.Classifier(net, pg.Preprocessing(size=224, resize=224)), "cat", layers=["2"])
     assert any(pair.amax((1, 2)).gt(pair.amin((1, 2))).any() for pair in widget._compute("2").maps.values())
     assert all(math.isnan(number) for number in widget.numbers.values())

@@ -208,7 +208,7 @@ def test_what_a_reader_without_a_kernel_sees(curves: CascadeCurves) -> None:
 def test_it_takes_the_rows_that_are_measured(clf: pg.Classifier) -> None:
     x = clf.batch(pg.load_photo("coffee"))
     some = {"gradcam signed": METHODS["gradcam signed"]}
-    measured = pg.parameter_sensitivity_all(clf.net, x, some, seeds=[0], depths=[1])
+    measured = pg.parameter_sensitivity(clf.net, x, some, seeds=[0], depths=[1])
     curves = CascadeCurves(measured, some, clf, "coffee", depth=1)
     assert curves.similarity is not None
     assert curves.points[1][0] == pytest.approx(curves.similarity.spearman, abs=1e-3)

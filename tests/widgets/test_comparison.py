@@ -12,8 +12,9 @@ from torch import nn
 
 import posgrad_edu as pg
 from posgrad_edu.metrics.similarity import Similarity, compare
+from posgrad_edu.viz import rank_picture
 from posgrad_edu.widgets import MapComparison
-from posgrad_edu.widgets.comparison import describe, rank_picture
+from posgrad_edu.widgets.comparison import by_measure, in_numbers
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_ranking_magnitudes_hides_that_a_map_is_reversed(widget: MapComparison) 
     before = sources(widget)
     assert widget.similarity is not None
     assert widget.similarity.spearman < -0.5 < 0.5 < widget.similarity.spearman_abs
-    assert "Reversed" in widget.summary
+    assert "Opposite maps" in widget.summary
     widget.measure.value = "magnitudes"
     assert "a reversed map looks the same" in widget.summary
     after = sources(widget)
@@ -112,7 +113,7 @@ def test_controls_have_no_switch(widget: MapComparison) -> None:
     assert sources(widget) == shown
     widget.method.value = "edges"
     assert widget.similarity.spearman == pytest.approx(1)
-    assert "doesn't know the class" in widget.summary
+    assert "The same map" in widget.summary
     widget.method.value = "gradient"
     assert not widget.handling.disabled
 
@@ -146,7 +147,7 @@ def test_the_picture_of_ranks_has_the_numbers_as_alt_text(widget: MapComparison)
 def test_what_a_reader_without_a_kernel_sees(widget: MapComparison) -> None:
     figure = widget.figure()
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles[0] == "picture"
+    assert titles[0] == "photo"
     assert titles[1].startswith("espresso")
     assert titles[3] == "ranks of signed values"
     assert widget.summary in figure.alt
@@ -157,7 +158,7 @@ def test_a_constant_map_is_said_in_words_and_has_no_ranks() -> None:
     nn.init.zeros_(net[0].weight)
     own = pg.Classifier(net.eval(), pg.Preprocessing(size=48, resize=48), labels=["a", "b", "c"])
     widget = MapComparison(own, "coffee", "a", others=("b", 2), method="gradient")
-    assert widget.summary.startswith("One of the maps is constant")
+    assert widget.summary == "The map for a and for b is zero everywhere, so there is nothing to compare."
     assert widget.pictures.value.count("<img") == 3
     assert len(widget.figure().axes) == 3
 
@@ -183,22 +184,22 @@ def test_refusals(clf: pg.Classifier) -> None:
 @pytest.mark.parametrize(
     ("signed", "size", "measure", "says"),
     [
-        (0.95, 0.9, "signed", "same order"),
-        (0.6, 0.9, "signed", "Much alike"),
-        (0.0, 0.4, "signed", "Different maps"),
-        (-0.8, 0.8, "signed", "Reversed"),
-        (-0.8, 0.8, "magnitudes", "looks the same"),
-        (0.0, 0.4, "magnitudes", "Different maps"),
-        (0.0, 0.95, "magnitudes", "same order"),
+        (0.95, 0.9, "signed", "The same map"),
+        (-0.8, 0.8, "signed", "Opposite"),
+        (-0.8, 0.8, "magnitudes", "a reversed map looks the same"),
+        (-0.8, 0.5, "magnitudes", "Partly alike"),
+        (-0.5, 0.8, "magnitudes", "Much alike"),
+        (0.0, 0.4, "magnitudes", "Partly alike"),
+        (0.0, 0.95, "magnitudes", "The same map"),
     ],
 )
 def test_the_sentence_follows_the_number_that_is_asked_for(signed: float, size: float, measure: str, says: str) -> None:
-    words = describe(Similarity(signed, size, 0.3, float("nan"), False), measure)
-    assert says in words
-    assert number(signed) in words
-    assert number(size) in words
-    assert "HOG none" in words
-    assert "−0.00" not in describe(Similarity(-0.001, 0.1, 0.1, 0.1, False), "signed")
+    assert says in by_measure(Similarity(signed, size, 0.3, 0.3, False), measure, "espresso", "cup")
+
+
+def test_all_four_numbers_are_said() -> None:
+    words = in_numbers(Similarity(-0.81, 0.66, -0.001, float("nan"), False))
+    assert words == "Signed −0.81, magnitudes +0.66, SSIM +0.00, HOG none."
 
 
 def test_compare_is_what_the_widget_says(widget: MapComparison) -> None:

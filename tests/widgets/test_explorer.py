@@ -13,6 +13,7 @@ from PIL import Image
 
 import posgrad_edu as pg
 from posgrad_edu.metrics.similarity import compare
+from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets import Explorer, Predict
 
 
@@ -43,7 +44,7 @@ def test_it_starts_on_the_absent_class(lab: Explorer, clf: pg.Classifier) -> Non
     expected = pg.explain(clf.net, x, [list(lab.classes)], "gradcam")[0]
     assert torch.equal(lab.maps, expected)
     assert lab.similarity == compare(*expected)
-    assert f"{lab.similarity.spearman:.2f}" in lab.summary
+    assert signed_number(lab.similarity.spearman) in lab.summary
 
 
 def test_the_switch_changes_picture_number_and_sentence(lab: Explorer) -> None:

@@ -15,7 +15,7 @@ import posgrad_edu as pg
 from posgrad_edu.methods.fullgrad import fullgrad_terms
 from posgrad_edu.scenes.pictures import make_scene
 from posgrad_edu.widgets import FullGradLayers
-from posgrad_edu.widgets.fullgrad_terms import amount, spread
+from posgrad_edu.widgets.fullgrad_terms import amount, some_counts
 
 KEEP = {"signed": lambda t: t, "absolute": torch.abs, "positive": lambda t: t.clamp(min=0)}
 
@@ -130,7 +130,7 @@ def test_adding_terms_changes_the_picture(layers: FullGradLayers) -> None:
 
 def test_both_maps_share_the_scale_that_is_written_below(layers: FullGradLayers) -> None:
     for layers.handling.value in ("signed", "absolute"):
-        shown = re.search(r"full colour at ±(\S+)\.<", layers.pictures.value)
+        shown = re.search(r"Full colour at ±(\S+) in both maps of this setting", layers.pictures.value)
         assert shown is not None
         expected = np.quantile(layers.maps.abs().double().numpy(), 0.995)
         assert float(shown[1]) == pytest.approx(expected, rel=0.05)
@@ -189,7 +189,7 @@ def test_a_network_that_fullgrad_refuses_is_refused_by_name() -> None:
 
 
 def test_parts() -> None:
-    assert spread(51, 3) == [1, 26, 51]
-    assert spread(3, 10) == [1, 2, 3]
+    assert some_counts(51, 3) == [1, 26, 51]
+    assert some_counts(3, 10) == [1, 2, 3]
     assert amount(99.94) == "+99.9"
     assert amount(-10371.9) == "−10400"

@@ -176,9 +176,15 @@ def test_mistakes_are_refused_with_advice(clf: pg.Classifier) -> None:
 
 def test_it_takes_any_network_with_positions() -> None:
     net = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 8, 3, padding=1), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5),
-    ).eval()  # fmt: skip
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    ).eval()
     small = pg.Classifier(net, pg.Preprocessing(size=32, resize=32))
     slider = LayerSlider(small, "cat")
     assert [slider.sizes[name] for name in slider.layer.options] == [(32, 32), (32, 32), (16, 16), (16, 16)]

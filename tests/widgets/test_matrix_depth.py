@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from posgrad_edu.widgets import MatrixDepth
-from posgrad_edu.widgets.matrix_depth import DEEPEST, ENTRIES, GATES, WIDTHS, angle_between, describe, ratio_of, travel
+from posgrad_edu.widgets.matrix_depth import (
+    DEEPEST,
+    ENTRIES,
+    GATES,
+    WIDTHS,
+    angle_between,
+    angle_in_words,
+    propagate,
+    ratio_of,
+)
 
 Array = NDArray[np.float64]
 
@@ -31,13 +40,13 @@ def slider(made: MatrixDepth) -> MatrixDepth:
 
 def layers(depth: int, entries: str, gates: float, width: int, seed: int = 0) -> list[Array]:
     """The matrices, drawn anew: normal entries, then the switch, then the closed gates' rows set to zero."""
-    weights, dice = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    weights, gate_order = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     drawn = []
     for _ in range(depth):
         matrix = weights.standard_normal((width, width))
         if entries == "positive":
             matrix = np.where(matrix > 0, matrix, 0)
-        closed = dice.permutation(width) < round(gates * width)
+        closed = gate_order.permutation(width) < round(gates * width)
         matrix[closed] = 0
         drawn.append(matrix)
     return drawn
@@ -87,17 +96,17 @@ def test_positive_collapses_signed_does_not_and_the_clamp_is_in_between(slider: 
 
 
 def test_width_hurts_positive_and_helps_signed() -> None:
-    positive = [travel("positive", 0.0, width).ratios[1] for width in WIDTHS[1:]]
-    signed = [travel("signed", 0.0, width).ratios[33] for width in WIDTHS]
+    positive = [propagate("positive", 0.0, width).ratios[1] for width in WIDTHS[1:]]
+    signed = [propagate("signed", 0.0, width).ratios[33] for width in WIDTHS]
     assert positive == sorted(positive, reverse=True)
     assert signed[0] < 0.1 < 0.5 < signed[-1]
 
 
 def test_gates_close_the_share_they_say_and_leave_the_weights_alone() -> None:
     for gates in GATES[:-1]:
-        vectors = travel("positive", gates, 64).vectors
+        vectors = propagate("positive", gates, 64).vectors
         assert (vectors[5] == 0).all(0).sum() == round(gates * 64)
-    free, gated = (travel("signed", gates, 64).vectors[1, 0] for gates in (0.0, 0.5))
+    free, gated = (propagate("signed", gates, 64).vectors[1, 0] for gates in (0.0, 0.5))
     opened = gated != 0
     assert gated[opened] == pytest.approx(free[opened] / np.linalg.norm(free[opened]))
 
@@ -125,14 +134,14 @@ def test_moving_a_control_changes_picture_and_words(slider: MatrixDepth) -> None
     assert levels.std() > 10
 
 
-def test_the_figure_shows_the_journey(slider: MatrixDepth) -> None:
+def test_the_figure_shows_the_signals(slider: MatrixDepth) -> None:
     slider.depth.value, slider.entries.value = 4, "positive"
     scatter, angles = slider.figure().axes
     dots = scatter.lines[-1]
     assert np.array([dots.get_xdata(), dots.get_ydata()]) == pytest.approx(slider.vectors)
     curves = {line.get_label(): line.get_ydata() for line in angles.lines}
     for entries in ENTRIES:
-        assert curves[entries] == pytest.approx(travel(entries, 0.0, 64).angles, nan_ok=True)
+        assert curves[entries] == pytest.approx(propagate(entries, 0.0, 64).angles, nan_ok=True)
         assert len(curves[entries]) == DEEPEST + 1
     assert angles.lines[-1].get_xdata()[0] == 4
 
@@ -163,7 +172,7 @@ def test_seed_and_start_values() -> None:
     ],
 )
 def test_the_sentence_follows_the_numbers(angle: float, ratio: float, says: str) -> None:
-    assert says in describe("signed", angle, ratio)
+    assert says in angle_in_words("signed", angle, ratio)
 
 
 def test_tiny_angles_are_exact_and_rank_one_is_zero() -> None:

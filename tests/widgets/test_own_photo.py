@@ -159,9 +159,12 @@ def test_pictures_have_words_and_controls_have_names(own: OwnPhoto, lying: Path)
 
 def test_a_network_of_ones_own_and_mistakes(lying: Path) -> None:
     net = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
+        torch.nn.Conv2d(3, 4, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
         torch.nn.Linear(4, 2),
-    ).eval()  # fmt: skip
+    ).eval()
     small = pg.Classifier(net, pg.Preprocessing(size=32, resize=32), ["yes", "no"])
     own = OwnPhoto(small, str(lying))
     assert own.maps.shape == (2, 32, 32)

@@ -16,20 +16,25 @@ import torch.nn.functional as F
 from PIL import Image
 
 import posgrad_edu as pg
-from posgrad_edu import widgets
+from posgrad_edu import viz, widgets
 from posgrad_edu.metrics.similarity import compare
-from posgrad_edu.study.summary import read_summary
+from posgrad_edu.study import read_summary
 from posgrad_edu.widgets.cascade_curves import COLUMNS
-from posgrad_edu.widgets.panel import Panel, PhotoPanel, TwoClassPanel, rank_correlation
-from posgrad_edu.widgets.parts import find_pair, gallery, in_percent, minus, number, pair_limit
+from posgrad_edu.widgets.controls import find_pair
+from posgrad_edu.widgets.panel import MapPanel, Panel, TwoClassPanel, rank_correlation
+from posgrad_edu.widgets.theme import gallery, table
 
 LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
 SUMMARY = Path(__file__).parents[2] / "docs" / "verdicts.csv"
 METHODS = {"gradient signed": pg.METHODS["gradient"]("signed"), "edges": pg.CONTROLS["edges"]()}
 ROWS = pd.DataFrame(
-    [(label, 0, "cascading", depth, 4, 0, value) for label, value in {"gradient signed": 0.1, "edges": 1.0}.items()
-     for depth in (1, 4)], columns=list(COLUMNS),
-)  # fmt: skip
+    [
+        (label, 0, "cascading", depth, 4, 0, value)
+        for label, value in {"gradient signed": 0.1, "edges": 1.0}.items()
+        for depth in (1, 4)
+    ],
+    columns=list(COLUMNS),
+)
 
 # How each panel is made, by its name, and a control with a value that it doesn't start with.
 Maker = Callable[..., Panel]
@@ -165,7 +170,7 @@ def test_what_cannot_be_computed_is_said_in_words_and_then_forgotten(
         assert panel.summary == "This won't do. Choose <another>."
         assert "&lt;another&gt;" in panel.words.value
         assert panel.pictures.value == ""
-        if isinstance(panel, PhotoPanel):
+        if isinstance(panel, MapPanel):
             assert panel.maps.numel() == 0
             with pytest.raises(ValueError, match="nothing to draw"):
                 panel.figure()
@@ -248,24 +253,12 @@ def test_a_figure_says_what_it_shows(panel: Any) -> None:
     assert metadata["image/png"]["alt"] == figure.alt
 
 
-def test_numbers_have_a_true_minus_and_zero_none() -> None:
-    assert [number(value) for value in (-0.001, 0.256, -1.25)] == ["+0.00", "+0.26", "−1.25"]
-    assert [number(value, 0) for value in (-0.4, -10371.9)] == ["+0", "−10372"]
-    assert minus("-1 to -2") == "−1 to −2"
-    assert in_percent(["ant", "bee"], [0.25, 1.0]) == "ant 25%, bee 100%"
-
-
 def test_a_pair_is_two_classes(clf: pg.Classifier) -> None:
     logits = clf.logits(pg.load_photo("cat"))
     most, least = find_pair(clf, ("most likely", "least likely"), logits)
     assert (most, least) == (int(logits.argmax()), int(logits.argmin()))
     with pytest.raises(ValueError, match=f"Both classes are {LABELS[most]}"):
         find_pair(clf, (LABELS[most], most), logits)
-
-
-def test_a_pair_of_maps_has_a_scale_between_both_peaks() -> None:
-    assert pair_limit(torch.zeros(2, 3, 3)) == 1.0
-    assert pair_limit(torch.tensor([[[0.25]], [[-1.0]]])) == 0.5
 
 
 def test_a_gallery_escapes_words_and_keeps_widths() -> None:
@@ -275,3 +268,50 @@ def test_a_gallery_escapes_words_and_keeps_widths() -> None:
     assert "note &lt;3&gt;" in page
     assert 'width="90"' in page
     assert "width:90px" in page
+
+
+def test_a_gallery_needs_a_width_for_each_picture() -> None:
+    picture = (Image.new("RGB", (2, 2)), "alt", "caption")
+    assert gallery([picture] * 5, "").count("<img") == 5
+    with pytest.raises(ValueError, match="zip"):
+        gallery([picture] * 2, "", widths=[90])
+
+
+def test_a_table_has_heads_for_rows_and_columns() -> None:
+    page = table("Maps' numbers", ["a", "b"], [("one", ["1", "<b>2</b>"]), ("two", ["3", "4"])])
+    assert re.findall(r'scope="(\w+)">(\w+)<', page) == [("col", "a"), ("col", "b"), ("row", "one"), ("row", "two")]
+    assert re.findall(r"<td>([^/]+?)</td>", page.replace("</b>", "<b>")) == ["1", "<b>2<b>", "3", "4"]
+    assert "Maps' numbers</caption>" in page
+
+
+# How each panel of maps draws them at the start: coarse maps over the photo, those as fine as the photo alone.
+STYLES = {
+    "AlphaSlider": "heatmap",
+    "CamWeights": "overlay",
+    "CascadeCurves": "heatmap",
+    "ClassSlider": "heatmap",
+    "Explorer": "overlay",
+    "FullGradLayers": "overlay",
+    "LayerSlider": "overlay",
+    "MapComparison": "overlay",
+    "RandomizationSlider": "heatmap",
+    "ThresholdSlider": "heatmap",
+}
+
+
+@pytest.mark.parametrize("name", STYLES, indirect=True)
+def test_coarse_maps_lie_over_the_photo_and_fine_ones_stand_alone(name: str, panel: Any) -> None:
+    values = torch.linspace(-1, 1, panel.maps[0].numel()).view_as(panel.maps[0])
+    drawn, photo = panel._picture(values, 1.0), panel.view
+    expected = {"overlay": viz.overlay(photo, values, 1.0), "heatmap": viz.heatmap(values, 1.0)}
+    assert drawn == expected[STYLES[name]]
+    assert expected["overlay"] != expected["heatmap"]
+
+
+@pytest.mark.parametrize("name", ["Explorer", "MapComparison", "RandomizationSlider"], indirect=True)
+def test_the_style_follows_the_method(panel: Any) -> None:
+    for method, style in {"gradient": "heatmap", "gradcam": "overlay", "guided-backprop": "heatmap"}.items():
+        panel.method.value = method
+        assert panel._picture(panel.maps[0], 1.0) == (
+            viz.heatmap(panel.maps[0], 1.0) if style == "heatmap" else viz.overlay(panel.view, panel.maps[0], 1.0)
+        )

@@ -12,8 +12,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 import posgrad_edu as pg
+from posgrad_edu.viz import signed_number as number
 from posgrad_edu.widgets import ThresholdSlider
-from posgrad_edu.widgets.parts import number
 from posgrad_edu.widgets.threshold_slider import QUANTILES, blocks
 
 
@@ -114,7 +114,7 @@ def test_classes_can_be_chosen(slider: ThresholdSlider, clf: pg.Classifier) -> N
 
 def test_both_maps_share_the_scale_that_is_written_below(slider: ThresholdSlider) -> None:
     for slider.handling.value in ("signed", "positive"):
-        shown = re.search(r"full colour at ±(\S+)\.<", slider.pictures.value)
+        shown = re.search(r"Full colour at ±(\S+) in both maps of this setting", slider.pictures.value)
         assert shown is not None
         assert float(shown[1]) == pytest.approx(np.quantile(slider.maps.abs().double().numpy(), 0.995), rel=0.05)
 
@@ -141,7 +141,7 @@ def test_a_layer_too_small_for_the_threshold_leaves_nothing_and_it_is_said() -> 
     slider = ThresholdSlider(small, "cat")
     assert not slider.maps.any()
     assert slider.left == (0, 0)
-    assert "Nothing passed for" in slider.summary
+    assert "zero everywhere" in slider.summary
     assert np.isnan(slider.spearman)
     slider.q.value = 0.5
     assert slider.maps.any(dim=2).any(dim=1).all()

@@ -10,8 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from posgrad_edu.study.claims import verdict, verdict_table
-from posgrad_edu.study.summary import summarize
+from posgrad_edu.study import summarize, verdict, verdict_table
 from posgrad_edu.widgets import VerdictExplorer
 
 # Rank correlations of three photos: of signed and of positive maps, by network, check and method.
@@ -28,8 +27,15 @@ def rows() -> pd.DataFrame:
     for (network, check, method), handlings in VALUES.items():
         for handling, values in zip(("signed", "positive"), handlings, strict=True):
             for photo, value in enumerate(values):
-                row = {"network": network, "check": check, "photo": f"photo {photo}", "method": method,
-                       "handling": handling, "spearman": value, "degenerate": False}  # fmt: skip
+                row = {
+                    "network": network,
+                    "check": check,
+                    "photo": f"photo {photo}",
+                    "method": method,
+                    "handling": handling,
+                    "spearman": value,
+                    "degenerate": False,
+                }
                 if check == "class":
                     found.append(row | {"comparison": "least", "target": 0, "other": 1})
                 else:
@@ -132,7 +138,7 @@ def test_start_values_and_mistakes(summary: pd.DataFrame) -> None:
 
 
 def test_it_takes_the_summary_that_comes_with_the_course() -> None:
-    from posgrad_edu.study.summary import read_summary
+    from posgrad_edu.study import read_summary
 
     path = Path(__file__).parents[2] / "docs" / "verdicts.csv"
     explorer = VerdictExplorer(read_summary(path), version="lrp, positive", network="scenes")

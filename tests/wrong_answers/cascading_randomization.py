@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from posgrad_edu.metrics.randomization import forgetting, randomized, steps
+from posgrad_edu.metrics.randomization import randomized, randomized_steps, steps
 
 
 def redraw(p, generator=None):
@@ -167,7 +167,7 @@ def no_seed(net, layers, seed):
 
 
 def one_copy_of_the_package(net, layers, seed):
-    return [forgetful for _, forgetful in forgetting(net, steps(layers), seed)]
+    return [forgetful for _, forgetful in randomized_steps(net, steps(layers), seed)]
 
 
 def before(net, layers, seed):

@@ -17,24 +17,25 @@ the cluster's machines need no common disk, except for photos of your own, which
 from __future__ import annotations
 
 import contextlib
-import os
+import importlib.metadata
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from posgrad_edu import __version__
-from posgrad_edu.models.loading import WeightsError
+from posgrad_edu.data.files import remove_parts, write_table
+from posgrad_edu.models import WeightsError
 from posgrad_edu.progress import bar
-from posgrad_edu.study.measure import Unit, combined, measure
+from posgrad_edu.study.measuring import measure
+from posgrad_edu.study.planning import Unit
+from posgrad_edu.study.schema import combined
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 UNITS = "units"
-PATIENCE = 10  # seconds to wait for a scheduler
-IDLE = 30  # seconds until a worker process without work ends: one whose parent was killed mustn't stay for long
-PART = ".part"  # how the name of a file ends that isn't whole yet
+SCHEDULER_TIMEOUT = 10  # seconds
+IDLE_TIMEOUT = 30  # seconds until a worker without work ends: one whose parent was killed mustn't stay for long
 
 
 class Failure(NamedTuple):
@@ -72,31 +73,28 @@ def run(
     Raises ``StudyStopped`` if it can't go on, with what to do. A photo that can't be read stops nothing: it's among
     the ``failures``, and is tried again by the next run.
     """
-    store = folder / UNITS
-    there = _files(store)
+    there = _finished(folder / UNITS)
     missing = [unit for unit in units if unit.file not in there]
+    before = len(units) - len(missing)
     failures: list[Failure] = []
     written = 0
-    shown = bar(
-        None, "study", len(units), initial=len(units) - len(missing), unit="unit", smoothing=0, disable=not progress
-    )
     try:
-        with contextlib.closing(_measured(missing, jobs, scheduler)) as results:
+        with (
+            bar(None, "study", len(units), initial=before, unit="unit", smoothing=0, disable=not progress) as shown,
+            contextlib.closing(_results(missing, jobs, scheduler)) as results,
+        ):
             for unit, result in results:
                 if isinstance(result, Failure):
                     failures.append(result)
                 else:
-                    write_table(result, store / unit.file)
+                    write_table(result, folder / UNITS / unit.file)
                     written += 1
                 shown.update()
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted. {_so_far(units, missing, written, folder)}") from None
     except Exception as error:
         raise StudyStopped(f"{_reason(error)} {_so_far(units, missing, written, folder)}") from error
-    finally:
-        shown.close()
-    for leftover in store.rglob(f"*{PART}"):
-        leftover.unlink(missing_ok=True)  # of a process that was killed while it wrote
+    remove_parts(folder / UNITS)
     return Outcome(read_units(units, folder), failures, written)
 
 
@@ -104,36 +102,19 @@ def read_units(units: Sequence[Unit], folder: Path) -> DataFrame:
     """Return the rows of those units that are finished, in the order of the units."""
     import pandas as pd
 
-    there = _files(folder / UNITS)
+    there = _finished(folder / UNITS)
     return combined(pd.read_parquet(folder / UNITS / unit.file) for unit in units if unit.file in there)
 
 
-def write_table(table: DataFrame, path: Path) -> None:
-    """Write a table to a parquet or CSV file such that the file is whole or not there; ``OSError`` if it can't be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
-    try:
-        with part.open("wb") as file:
-            if path.suffix == ".csv":
-                table.to_csv(file, index=False, lineterminator="\n")
-            else:
-                table.to_parquet(file, index=False)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before it gets its name, in case the power fails
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _files(store: Path) -> set[Path]:
-    """Return which units' files are there. One walk through the folder is faster than a question for each unit."""
+def _finished(store: Path) -> set[Path]:
+    """Return the files of units that are there. One walk through the folder is faster than a question for each unit."""
     return {path.relative_to(store) for path in store.rglob("*.parquet")}
 
 
 # --- Who measures ---
 
 
-def _measured(units: Sequence[Unit], jobs: int, scheduler: str | None) -> Generator[tuple[Unit, DataFrame | Failure]]:
+def _results(units: Sequence[Unit], jobs: int, scheduler: str | None) -> Generator[tuple[Unit, DataFrame | Failure]]:
     """Yield each unit with its result, in the order in which they are finished."""
     from joblib import Parallel, delayed
 
@@ -143,8 +124,9 @@ def _measured(units: Sequence[Unit], jobs: int, scheduler: str | None) -> Genera
         # joblib's word on units that are cancelled when a study stops; StudyStopped says it better.
         warnings.filterwarnings("ignore", message=".*tasks which were still being processed", category=UserWarning)
         # One unit at a time, so that each is written as soon as it's there.
+        version = installed_version()
         parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
-        for index, result in parallel(delayed(_attempt)(i, unit, __version__) for i, unit in enumerate(units)):
+        for index, result in parallel(delayed(_attempt)(i, unit, version) for i, unit in enumerate(units)):
             if isinstance(result, Exception):
                 raise result
             yield units[index], result
@@ -157,7 +139,7 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
 
     if scheduler is None:
         with (
-            parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE)
+            parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE_TIMEOUT)
             if jobs != 1
             else contextlib.nullcontext()
         ):
@@ -168,7 +150,7 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
     except ImportError as error:
         raise ValueError("A cluster needs Dask: pip install 'posgrad-edu[cluster]'") from error
     try:
-        client = Client(scheduler, timeout=PATIENCE)
+        client = Client(scheduler, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as error:
         raise ValueError(f"No Dask scheduler answers at {scheduler!r}. Start one: dask scheduler") from error
     with client, parallel_config("dask", client=client):
@@ -177,8 +159,8 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
 
 def _attempt(index: int, unit: Unit, version: str) -> tuple[int, DataFrame | Failure | Exception]:
     """Measure a unit, in a worker. Errors are returned, not raised: some backends lose those that are raised."""
-    if version != __version__:
-        return index, ValueError(f"A worker has posgrad-edu {__version__}, this process {version}. Install the same.")
+    if version != (own := installed_version()):
+        return index, ValueError(f"A worker has posgrad-edu {own}, this process {version}. Install the same.")
     try:
         return index, measure(unit)
     except WeightsError as error:  # it would be the same with each photo
@@ -186,6 +168,11 @@ def _attempt(index: int, unit: Unit, version: str) -> tuple[int, DataFrame | Fai
     except Exception as error:  # whatever is wrong with a photo, the others go on
         reason = " ".join(str(error).split()) or type(error).__name__
         return index, Failure(unit.network, unit.check, unit.picture.name, reason)
+
+
+def installed_version() -> str:
+    """Return the version of this package that is installed here; workers need the same."""
+    return importlib.metadata.version("posgrad-edu")
 
 
 # --- What is said ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,24 +16,13 @@ import posgrad_edu as pg
 from posgrad_edu.data.photos import PHOTOS, photo_names
 from posgrad_edu.methods import CONTROLS, METHODS
 from posgrad_edu.metrics.localization import energy_in_box, pointing_game
-from posgrad_edu.metrics.randomization import randomizable_layers, randomized, spread
+from posgrad_edu.metrics.randomization import evenly_spaced, randomizable_layers, randomized
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.scenes.pictures import make_scene
-from posgrad_edu.study.measure import (
-    CHECKS,
-    TYPES,
-    Picture,
-    Study,
-    Unit,
-    _asked,
-    _show,
-    combined,
-    example,
-    measure,
-    pictures,
-    plan,
-    usable,
-)
+from posgrad_edu.study import Study, Unit, measure, plan
+from posgrad_edu.study.measuring import _asked, _show, example
+from posgrad_edu.study.planning import Label, Picture, pictures, usable
+from posgrad_edu.study.schema import CHECKS, TYPES, combined
 
 SMALL = Study(methods=("gradcam", "guided-backprop"), networks=("scenes",), scenes=2, depths=2, seeds=2)
 
@@ -123,7 +113,7 @@ def halving(monkeypatch: pytest.MonkeyPatch) -> pg.Classifier:
     def load(name: str, **options: object) -> pg.Classifier:
         return clf if name == "halving" else pg.load_classifier(name, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("posgrad_edu.study.measure.load_classifier", load)
+    monkeypatch.setattr("posgrad_edu.study.planning.load_classifier", load)
     return clf
 
 
@@ -199,6 +189,32 @@ def test_a_key_names_what_a_result_depends_on(folder: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {"b/1.png"}
 
 
+def test_a_key_names_the_weights(halving: pg.Classifier) -> None:
+    study = Study(methods=("gradient",), networks=("halving",), checks=("class",), limit=1)
+    (before,) = plan(study).units
+    with torch.no_grad():
+        halving.net.fc.bias[0] += 1  # trained on
+    (after,) = plan(study).units
+    assert before._replace(key="") == after._replace(key="")
+    assert before.key != after.key
+
+
+def test_a_key_names_the_twins_weights_where_data_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    both, alone = (Study(methods=("gradient",), networks=("scenes",), scenes=1, checks=c) for c in (CHECKS, CHECKS[:1]))
+    before = {unit.check: unit.key for unit in plan(both).units}, plan(alone).units[0].key
+    twin = pg.load_classifier("scenes", weights="permuted-labels")
+    with torch.no_grad():
+        next(twin.net.parameters())[0] += 1
+
+    def load(name: str, weights: str = "pretrained", **options: Any) -> pg.Classifier:
+        return twin if weights == "permuted-labels" else pg.load_classifier(name, **options)
+
+    monkeypatch.setattr("posgrad_edu.study.planning.load_classifier", load)
+    after = {unit.check: unit.key for unit in plan(both).units}, plan(alone).units[0].key
+    assert before[0]["data"] != after[0]["data"]
+    assert before[1] == after[1]
+
+
 def test_files_have_names_that_any_system_allows() -> None:
     unit = Unit("timm/x y", "class", Picture("Ü/ñ:?*.png", "photo", ()), (), (), "0123")
     assert unit.file.as_posix().isascii() or "Ü" in unit.file.as_posix()
@@ -255,12 +271,23 @@ def test_a_photo_is_asked_about_least_likely_class_and_runner_up() -> None:
     assert (row.target, row.other) == tuple(clf.top(pg.load_photo(n), 1)[0].index for n in ("coffee", second))
 
 
+def test_a_mosaic_of_one_class_twice_compares_nothing() -> None:
+    cat = str(next(photo.path for photo in PHOTOS if photo.name == "cat"))
+    picture = Picture("cat+cat", "mosaic", (cat, cat))
+    clf = pg.load_classifier()
+    target, others = _asked(clf, _show(picture, clf))
+    assert (target, others) == (clf.top(pg.load_photo("cat"), 1)[0].index, {})
+    table = measure(Unit("efficientnet-lite0", "class", picture, (Label("gradient", "signed"),), (), ""))
+    assert table.empty
+    assert {name: str(kind) for name, kind in table.dtypes.items()} == TYPES
+
+
 def test_the_parameters_check(tables: dict[str, pd.DataFrame]) -> None:
     clf, scene = pg.load_classifier("scenes"), make_scene(0)
     x = clf.batch(scene.image)
     layers = randomizable_layers(clf.net, x)
     table = tables["parameters"]
-    assert sorted({*table.depth}) == spread(len(layers), 2)
+    assert sorted({*table.depth}) == evenly_spaced(len(layers), 2)
     assert {*table.seed} == {0, 1}
     for row in table[~table.method.isin(CONTROLS)].itertuples():
         nets = clf.net, randomized(clf.net, row.depth, row.seed, layers=layers)

@@ -71,9 +71,7 @@ def _are_single_tensors(answer: Any) -> bool:
 def _wrong_type(answer: Any, wanted: str) -> Unfit:
     if answer is None:
         return Unfit(
-            "returns-none",
-            f"your function returned None instead of {wanted}",
-            "Does its last line say return?",
+            "returns-none", f"your function returned None instead of {wanted}", "Does its last line say return?"
         )
     kind = "a NumPy array" if isinstance(answer, np.ndarray) else f"a {type(answer).__name__}"
     way = (

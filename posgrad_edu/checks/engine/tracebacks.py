@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 ERROR = "error"
+CHECKS = Path(__file__).parents[1]  # the folder of all checks: a line in it isn't the learner's
 
 
 class Known(NamedTuple):
@@ -184,4 +185,4 @@ def _raised_by_call(error: BaseException) -> bool:
 
 
 def _in_package(filename: str) -> bool:
-    return Path(filename).parent == Path(__file__).parent
+    return CHECKS in Path(filename).parents

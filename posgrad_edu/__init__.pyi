@@ -1,0 +1,58 @@
+from . import checks, data, engine, errors, handling, methods, metrics, models, scenes, study, viz, widgets
+from .data import Preprocessing, load_photo, mosaic, photo_names, read_image
+from .errors import UnsupportedOperation
+from .handling import ABSOLUTE, HANDLINGS, NEGATIVE, POSITIVE, SIGNED, Handling
+from .methods import CONTROLS, METHODS, Method, explain
+from .metrics import (
+    class_sensitivity,
+    compare,
+    data_sensitivity,
+    energy_in_box,
+    localization,
+    parameter_sensitivity,
+    pointing_game,
+)
+from .models import Classifier, Explanation, load_classifier
+
+__version__: str
+
+__all__ = [
+    "ABSOLUTE",
+    "CONTROLS",
+    "HANDLINGS",
+    "METHODS",
+    "NEGATIVE",
+    "POSITIVE",
+    "SIGNED",
+    "Classifier",
+    "Explanation",
+    "Handling",
+    "Method",
+    "Preprocessing",
+    "UnsupportedOperation",
+    "checks",
+    "class_sensitivity",
+    "compare",
+    "data",
+    "data_sensitivity",
+    "energy_in_box",
+    "engine",
+    "errors",
+    "explain",
+    "handling",
+    "load_classifier",
+    "load_photo",
+    "localization",
+    "methods",
+    "metrics",
+    "models",
+    "mosaic",
+    "parameter_sensitivity",
+    "photo_names",
+    "pointing_game",
+    "read_image",
+    "scenes",
+    "study",
+    "viz",
+    "widgets",
+]

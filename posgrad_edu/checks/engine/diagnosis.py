@@ -1,0 +1,169 @@
+"""Which mistake gives this answer? The task's own wrong implementations first, then mistakes that any task can have.
+
+A finding is *certain* where one mistake alone gives exactly the learner's answers. What is concluded from which tries
+are right may be luck: such a finding has to come up again on fresh tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from posgrad_edu.checks.engine.changes import BESIDE, BY_A_FACTOR, CHANGES, changed, first_photo_right, proportional
+from posgrad_edu.checks.engine.compare import alike, apart
+from posgrad_edu.checks.engine.draw import Draw
+from posgrad_edu.checks.engine.general import named
+from posgrad_edu.checks.engine.task import Answer, Mistake
+
+REMEMBERS = "remembers"
+UNKNOWN = "unknown"
+# Whether each try is right, clearly wrong, or (``None``) so close that neither can be said.
+Correct = list[bool | None]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Mistakes that explain the answers, the likeliest first, and whether there is no doubt."""
+
+    mistakes: list[Mistake]
+    certain: bool
+    correct: Correct
+
+    def confirmed_by(self, other: Finding | None) -> Mistake:
+        """Return what can be said after a second set of tries, where this finding was in doubt."""
+        first = self.mistakes[0]
+        if first.key == REMEMBERS and (other is None or other.correct[0] is not False):
+            return Mistake(UNKNOWN, _REMEMBERED, _SPECIAL)
+        if other is None or first.key == REMEMBERS:
+            return first
+        both = [m for m in self.mistakes if any(m.key == o.key for o in other.mistakes)]
+        return both[0] if both else other.mistakes[0]
+
+
+_REMEMBERED = "the first try was right, the others weren't, and it is none of the mistakes known here"
+_SPECIAL = "What is particular about the first try: its handling, its sizes, its signs?"
+
+
+def diagnose(draw: Draw, answers: list[Answer]) -> Finding | None:
+    """Return what explains the answers to all tries; ``None`` if they are right."""
+    correct = _correct(draw, answers)
+    if all(correct):
+        return None
+    same = draw.explained_by(answers)
+    if same:
+        return Finding(same, len({mistake.key for mistake in same}) == 1, correct)
+    for certain, find in _WAYS:
+        found = find(draw, answers, correct)
+        if found:
+            return Finding([found], certain, correct)
+    return Finding([_unknown(draw, answers, correct)], False, correct)
+
+
+def _correct(draw: Draw, answers: list[Answer]) -> Correct:
+    rounding = draw.task.rounding
+    pairs = list(zip(answers, draw.rights, strict=True))
+    return [True if alike(*pair, rounding) else False if apart(*pair, rounding) else None for pair in pairs]
+
+
+def _changed(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    """Return the general mistake that turns the right answers into these, if there is one."""
+    pairs = list(zip(answers, draw.rights, strict=True))
+    for key, change in CHANGES:
+        if all(alike(answer, changed(change, right), draw.task.rounding) for answer, right in pairs):
+            return named(draw.task, key)
+    return None
+
+
+def _constant(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    if alike(answers[0], answers[1]) and apart(draw.rights[0], draw.rights[1]):
+        zero = all(not part.any() for part in answers[0])
+        return named(draw.task, "all-zero" if zero else "constant")
+    return None
+
+
+def _by_a_factor(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    pairs = zip(answers, draw.rights, strict=True)
+    return named(draw.task, "wrong-factor") if all(proportional(*pair) for pair in pairs) else None
+
+
+def _not_finite(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    for right, answer in zip(draw.rights, answers, strict=True):
+        meant = all(part.isfinite().all() for part in right)
+        if meant and not all(part.isfinite().all() for part in answer):
+            return named(draw.task, "not-finite")
+    return None
+
+
+def _by_pattern(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    for mistake in draw.task.mistakes:
+        pairs = zip(mistake.pattern or (), correct, strict=False)
+        if mistake.pattern and all(want is None or want is got for want, got in pairs):
+            return mistake
+    return None
+
+
+def _remembers(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    return named(draw.task, REMEMBERS) if correct[0] and all(right is False for right in correct[1:]) else None
+
+
+def _first_only(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    pairs = zip(answers, draw.rights, strict=True)
+    return named(draw.task, "first-photo-only") if all(first_photo_right(*pair) for pair in pairs) else None
+
+
+def _with_something_else(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    """Return a mistake that, together with one change to the finished answer, explains it: two mistakes at once."""
+    if not any(part.any() for answer in answers for part in answer):
+        return None  # zero throughout: too many changes could lead there
+    for words, change in BESIDE.items():
+        mine = [changed(change, answer) for answer in answers] if words == BY_A_FACTOR else answers
+        for mistake in draw.task.mistakes:
+            for wrong in mistake.wrong:
+                pairs = zip(mine, draw.wrongs(wrong), strict=True)
+                if all(alike(own, changed(change, theirs)) for own, theirs in pairs):
+                    return replace(mistake, says=f"{mistake.says}; beside that, the result is {words}")
+    return None
+
+
+def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    for right, answer in zip(draw.rights, answers, strict=True):
+        if len(right) != len(answer):
+            words = f"your list holds {len(answer)} tensors where there should be {len(right)}"
+            return replace(named(draw.task, "wrong-count"), says=words)
+        for ours, theirs in zip(right, answer, strict=True):
+            if ours.shape != theirs.shape:
+                words = f"your result has the shape {tuple(theirs.shape)} instead of {tuple(ours.shape)}"
+                return replace(named(draw.task, "wrong-shape"), says=words)
+    return None
+
+
+# In this order; whether what is found is certain.
+_WAYS: list[tuple[bool, Callable[[Draw, list[Answer], Correct], Mistake | None]]] = [
+    (True, _changed),
+    (False, _by_pattern),
+    (True, _not_finite),
+    (True, _constant),
+    (True, _by_a_factor),
+    (False, _remembers),
+    (False, _first_only),
+    (True, _with_something_else),
+    (True, _wrong_shape),
+]
+
+
+def _unknown(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake:
+    """Return what can be said of an answer that no known mistake explains."""
+    share = _share_of_right_values(draw.rights, answers)
+    count = sum(right is True for right in correct)
+    some = f"right on {count} of {len(correct)} tries" if count else "wrong on all tries"
+    values = f" ({share:.0%} of the values are right)" if share >= 0.01 else ""
+    says = f"the shape is right, the values are {some}{values}, and it is none of the mistakes known here"
+    return Mistake(UNKNOWN, says, draw.task.hint)
+
+
+def _share_of_right_values(rights: list[Answer], answers: list[Answer]) -> float:
+    pairs = [pair for r, a in zip(rights, answers, strict=True) for pair in zip(r, a, strict=True)]
+    close = [torch.isclose(a.double(), r.double(), rtol=1e-3, atol=1e-7, equal_nan=True).flatten() for r, a in pairs]
+    return float(torch.cat(close).double().mean())

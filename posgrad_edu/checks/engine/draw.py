@@ -1,0 +1,79 @@
+"""The random tries of one check: fresh each time, and repeatable from a seed."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+from posgrad_edu.checks.engine.compare import alike, answer_of, apart
+from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Task
+
+SEED = "POSGRAD_EDU_SEED"  # the environment variable that fixes the seed of all checks
+REDRAWS = 20  # at most
+
+
+def chosen(seed: int | str | None) -> int | str:
+    """Return the seed that is given, or the one in the environment, or else a fresh one: constants can't pass."""
+    if seed is None:
+        seed = os.environ.get(SEED) or None
+    return random.SystemRandom().getrandbits(32) if seed is None else seed
+
+
+def as_number(seed: int | str) -> int:
+    """Return what torch's stream is seeded with; a seed may be any text."""
+    return random.Random(str(seed)).getrandbits(32)
+
+
+class Draw:
+    """The arguments of all tries, the right answers, and what each mistake answers, computed when asked for, once."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.args: list[Args] = []
+        self.rights: list[Answer] = []
+        for n in range(task.tries):
+            self._add(n)
+        self._wrongs: dict[tuple[Function, int], Answer | None] = {}
+
+    def _add(self, n: int) -> None:
+        """Draw a try; one whose right answer is zero throughout could hide mistakes, and is drawn again."""
+        for _ in range(REDRAWS):
+            args = self.task.make(n)
+            right = answer_of(self.task, self.task.right, args) or [] if self.task.right else []
+            if self.task.right is None or self._says_something(right):
+                break
+        self.args.append(args)
+        self.rights.append(right)
+
+    def _says_something(self, right: Answer) -> bool:
+        if not self.task.blank and any(part.ndim > 1 and not part.flatten(1).any(1).all() for part in right):
+            return False
+        return any(part.any() for part in right)
+
+    def wrong(self, implementation: Function, n: int) -> Answer | None:
+        """Return what a wrong implementation answers to the n-th try."""
+        if (implementation, n) not in self._wrongs:
+            self._wrongs[implementation, n] = answer_of(self.task, implementation, self.args[n])
+        return self._wrongs[implementation, n]
+
+    def wrongs(self, implementation: Function) -> Iterator[Answer | None]:
+        """Yield what it answers to each try."""
+        return (self.wrong(implementation, n) for n in range(len(self.args)))
+
+    def gives(self, implementation: Function, answers: list[Answer]) -> bool:
+        """Whether a wrong implementation gives these answers."""
+        pairs = zip(answers, self.wrongs(implementation), strict=True)
+        return all(alike(answer, wrong, self.task.rounding) for answer, wrong in pairs)
+
+    def hides_a_mistake(self) -> bool:
+        """Whether a wrong implementation is on no try clearly apart from the right answer: who makes it would pass."""
+        return not all(self._shows(wrong) for mistake in self.task.mistakes for wrong in mistake.wrong)
+
+    def _shows(self, implementation: Function) -> bool:
+        pairs = zip(self.wrongs(implementation), self.rights, strict=True)
+        return any(apart(wrong, right, self.task.rounding) for wrong, right in pairs)
+
+    def explained_by(self, answers: list[Answer]) -> list[Mistake]:
+        """Return the mistakes that give these answers, in the order of the table."""
+        return [m for m in self.task.mistakes if any(self.gives(wrong, answers) for wrong in m.wrong)]

@@ -1,0 +1,92 @@
+"""What the tries of many tasks are made of: small random networks, photos, classes, a layer's values, handlings."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from posgrad_edu.handling import HANDLINGS
+
+CLASSES = 5
+BATCHES = (3, 3, 2, 1)  # photos in each of the four tries; the first two have equal shapes, the last only one
+PHOTO = (8, 6)  # height and width differ, so that swapped axes show
+KINK = 1e-5  # no ReLU's input is nearer to 0: there rounding would decide whether a gradient passes
+
+Keep = Callable[[Tensor], Tensor]  # a handling, or anything a learner may call in its place
+
+
+def handling(n: int) -> Keep:
+    """Return the handling of the n-th try: positive, signed, absolute, negative."""
+    return HANDLINGS[("positive", "signed", "absolute", "negative")[n]]
+
+
+def network(batchnorm: bool = False, inplace: bool = False) -> nn.Sequential:
+    """Return a random classifier of photos (N, 3, 8, 6) with three ReLU modules, in evaluation mode.
+
+    batchnorm: each convolution is followed by one, and the second convolution has no bias of its own.
+    inplace: the ReLUs overwrite their input, as in many of torchvision's networks.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv1=nn.Conv2d(3, 6, 3, padding=1))
+    if batchnorm:
+        layers["norm1"] = nn.BatchNorm2d(6)
+    layers["relu1"] = nn.ReLU(inplace)
+    layers["conv2"] = nn.Conv2d(6, 7, 3, padding=1, bias=not batchnorm)
+    if batchnorm:
+        layers["norm2"] = nn.BatchNorm2d(7)
+    layers |= {"relu2": nn.ReLU(inplace), "pool": nn.AvgPool2d(2), "flat": nn.Flatten()}
+    layers |= {"fc1": nn.Linear(7 * 4 * 3, 10), "relu3": nn.ReLU(inplace), "fc2": nn.Linear(10, CLASSES)}
+    for module in layers.values():
+        _initialize(module)
+    return nn.Sequential(layers).eval()
+
+
+def _initialize(module: nn.Module) -> None:
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        fan = module.weight[0].numel()
+        nn.init.normal_(module.weight, std=(2 / fan) ** 0.5)
+        if module.bias is not None:
+            nn.init.normal_(module.bias, std=0.3)
+    elif isinstance(module, nn.BatchNorm2d):
+        for tensor, low, high in [(module.weight, 0.5, 1.5), (module.bias, -0.5, 0.5)]:
+            nn.init.uniform_(tensor, low, high)
+        module.running_mean.uniform_(-0.5, 0.5)  # type: ignore[union-attr]
+        module.running_var.uniform_(0.5, 2.0)  # type: ignore[union-attr]
+
+
+def photos(n: int) -> Tensor:
+    """Return the photos (N, 3, 8, 6) of the n-th try."""
+    return torch.randn(BATCHES[n], 3, *PHOTO)
+
+
+def classes(n: int) -> Tensor:
+    """Return one class a photo (N,) for the n-th try; where there are several photos, they aren't all alike."""
+    found = torch.randint(CLASSES, (BATCHES[n],))
+    if len(found) > 1:
+        found[1] = (found[0] + 1 + torch.randint(CLASSES - 1, ())) % CLASSES
+    return found
+
+
+def asked(n: int, batchnorm: bool = False, inplace: bool = False) -> tuple[nn.Sequential, Tensor, Tensor]:
+    """Return a network, photos and one class a photo for the n-th try, away from the kinks of its ReLUs."""
+    while True:
+        net, x = network(batchnorm, inplace), photos(n)
+        if _off_the_kinks(net, x):
+            return net, x, classes(n)
+
+
+@torch.no_grad()
+def _off_the_kinks(net: nn.Sequential, x: Tensor) -> bool:
+    for module in net:
+        if isinstance(module, nn.ReLU) and x.abs().min() < KINK:
+            return False
+        x = module(x)
+    return True
+
+
+def layer(n: int) -> tuple[Tensor, Tensor, Keep]:
+    """Return activations and gradients (N, 5, 4, 6) of a layer, and a handling, for the n-th try."""
+    shape = (BATCHES[n], 5, 4, 6)
+    return torch.randn(shape), torch.randn(shape), handling(n)

@@ -1,0 +1,92 @@
+"""Wrong answers that derive from a right one by themselves: a wrong argument, a finished result that is changed.
+
+The standard way to write a mistake is a knob on the right answer: the right answer takes what may go wrong as a keyword
+(``score=``, ``axes=``, ``back=``), and a mistake is ``partial(right, axes=(1,))``. The helpers here are for what needs
+no knob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from posgrad_edu.checks.engine.general import GENERAL
+from posgrad_edu.checks.engine.task import Function, Mistake
+from posgrad_edu.handling import POSITIVE, SIGNED
+
+
+def then(function: Function, change: Callable[[Any], Any]) -> Function:
+    """Return the function followed by a change of its finished result."""
+    return lambda *args: change(function(*args))
+
+
+def with_argument(function: Function, place: int, value: Any) -> Function:
+    """Return the function with another value in place of one argument, counted from 0, or from the end below 0."""
+
+    def replaced(*args: Any) -> Any:
+        mine = list(args)
+        mine[place] = value
+        return function(*mine)
+
+    return replaced
+
+
+def swapped(function: Function, one: int = 0, other: int = 1) -> Function:
+    """Return the function with two arguments in each other's place."""
+
+    def exchanged(*args: Any) -> Any:
+        mine = list(args)
+        mine[one], mine[other] = mine[other], mine[one]
+        return function(*mine)
+
+    return exchanged
+
+
+def known(key: str, *wrong: Function) -> Mistake:
+    """Return a mistake in the general words for its key."""
+    return replace(GENERAL[key], wrong=wrong)
+
+
+def handling_ignored(right: Function, hint: str, place: int = -1) -> list[Mistake | Function]:
+    """Return the mistakes of who doesn't use the handling, an argument of the right answer."""
+    return [
+        Mistake("handling-forgotten", "you didn't use the handling", hint),
+        with_argument(right, place, SIGNED),
+        Mistake("handling-hard-coded", "you always drop the negative gradients, whatever the handling", hint),
+        with_argument(right, place, POSITIVE),
+    ]
+
+
+_SUM = "Add up the colour channels with sum(1)."
+_AS_THEY_ARE = "The map is signed: add the colours up as they are."
+_IN_PLACE_OF_SUM: list[Any] = [
+    Mistake("absolute", "you took absolute values before adding up the colours", _AS_THEY_ARE),
+    lambda g: g.abs().sum(1),
+    Mistake("absolute", "you took the largest magnitude of the colours", _AS_THEY_ARE),
+    lambda g: g.abs().amax(1),
+    Mistake("relu-on-result", "you dropped negative values before adding up the colours", _AS_THEY_ARE),
+    lambda g: g.relu().sum(1),
+    Mistake("squared", "you squared the values", _AS_THEY_ARE),
+    lambda g: g.square().sum(1),
+    Mistake("colours-averaged", "you averaged over the colours instead of adding up", _SUM),
+    lambda g: g.mean(1),
+    Mistake("colours-averaged", "you took the largest value of the colours", _SUM),
+    lambda g: g.amax(1),
+    Mistake("one-colour", "you returned the first colour only", _SUM),
+    lambda g: g[:, 0],
+    Mistake("channels-kept", "you kept the colour channels", _SUM),
+    lambda g: g,
+    Mistake("channels-kept", "you kept an axis for the colour channel", "sum(1) without keepdim gives (N, H, W)."),
+    lambda g: g.sum(1, keepdim=True),
+    Mistake("wrong-axis", "you added up over rows or columns instead of colours", _SUM),
+    lambda g: g.sum(2),
+    lambda g: g.sum(3),
+    Mistake("batch-mixed", "you added up over the photos instead of the colours", _SUM),
+    lambda g: g.sum(0),
+]
+
+
+def colours(values: Function) -> list[Mistake | Function]:
+    """Return the mistakes of bringing colour channels together; the right result is ``values(...).sum(1)``."""
+    return [row if isinstance(row, Mistake) else then(values, row) for row in _IN_PLACE_OF_SUM]

@@ -1,0 +1,160 @@
+"""RectGrad's rule for one ReLU: the largest contributions pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.given import BATCHES, handling
+from posgrad_edu.checks.engine.mutations import handling_ignored, then, with_argument
+from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.handling import Handling
+
+Size = Callable[[Tensor, Tensor, Handling], Tensor]  # gradients, activations, handling -> what is held against
+Threshold = Callable[[Tensor, float], Tensor]  # the sizes, q -> the threshold
+
+
+def _contributions(n: int) -> Args:
+    """Gradients and activations (N, 4, 4, 6) of one ReLU, a handling, and q; q times the values is a whole number."""
+    shape = (BATCHES[n], 4, 4, 6)
+    size = 0.5 + 3 * torch.rand(BATCHES[n], 1, 1, 1)  # so that photos, and channels, need thresholds of their own
+    strength = 0.5 + 2 * torch.rand(1, 4, 1, 1)
+    gradient = size * strength * torch.randn(shape)
+    return gradient, torch.randn(shape).relu(), handling(n), (0.875, 0.75, 0.0, 0.9375)[n]
+
+
+def _gate(a: Tensor) -> Tensor:
+    return (a > 0).to(a)
+
+
+def _contribution(g: Tensor, a: Tensor, h: Handling) -> Tensor:
+    return (a * h(g)).abs()
+
+
+def _per_photo(values: Tensor, q: float) -> Tensor:
+    flat = values.flatten(1)
+    rank = math.ceil(q * flat.shape[1])
+    found = flat.kthvalue(rank).values if rank else flat.new_zeros(len(flat))
+    return found.reshape(-1, 1, 1, 1)
+
+
+def _smallest_for_zero(values: Tensor, q: float) -> Tensor:
+    """The quantile; for q = 0 the smallest value, which nothing but a contribution of 0 makes 0."""
+    return values.flatten(1).quantile(q, dim=1).reshape(-1, 1, 1, 1)
+
+
+def _per_channel(values: Tensor, q: float) -> Tensor:
+    return values.flatten(2).quantile(q, dim=2)[:, :, None, None] * (q > 0)
+
+
+def _whole_batch(values: Tensor, q: float) -> Tensor:
+    return _per_photo(values.reshape(1, -1, 1, 1), q)
+
+
+def _above_open(values: Tensor, q: float) -> Tensor:
+    """Return the quantile among the values that aren't 0."""
+    rows = [row[row > 0] for row in values.flatten(1)]
+    return torch.stack([row.quantile(q) if q else row.new_zeros(()) for row in rows]).reshape(-1, 1, 1, 1)
+
+
+def _of_largest(values: Tensor, q: float) -> Tensor:
+    return q * values.amax((1, 2, 3), keepdim=True)
+
+
+def _rectgrad(
+    g: Tensor,
+    a: Tensor,
+    h: Handling,
+    q: float,
+    size: Size = _contribution,
+    threshold: Threshold = _per_photo,
+    passes: Callable[[Tensor, Tensor], Tensor] = torch.gt,
+    gate: Callable[[Tensor], Tensor] = _gate,
+) -> Tensor:
+    values = size(g, a, h)
+    return h(g) * gate(a) * passes(values, threshold(values, q))
+
+
+_SIZE = "Hold abs(activations * handling(gradients)) against its own quantile."
+_NOT_GRADIENTS = "you held the gradients against a threshold, not the contributions"
+_ABOVE = "What is above the threshold passes."
+_STRICT = "Above it means >, not >=."
+RECTGRAD = Task(
+    name="rectgrad",
+    signature="rectgrad(gradients, activations, handling, q)",
+    returns="gradients that pass downwards, (N, C, h, w)",
+    about="""
+The way back through one ReLU. gradients: what arrives from above, (N, C, h, w). activations: the ReLU's output.
+handling: a function such as ``pg.POSITIVE``. q: the share of the contributions abs(activations *
+handling(gradients)) that is cut in each photo; what passes is handling(gradients), where the contribution is above
+(>) the photo's quantile q. For q = 0 the threshold is 0.
+""",
+    lesson=6,
+    make=_contributions,
+    right=_rectgrad,
+    mistakes=[
+        *handling_ignored(_rectgrad, _SIZE, place=2),
+        Mistake(
+            "batch-mixed", "you took one threshold for the whole batch", "Each photo has its own: flatten(1) first."
+        ),
+        partial(_rectgrad, threshold=_whole_batch),
+        Mistake("per-channel", "you took one threshold for each channel", "One for each photo: over all its values."),
+        partial(_rectgrad, threshold=_per_channel),
+        Mistake("threshold-of-gradients", _NOT_GRADIENTS, _SIZE),
+        partial(_rectgrad, size=lambda g, a, h: h(g).abs()),
+        partial(_rectgrad, size=lambda g, a, h: h(g).abs(), threshold=_smallest_for_zero),
+        partial(_rectgrad, size=lambda g, a, h: (h(g) * _gate(a)).abs()),
+        partial(_rectgrad, size=lambda g, a, h: h(g)),
+        Mistake(
+            "threshold-of-activations", "you held the activations against a threshold, not the contributions", _SIZE
+        ),
+        partial(_rectgrad, size=lambda g, a, h: a),
+        Mistake(
+            "not-absolute",
+            "you left out the absolute value of the contributions",
+            "With signed handling large negative contributions pass, too.",
+        ),
+        partial(_rectgrad, size=lambda g, a, h: a * h(g)),
+        Mistake("handled-too-late", "the threshold comes from contributions that weren't handled", _SIZE),
+        partial(_rectgrad, size=lambda g, a, h: (a * g).abs()),
+        Mistake("wrong-end", "you kept the smallest contributions instead of the largest", _ABOVE),
+        partial(_rectgrad, passes=torch.le),
+        partial(_rectgrad, passes=torch.lt),
+        Mistake("wrong-share", "you kept the share q instead of cutting it", "q is the share that is cut: quantile q."),
+        lambda g, a, h, q: _rectgrad(g, a, h, 1 - q),
+        Mistake(
+            "open-gates-only",
+            "you took the quantile among the open gates only",
+            "The zeros of closed gates count, too.",
+        ),
+        partial(_rectgrad, threshold=_above_open),
+        Mistake(
+            "contribution-returned",
+            "you returned the contributions instead of the gradients",
+            "The activations decide what passes; what passes is handling(gradients).",
+        ),
+        lambda g, a, h, q: a * _rectgrad(g, a, h, q),
+        Mistake("mask-returned", "you returned the mask", "Multiply it with handling(gradients)."),
+        then(_rectgrad, lambda passed: (passed != 0).float()),
+        Mistake("not-strict", "you let through what equals the threshold", _STRICT),
+        partial(_rectgrad, passes=torch.ge),
+        Mistake("not-strict", "you let through what equals the threshold, and closed gates with it", _STRICT),
+        partial(_rectgrad, passes=torch.ge, gate=torch.ones_like),
+        Mistake("no-threshold", "nothing is cut: that is guided backprop", _ABOVE),
+        with_argument(_rectgrad, 3, 0.0),
+        Mistake(
+            "fraction-of-largest",
+            "your threshold is a fraction of the largest contribution",
+            "It is a quantile: the share q of the values lies below it.",
+        ),
+        partial(_rectgrad, threshold=_of_largest),
+        Mistake("threshold-subtracted", "you subtracted the threshold from what passes", "What passes stays as it is."),
+        lambda g, a, h, q: (_contribution(g, a, h) - _per_photo(_contribution(g, a, h), q)).relu(),
+    ],
+)
+check_rectgrad = checker(RECTGRAD)

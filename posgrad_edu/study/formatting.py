@@ -1,0 +1,30 @@
+"""Numbers, estimates with their intervals, and tables, as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def format_number(value: float) -> str:
+    """Return a number with two digits and a real minus sign; a dash for nan."""
+    if math.isnan(value):
+        return "–"
+    text = f"{value:.2f}".replace("-", "−")
+    return "0.00" if text == "−0.00" else text
+
+
+def format_estimate(row: Any, name: str) -> str:
+    """Return a row's mean of one score with its interval in brackets: ``name``, ``name_low`` and ``name_high``."""
+    value, low, high = (float(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    if math.isnan(value):
+        return format_number(value)
+    if math.isnan(low):
+        return f"{format_number(value)} [no interval]"
+    return f"{format_number(value)} [{format_number(low)}, {format_number(high)}]"
+
+
+def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])

@@ -1,0 +1,149 @@
+"""Measuring one unit of a study: its picture, its maps, and the scores of its sanity test."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from posgrad_edu.data.photos import mosaic, read_image
+from posgrad_edu.engine.passes import predict
+from posgrad_edu.methods import METHODS, explain, resolve
+from posgrad_edu.methods.base import Method
+from posgrad_edu.metrics import compare_all, data_sensitivity, localization, parameter_sensitivity
+from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.models.loading import SCENES, load_classifier
+from posgrad_edu.scenes.pictures import make_scene
+from posgrad_edu.study.planning import TWIN, Picture, Unit
+from posgrad_edu.study.schema import NO_HANDLING, PUBLISHED, typed
+from posgrad_edu.viz import symmetric_limit
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def measure(unit: Unit) -> DataFrame:
+    """Return a unit's rows: columns and types of ``schema.TYPES``.
+
+    Uses one thread, so that several units can be measured side by side, and so that the number of processes changes
+    nothing. Raises ``ImageError`` or ``OSError`` for a photo that can't be read.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        clf = _classifier(unit.network)
+        shown = _show(unit.picture, clf)
+        table = _MEASURES[unit.check](clf, shown, _methods(unit), **dict(unit.options))
+    finally:
+        torch.set_num_threads(threads)
+    labels = list(table["method"])
+    table["method"], table["handling"] = [label.method for label in labels], [label.handling for label in labels]
+    table["network"], table["check"], table["photo"] = unit.network, unit.check, unit.picture.name
+    return typed(table)
+
+
+def _methods(unit: Unit) -> dict[Any, Method]:  # any label will do for what makes maps and compares them
+    """Return a unit's methods by their labels, ready to be called."""
+    own = (NO_HANDLING, PUBLISHED)
+    return {label: resolve(label.method, None if label.handling in own else label.handling) for label in unit.labels}
+
+
+@functools.lru_cache(maxsize=2)
+def _classifier(name: str, weights: str = "pretrained") -> Classifier:
+    return load_classifier(name, weights=weights)  # kept, since a worker is given many units
+
+
+class _Shown(NamedTuple):
+    """What a network is shown: a picture as a batch of one, and the objects in it with their boxes, if known."""
+
+    image: Image.Image
+    x: Tensor
+    classes: list[int]
+    boxes: list[tuple[int, int, int, int]]
+
+
+def _show(picture: Picture, clf: Classifier) -> _Shown:
+    if picture.kind == "scene":
+        scene = make_scene(int(picture.parts[0]))
+        return _Shown(scene.image, clf.batch(scene.image), list(scene.digits), scene.boxes)
+    photos = [read_image(part) for part in picture.parts]
+    if picture.kind == "photo":
+        return _Shown(photos[0], clf.batch(photos[0]), [], [])
+    together = mosaic(photos, size=clf.batch().shape[-1])
+    classes = [clf.top(photo, k=1)[0].index for photo in photos]
+    return _Shown(together.image, clf.batch(together.image), classes, together.boxes)
+
+
+def _asked(clf: Classifier, shown: _Shown) -> tuple[int, dict[str, int]]:
+    """Return the class that is explained, and those it's compared with, by how they were chosen."""
+    order = predict(clf.net, shown.x)[0].argsort(descending=True).tolist()
+    target = shown.classes[0] if shown.classes else order[0]
+    others = {"present": shown.classes[1]} if shown.classes else {"runner-up": order[1]}
+    if clf.name == SCENES or not shown.classes:  # in a mosaic only the two photos' classes are compared
+        others["least"] = order[-1]
+    return target, {comparison: other for comparison, other in others.items() if other != target}
+
+
+def _measure_class(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method]) -> DataFrame:
+    import pandas as pd
+
+    target, others = _asked(clf, shown)
+    rows = []
+    for label, maps in explain(clf.net, shown.x, [[target, *others.values()]], methods).items():
+        alike = compare_all(maps[0, 1:], maps[0, 0])
+        for (comparison, other), similarity in zip(others.items(), alike, strict=True):
+            asked = {"comparison": comparison, "target": target, "other": other}
+            rows.append({"method": label, **asked, **similarity._asdict()})
+    return pd.DataFrame(rows, columns=None if rows else ["method"])
+
+
+def _measure_parameters(
+    clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], mode: str, depths: int, seeds: Sequence[int]
+) -> DataFrame:
+    target = shown.classes[:1] or None
+    return parameter_sensitivity(
+        clf.net, shown.x, methods, target=target, mode=mode, seeds=seeds, depths=depths, progress=False
+    )
+
+
+def _measure_localization(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method]) -> DataFrame:
+    return localization(clf.net, shown.x, [shown.boxes], [shown.classes], methods)
+
+
+def _measure_data(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method]) -> DataFrame:
+    twin = _classifier(clf.name, TWIN)
+    return data_sensitivity(clf.net, twin.net, shown.x, methods, target=shown.classes[:1])
+
+
+_MEASURES: dict[str, Callable[..., DataFrame]] = {
+    "class": _measure_class,
+    "parameters": _measure_parameters,
+    "localization": _measure_localization,
+    "data": _measure_data,
+}
+
+
+def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
+    """Return what the network sees of a unit's picture, and maps by method and title.
+
+    For each handling that all methods have, or where there is none, for each that a method has: the maps for the class
+    that is explained and for the least likely one, divided by one number for the two, the magnitude that 99 % of their
+    pixels don't exceed.
+    """
+    clf = _classifier(unit.network)
+    shown = _show(unit.picture, clf)
+    target, others = _asked(clf, shown)
+    classes = [target, others.get("least", target)]
+    rows: dict[str, dict[str, Tensor]] = {}
+    explained: dict[Any, Tensor] = explain(clf.net, shown.x, [classes], _methods(unit))
+    for label, maps in explained.items():
+        scaled = maps[0] / symmetric_limit(maps[0], quantile=0.99)
+        titles = [f"{label.handling}: {clf.labels[c]}" for c in classes]
+        if label.method in METHODS:
+            rows.setdefault(label.method, {}).update(zip(titles, scaled, strict=True))
+    everywhere = [title for title in next(iter(rows.values())) if all(title in row for row in rows.values())]
+    return clf.view(shown.image), {m: {title: row[title] for title in everywhere or row} for m, row in rows.items()}

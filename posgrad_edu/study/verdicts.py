@@ -1,0 +1,119 @@
+"""Does a study agree with the paper's claims (``claims.py``)? One rule, applied to each claim and network.
+
+A claim has two halves that can be measured: the positive version's maps are alike where they should differ, and they
+are more alike than those of the same method with signed gradients. Measured is the rank correlation (Spearman) of the
+signed maps, and for each claim
+
+    alike         the interval of the positive version's mean lies above .5
+    more alike    the interval of the paired difference, positive minus signed, lies above 0
+
+    agrees        both        partly       one of the two
+    disagrees     neither     not measured one of the two numbers, or its interval, isn't there
+
+In the class check the maps of the most and the least likely class are compared. In the parameters check the verdict
+takes the mean over the cascade, not its end. At the end every layer is random, also the first ones, which see the photo
+itself: only a map that hardly depends on any weight stays there as it was. To call a map insensitive to parameters
+claims less, and something of degree: that much of the network can become random before the map changes. The mean over
+the cascade measures this. The end, half way, and the classifier alone stand beside it in the report.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from posgrad_edu.study.claims import CLAIMS, WHY, Claim
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+ALIKE_ABOVE = 0.5
+VERDICTS = ("agrees", "partly", "disagrees", "not measured")
+
+# Where in a summary each check's number stands: group and mode.
+JUDGED_GROUP = {"class": ("least", ""), "parameters": ("mean", "cascading")}
+
+
+def verdict(alike_low: float, difference_low: float, threshold: float = ALIKE_ABOVE) -> str:
+    """Return one of ``VERDICTS`` from two intervals' lower ends: the version's mean, and its paired difference.
+
+    threshold: maps count as alike where the first lies above it.
+    """
+    if math.isnan(alike_low) or math.isnan(difference_low):
+        return "not measured"
+    halves = int(alike_low > threshold) + int(difference_low > 0)
+    return ("disagrees", "partly", "agrees")[halves]
+
+
+def verdict_table(summary: DataFrame) -> DataFrame:
+    """Return what a study says of each claim: one row a claim and network, in the order of ``CLAIMS``.
+
+    summary: as ``summarize`` makes it.
+    Columns: check, method, handling, version (in words), source, claim (a sentence), network; means of spearman for
+    signed, for positive (this claim's handling) and for their difference, each with _low and _high; photos (with a
+    difference), comparisons and degenerate (of both versions), verdict, reading (what the two halves came to), and why
+    (``WHY``; empty where the verdict agrees or wasn't measured).
+    """
+    import pandas as pd
+
+    networks = sorted(summary.network.unique())
+    return pd.DataFrame([_judged(claim, network, summary) for claim in CLAIMS for network in networks])
+
+
+def _judged(claim: Claim, network: str, summary: DataFrame) -> dict[str, object]:
+    signed = _row(summary, network, claim, "signed")
+    positive = _row(summary, network, claim, claim.handling)
+    both = [row for row in (signed, positive) if row is not None]
+    result = verdict(_value(positive, "spearman_low"), _value(positive, "difference_low"))
+    return {
+        "check": claim.check,
+        "method": claim.method,
+        "handling": claim.handling,
+        "version": claim.version,
+        "source": claim.source,
+        "claim": claim.text,
+        "network": network,
+        **{f"signed{end}": _value(signed, f"spearman{end}") for end in ("", "_low", "_high")},
+        **{f"positive{end}": _value(positive, f"spearman{end}") for end in ("", "_low", "_high")},
+        **{f"difference{end}": _value(positive, f"difference{end}") for end in ("", "_low", "_high")},
+        "photos": 0 if positive is None else int(positive.paired),
+        "comparisons": sum(int(row.comparisons) for row in both),
+        "degenerate": sum(int(row.degenerate) for row in both),
+        "verdict": result,
+        "reading": _missing(signed, positive) if result == "not measured" else _reading(positive),
+        "why": WHY[claim.method, claim.check] if result in ("partly", "disagrees") else "",
+    }
+
+
+def _row(summary: DataFrame, network: str, claim: Claim, handling: str) -> Series | None:
+    group, mode = JUDGED_GROUP[claim.check]
+    wanted = {"network": network, "check": claim.check, "method": claim.method, "handling": handling}
+    wanted |= {"group": group, "mode": mode}
+    found = summary[(summary[list(wanted)] == list(wanted.values())).all(axis=1)]
+    return None if found.empty else found.iloc[0]
+
+
+def _value(row: Series | None, name: str) -> float:
+    return math.nan if row is None else float(row[name])
+
+
+def _reading(positive: Series | None) -> str:
+    """Say what the two halves came to."""
+    low, high = _value(positive, "spearman_low"), _value(positive, "spearman_high")
+    alike = "alike" if low > ALIKE_ABOVE else "not alike" if high <= ALIKE_ABOVE else "not surely alike"
+    low, high = _value(positive, "difference_low"), _value(positive, "difference_high")
+    more = "more so than" if low > 0 else "less so than" if high < 0 else "not surely more so than"
+    return f"{alike}, {more} signed"
+
+
+def _missing(signed: Series | None, positive: Series | None) -> str:
+    """Say why there is no verdict."""
+    for row, name in ((positive, "this version"), (signed, "signed")):
+        if row is None:
+            return f"{name} has no rows"
+        if row.used == 0:
+            return f"each map of {name} is degenerate"
+    assert positive is not None
+    if positive.paired == 0:
+        return "no photo has values of both versions"
+    return "one photo gives no interval"

@@ -1,0 +1,136 @@
+"""The command ``posgrad-edu study`` in this process, on two scenes: what it writes, says and refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import posgrad_edu as pg
+from posgrad_edu.cli.app import app
+from posgrad_edu.study import StudyStopped, measuring, planning, read_summary, running
+from posgrad_edu.study.charts import describe_dots
+
+SMALL = [
+    "--networks",
+    "scenes",
+    "--scenes",
+    "2",
+    "--methods",
+    "gradcam",
+    "--methods",
+    "lrp",
+    "--depths",
+    "2",
+    "--seeds",
+    "1",
+]
+SMALL += ["--checks", "class", "--checks", "parameters"]
+
+
+def study(*options: object) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(app, ["study", *map(str, options)])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("study") / "out"
+    result = study(*SMALL, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"4 units measured. Written to {out}: report.md has the verdicts.\n"
+    return out
+
+
+def test_what_is_written(results: Path) -> None:
+    names = {path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()}
+    figures = {f"figures/{name}" for name in ("class-scenes.png", "parameters-scenes.png", "maps-scenes.jpg")}
+    units = {name for name in names if name.startswith("units/")}
+    assert names - units == {"rows.parquet", "rows.csv", "summary.csv", "verdicts.csv", "report.md", *figures}
+    assert len(units) == 4
+    rows = pd.read_parquet(results / "rows.parquet")
+    assert rows.to_csv(index=False, lineterminator="\n").encode() == (results / "rows.csv").read_bytes()
+    assert {*rows.photo} == {"scene-0", "scene-1"}
+    assert {"positive", "signed", "published"} == {*rows.handling[rows.method == "lrp"]}
+    for figure in figures:
+        assert min(Image.open(results / figure).size) > 200
+
+
+def test_the_report_shows_figures_and_verdicts(results: Path) -> None:
+    text = (results / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# What the study measured\n\nNetworks: scenes (up to 2 photos a check).")
+    assert "## Verdicts" in text
+    assert "](figures/class-scenes.png)" in text
+    assert "![Rank correlation of maps with those of the trained network, scenes, with 1, " in text
+    assert "![scene-0, scenes. gradcam, signed" in text
+    assert "What couldn't be measured" not in text
+    assert describe_dots(read_summary(results / "summary.csv")) in text
+
+
+def test_running_again_measures_nothing(results: Path) -> None:
+    before = (results / "report.md").read_bytes()
+    result = study(*SMALL, "--out", results)
+    assert "0 units measured, 4 were there already." in result.stdout
+    assert (results / "report.md").read_bytes() == before
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a network of one convolution, which looks at photos of 16 x 16 pixels."""
+    torch.manual_seed(0)
+    conv, head = torch.nn.Conv2d(3, 4, 3), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * 14 * 14, 5))
+    clf = pg.Classifier(torch.nn.Sequential(conv, torch.nn.ReLU(), head).eval(), pg.Preprocessing(size=16, resize=16))
+    for module in (planning, measuring):
+        monkeypatch.setattr(module, "load_classifier", lambda *_, **__: clf)
+    measuring._classifier.cache_clear()
+    yield "tiny"
+    measuring._classifier.cache_clear()
+
+
+def test_a_damaged_photo_stops_nothing(tmp_path: Path, tiny: str) -> None:
+    (tmp_path / "photos").mkdir()
+    pg.load_photo("cat").save(tmp_path / "photos" / "b.png")
+    (tmp_path / "photos" / "a.png").write_bytes((tmp_path / "photos" / "b.png").read_bytes()[:1000])
+    options = ("--networks", tiny, "--methods", "gradient", "--handlings", "signed", "--checks", "class")
+    result = study(*options, "--images", tmp_path / "photos", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "posgrad-edu: left out a.png (class): " in result.stderr
+    text = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "## What couldn't be measured\n\n* a.png (tiny, class): " in text
+    assert "![b.png, tiny. gradient, signed" in text  # the example is a photo that can be read
+    (tmp_path / "photos" / "b.png").unlink()
+    nothing = study(*options, "--images", tmp_path / "photos", "--out", tmp_path / "nothing")
+    assert nothing.exit_code == 1
+    assert "Nothing could be measured. The first reason: " in nothing.stderr
+
+
+@pytest.mark.parametrize(("error", "code"), [(running.Interrupted("Interrupted."), 130), (StudyStopped("Full."), 1)])
+def test_a_study_that_stops(error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("posgrad_edu.cli.study.run", stop)
+    result = study(*SMALL, "--out", tmp_path)
+    assert result.exit_code == code
+    assert result.stderr == f"posgrad-edu: {error}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--methods", "gradcan"], "Did you mean 'gradcam'"),
+        (["--networks", "efficientnet-lite"], "Did you mean"),
+        (["--images", "nowhere"], "no folder 'nowhere'"),
+        (["--seeds", "0"], "seeds is 1 or more"),
+    ],
+)
+def test_mistakes_in_the_command(options: list[str], message: str, tmp_path: Path) -> None:
+    result = study(*options, "--out", tmp_path)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1

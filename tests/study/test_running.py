@@ -1,0 +1,150 @@
+"""Running a study in this process: what is finished is kept, and what can't be measured stops nothing.
+
+What only other processes can show, such as one that is killed, is in ``test_interruptions.py``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from posgrad_edu.models import WeightsError
+from posgrad_edu.study import Plan, Study, StudyStopped, measure, plan, run, running
+
+
+@pytest.fixture(scope="module")
+def planned() -> Plan:
+    """Four units of one scene each, of one method."""
+    return plan(Study(methods=("gradient",), networks=("scenes",), scenes=4, checks=("class",)))
+
+
+@pytest.fixture(scope="module")
+def tables(planned: Plan) -> dict[str, pd.DataFrame]:
+    return {unit.key: measure(unit) for unit in planned.units}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, tables: dict[str, pd.DataFrame]) -> Iterator[list[str]]:
+    """The keys of the units that are measured; the results are there already, so that it takes no time."""
+    keys: list[str] = []
+
+    def look_up(unit: Any) -> pd.DataFrame:
+        keys.append(unit.key)
+        return tables[unit.key]
+
+    monkeypatch.setattr(running, "measure", look_up)
+    return keys
+
+
+def test_rows_are_those_of_the_units_in_their_order(planned: Plan, tmp_path: Path, measured: list[str]) -> None:
+    outcome = run(planned.units, tmp_path, progress=False)
+    whole = pd.concat([measure(unit) for unit in planned.units], ignore_index=True)
+    pd.testing.assert_frame_equal(outcome.rows, whole)
+    assert (outcome.computed, outcome.failures) == (4, [])
+    assert measured == [unit.key for unit in planned.units]
+    backwards = run(planned.units[::-1], tmp_path, progress=False)
+    assert backwards.computed == 0
+    assert list(backwards.rows.photo.unique()) == ["scene-3", "scene-2", "scene-1", "scene-0"]
+
+
+def test_what_is_there_is_not_measured_again(planned: Plan, tmp_path: Path, measured: list[str]) -> None:
+    assert run(planned.units[:1], tmp_path, progress=False).computed == 1
+    left = tmp_path / "units" / f"{planned.units[1].file}.17.part"  # a process was killed while it wrote
+    left.write_bytes(b"PAR1")
+    assert run(planned.units, tmp_path, progress=False).computed == 3
+    assert len(measured) == len(set(measured)) == 4
+    assert not left.exists()
+
+
+def test_a_unit_that_fails_is_named_and_tried_again(
+    planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tables: dict[str, pd.DataFrame]
+) -> None:
+    broken = planned.units[1].key
+
+    def look_up(unit: Any) -> pd.DataFrame:
+        if unit.key == broken:
+            raise OSError("cut\n  short")
+        return tables[unit.key]
+
+    monkeypatch.setattr(running, "measure", look_up)
+    outcome = run(planned.units, tmp_path, progress=False)
+    assert outcome.failures == [("scenes", "class", "scene-1", "cut short")]
+    assert outcome.computed == 3
+    broken = ""
+    again = run(planned.units, tmp_path, progress=False)
+    assert (again.computed, again.failures) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("error", "stop", "message"),
+    [
+        (
+            KeyboardInterrupt(),
+            running.Interrupted,
+            r"^Interrupted\. 2 of 4 units are finished and kept in '.*'\. The same",
+        ),
+        (WeightsError("no  weights"), StudyStopped, r"^no weights 2 of 4 units are finished"),
+    ],
+)
+def test_a_study_that_stops_keeps_what_is_finished(
+    error: BaseException,
+    stop: type[Exception],
+    message: str,
+    planned: Plan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tables: dict[str, pd.DataFrame],
+) -> None:
+    def look_up(unit: Any) -> pd.DataFrame:
+        if unit.key == planned.units[2].key:
+            raise error
+        return tables[unit.key]
+
+    monkeypatch.setattr(running, "measure", look_up)
+    with pytest.raises(stop, match=message):
+        run(planned.units, tmp_path, progress=False)
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
+
+
+def test_a_full_disk_stops_a_study(
+    planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str]
+) -> None:
+    def full(table: pd.DataFrame, path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(running, "write_table", full)
+    with pytest.raises(StudyStopped, match=r"^The results can't be written: No space left on device\. 0 of 4 units"):
+        run(planned.units, tmp_path, progress=False)
+    assert len(measured) == 1  # no more is begun
+
+
+def test_a_worker_that_is_ended_is_explained() -> None:
+    class KilledWorker(Exception):
+        """As Dask's."""
+
+    assert running._reason(KilledWorker()).startswith("A worker process was ended from outside")
+
+
+def test_another_version_on_a_worker_is_refused(planned: Plan) -> None:
+    index, result = running._attempt(3, planned.units[0], "0.0.0")
+    assert index == 3
+    assert "this process 0.0.0. Install the same." in str(result)
+
+
+def test_a_scheduler_that_is_not_there(planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "SCHEDULER_TIMEOUT", 0.5)
+    with pytest.raises(StudyStopped, match=r"No Dask scheduler answers at 'tcp://127.0.0.1:1'"):
+        run(planned.units, tmp_path, scheduler="tcp://127.0.0.1:1", progress=False)
+
+
+def test_a_cluster_without_dask(planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(StudyStopped, match=r"A cluster needs Dask: pip install 'posgrad-edu\[cluster\]'"):
+        run(planned.units, tmp_path, scheduler="tcp://127.0.0.1:1", progress=False)
