@@ -23,7 +23,7 @@ from posgrad_edu.engine.passes import checked_logits, predict, with_gradients
 from posgrad_edu.errors import UnsupportedOperation
 
 _HOOKS = ("_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
-_SETTINGS = {bool, int, float, str}
+_SETTINGS = {bool, str}  # numbers may count how often a module ran
 # Of each network, its structure then, and which audits it has passed with which shapes of photos.
 _passed: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, set[Hashable]]] = weakref.WeakKeyDictionary()
 
@@ -92,16 +92,22 @@ def _audit(net: nn.Module, x: Tensor) -> None:
 def _refuse_backward_hooks(net: nn.Module) -> None:
     for name, module in net.named_modules():
         if module._backward_hooks or module._backward_pre_hooks:
+            where = f"the layer {name!r}" if name else "the network"
             raise UnsupportedOperation(
-                f"A backward hook is on {f'the layer {name!r}' if name else 'the network'}, and could change each gradient. "
+                f"A backward hook is on {where}, and could change each gradient. "
                 "Remove it: register_full_backward_hook returned a handle with remove()."
             )
 
 
 def _refuse_photos_that_meet(logits: Tensor, photos: Tensor) -> None:
-    (grad,) = torch.autograd.grad(logits[0].sum(), photos, allow_unused=True)
+    try:
+        (grad,) = torch.autograd.grad(logits[0].sum(), photos, allow_unused=True)
+    except (
+        RuntimeError
+    ):  # an in-place operation that only a rule of ours can go back through: see the other photos' logits
+        return
     if grad is not None and grad[1:].any():
-        raise ValueError(
+        raise UnsupportedOperation(
             "The photos of a batch influence one another in this network, as in a BatchNorm without running "
             "statistics. Explain them one at a time."
         )

@@ -23,15 +23,14 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from posgrad_edu.engine.audit import structure
 from posgrad_edu.engine.graph import nodes, operation
 from posgrad_edu.engine.layers import PASSES_ON, channels_last, watch
-from posgrad_edu.engine.passes import checked_logits, with_gradients
+from posgrad_edu.engine.passes import checked_logits, unreachable, with_gradients
 from posgrad_edu.errors import unknown_name
 
 # Attention: each position becomes a mixture of all, so that a map at a layer below shows other places.
 ATTENTION = ("Bmm", "ScaledDotProduct")
 _NOWHERE = (
     "No layer of this network has an output with positions (N, C, h, w) that all of its paths go through, so a class "
-    "activation map has nothing to show. Name a layer yourself, or use a method that works in input space, such as "
-    "'gradient'."
+    "activation map has nothing to show. Use a method that works in input space, such as 'gradient'."
 )
 _TOKENS = (
     "This network goes on with tokens after its last layer with positions (N, C, h, w), {}, so a class activation map "
@@ -94,7 +93,7 @@ def _search(net: nn.Module, x: Tensor) -> str:
         logits, runs = _runs(net, photo)
     order = nodes(logits, photo)
     if not order:
-        raise ValueError(_NOWHERE)
+        raise unreachable()
     on_every_path = _on_every_path(order, get_gradient_edge(logits))
     makers: dict[GradientEdge, Run] = {}  # an outer layer hands on what an inner one made
     for run in runs:

@@ -24,8 +24,8 @@ def with_gradients() -> Iterator[None]:
             yield
         except CheckpointError as error:
             raise UnsupportedOperation(
-                "This network computes parts of its forward pass anew on the way back (torch.utils.checkpoint), where no "
-                "rule can follow. Switch that off, as by memory_efficient=False or set_grad_checkpointing(False)."
+                "This network computes parts of its forward pass anew on the way back (torch.utils.checkpoint), where "
+                "no rule can follow. Switch that off, as by memory_efficient=False or set_grad_checkpointing(False)."
             ) from error
 
 
@@ -65,6 +65,14 @@ def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     return logits
 
 
+def unreachable() -> ValueError:
+    """Return (not raise) the error for logits that don't depend on what is explained."""
+    return ValueError(
+        "The logits don't depend on what is explained through differentiable operations. "
+        "Look for detach(), no_grad(), argmax or a layer that is never used in the network's forward()."
+    )
+
+
 def gradients(
     logits: Tensor, target: Tensor, inputs: Sequence[Any], retain_graph: bool = False
 ) -> Iterator[list[Tensor | None]]:
@@ -75,19 +83,15 @@ def gradients(
     logits that don't depend on it are refused; another that they don't depend on gives ``None``.
     retain_graph: keep what the forward pass left in memory, so that one can go back through it another time.
     """
-    unreachable = ValueError(
-        "The logits don't depend on what is explained through differentiable operations. "
-        "Look for detach(), no_grad(), argmax or a layer that is never used in the network's forward()."
-    )
     if not logits.requires_grad:
-        raise unreachable
+        raise unreachable()
     classes = target.shape[1]
     for k in range(classes):
         logit = logits.gather(1, target[:, k : k + 1]).sum()
         retain = retain_graph or k < classes - 1
         grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=retain, allow_unused=True)]
         if grads[0] is None:  # the logits depend on the network's parameters alone
-            raise unreachable
+            raise unreachable()
         yield grads
 
 

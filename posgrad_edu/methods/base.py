@@ -131,8 +131,8 @@ def finish(maps: Tensor, x: Tensor, target: Target) -> Tensor:
     """Return raw maps (N, K, h, w) in the resolution of x; (N, H, W) where one class was asked for each photo."""
     if not torch.isfinite(maps).all():
         raise ValueError(
-            "This map holds values that are not finite (inf or nan), so it shows nothing. Somewhere a number ran over or "
-            "was divided by nearly zero: try the network and photo in float32 or float64, or another rule or option."
+            "This map holds values that are not finite (inf or nan), so it shows nothing. Somewhere a number ran over "
+            "or was divided by nearly zero: try the network and photo in float32 or float64, or another rule or option."
         )
     maps = resize(maps.detach(), x.shape[-2:])
     return maps[:, 0] if torch.as_tensor(target).ndim < 2 else maps

@@ -116,21 +116,21 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     biases = Biases()
     with biases.context():
         logits = forward(net, x.requires_grad_(), target)
-    once(refuse_unseen_constants, net, x, logits.detach())
     factors = [x.detach(), *biases.values]
     unreached = [torch.zeros_like(x), *biases.zeros]
     per_class = [
         [factor * (zeros if g is None else g) for factor, zeros, g in zip(factors, unreached, grads, strict=True)]
         for grads in gradients(logits, target, [x, *biases.places])
     ]
+    once(refuse_unseen_constants, net, x, logits.detach())
     return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]
 
 
 def refuse_unseen_constants(net: nn.Module, x: Tensor, logits: Tensor) -> None:
     """Refuse a network in which a constant enters that isn't among the biases found: its term would be missing.
 
-    Without all its biases, a network that says anything about a black photo has another constant in it. x: (N, C, H, W),
-    logits: what the network with its biases says of x.
+    A network that says anything about a black photo without its biases has another constant in it.
+    x: (N, C, H, W). logits: what the network with its biases says of x.
     """
     with Biases(without=True).context():
         dark = checked_logits(net, torch.zeros_like(x).requires_grad_()).detach()
