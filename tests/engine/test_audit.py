@@ -1,0 +1,174 @@
+"""What no map can explain is refused, whatever the method; what can be explained costs the audit once."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable
+
+import networks as nets
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import posgrad_edu as pg
+from posgrad_edu.engine.audit import audit
+from posgrad_edu.errors import UnsupportedOperation
+from posgrad_edu.handling import Handling
+
+each_method = pytest.mark.parametrize("method", pg.METHODS)
+
+
+class Wrapped(nn.Module):
+    """A network with a function around it."""
+
+    def __init__(self, function: Callable[[Tensor, nn.Module], Tensor], net: nn.Module) -> None:
+        super().__init__()
+        self.function, self.net = function, net
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.net)
+
+
+def wrapped(function: Callable[[Tensor, nn.Module], Tensor]) -> tuple[nn.Module, Tensor, Tensor]:
+    net, x, target = nets.make("plain")
+    return Wrapped(function, net).eval(), x, target
+
+
+@each_method
+def test_an_active_dropout_is_refused(method: str) -> None:
+    net, x, target = wrapped(lambda x, net: net(F.dropout(x)))
+    with pytest.raises(ValueError, match=r"two answers.*dropout"):
+        pg.explain(net, x, target, method)
+
+
+@each_method
+@pytest.mark.parametrize(
+    "meet",
+    [
+        lambda x, net: net(x - x.mean(0)),
+        lambda x, net: net(x) - net(x).mean(0),
+        lambda x, net: net(x / x.std(0).detach()),
+        lambda x, net: net(x).flip(0),
+    ],
+    ids=["mean", "logits", "detached", "order"],
+)
+def test_photos_that_meet_are_refused(method: str, meet: Callable[[Tensor, nn.Module], Tensor]) -> None:
+    net, x, target = wrapped(meet)
+    with pytest.raises((ValueError, UnsupportedOperation), match="batch"):
+        pg.explain(net, x, target, method)
+
+
+@each_method
+def test_a_backward_hook_that_was_left_is_refused(method: str) -> None:
+    net, x, target = nets.make("plain")
+    handle = net[0].register_full_backward_hook(lambda module, given, arrived: (2 * given[0],))
+    with pytest.raises(UnsupportedOperation, match=r"backward hook is on the layer .* Remove it"):
+        pg.explain(net, x, target, method)
+    handle.remove()
+    pg.explain(net, x, target, method)
+
+
+def test_logits_that_are_not_finite_are_refused() -> None:
+    net, x, target = wrapped(lambda x, net: net(x) / 0)
+    with pytest.raises(ValueError, match="not finite"):
+        pg.explain(net, x, target)
+
+
+@pytest.mark.parametrize("method", ["gradient", "input-x-gradient", "gradcam"])
+def test_a_map_that_is_not_finite_is_refused(method: str) -> None:
+    net, x, target = wrapped(lambda x, net: net(x.abs()) + (x - x).sum((1, 2, 3)).sqrt()[:, None])
+    if method == "gradcam":
+        net, x, target = wrapped(lambda x, net: net(x) + 0 * (net[0](x) - net[0](x)).sum((1, 2, 3)).sqrt()[:, None])
+    with pytest.raises((ValueError, UnsupportedOperation)):
+        pg.explain(net, x, target, method)
+
+
+def test_an_infinite_derivative_behind_a_closed_gate_does_no_harm() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2)).double().eval()
+    rooted = Wrapped(lambda x, net: net[2:](net[:2](x).add(1e-300).sqrt()), net).eval()
+    maps = pg.explain(rooted, nets.photos(8), 1, "gradient")
+    assert maps.isfinite().all()
+
+
+def test_another_precision_than_the_networks_is_refused_in_words() -> None:
+    net, x, target = nets.make("plain")
+    with pytest.raises(ValueError, match=r"x holds torch.float32, the network torch.float64"):
+        pg.explain(net, x.float(), target)
+
+
+def test_the_audit_is_made_once_and_again_when_the_network_changes() -> None:
+    net, x, _ = nets.make("plain")
+    counting = nets.Counting(net).eval()
+    audit(counting, x)
+    first = counting.calls
+    audit(counting, x)
+    assert counting.calls == first == 2
+    audit(counting, x[:1])
+    assert counting.calls == 4
+    counting.net.append(nn.Identity().eval())
+    audit(counting, x)
+    assert counting.calls == 6
+
+
+@each_method
+def test_other_threads_are_seen_or_refused(method: str) -> None:
+    def elsewhere(x: Tensor, net: nn.Module) -> Tensor:
+        found: list[Tensor] = []
+        grad = torch.is_grad_enabled()
+
+        def work() -> None:
+            with torch.set_grad_enabled(grad):
+                found.append(net(x))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return found[0]
+
+    net, x, target = wrapped(elsewhere)
+    try:
+        maps = pg.explain(net, x, target, method)
+    except (ValueError, UnsupportedOperation):
+        return
+    torch.testing.assert_close(maps, pg.explain(net.net, x, target, method))
+
+
+@pytest.mark.parametrize("method", ["deconvnet", "guided-backprop", "rectgrad", "gradcam", "fullgrad"])
+def test_a_handling_that_works_in_place_does_no_harm(method: str) -> None:
+    net, x, target = nets.make("plain")
+    mine = Handling("mine", lambda information: information.clamp_(min=0))
+    before = copy.deepcopy(net.state_dict()), x.clone()
+    together = pg.explain(net, x, target, {"mine": pg.METHODS[method](mine), "signed": pg.METHODS[method]("signed")})
+    assert torch.equal(together["mine"], pg.explain(net, x, target, method, "positive"))
+    assert torch.equal(together["signed"], pg.explain(net, x, target, method, "signed"))
+    assert torch.equal(x, before[1])
+    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), before[0].values(), strict=True))
+
+
+CONSTANTS: dict[str, Callable[[Tensor, nn.Module], Tensor]] = {
+    "joined": lambda x, net: net(torch.cat([x[:, :2], torch.ones_like(x[:, :1])], 1)),
+    "padded": lambda x, net: net(F.pad(x[..., 1:, :], (0, 0, 1, 0), value=0.7)),
+    "filled": lambda x, net: net(x.masked_fill(torch.arange(x.shape[-1]) < 2, 0.5)),
+    "set": lambda x, net: net(torch.stack([x[:, 0], x[:, 1], torch.full_like(x[:, 2], 0.3)], 1)),
+    "fused": lambda x, net: net(torch.addcmul(torch.ones_like(x), x, torch.full_like(x, 2.0))),
+    "norm": lambda x, net: net(torch.lerp(x, torch.ones_like(x), 0.25)),
+    "softmax": lambda x, net: net(x).softmax(1),
+}
+
+
+@pytest.mark.parametrize("constant", CONSTANTS)
+def test_constants_that_enter_in_another_way_are_a_term_or_refused(constant: str) -> None:
+    from posgrad_edu.methods.fullgrad import fullgrad_terms
+
+    net, x, target = wrapped(CONSTANTS[constant])
+    try:
+        terms = fullgrad_terms(net, x, target)
+    except UnsupportedOperation:
+        pass
+    else:
+        total = sum(term.flatten(1).sum(1) for term in terms)
+        torch.testing.assert_close(total, net(x).gather(1, target[:, None])[:, 0].detach())
+    with pytest.raises(UnsupportedOperation):
+        pg.explain(net, x, target, "lrp")
