@@ -79,6 +79,8 @@ def _audit(net: nn.Module, x: Tensor) -> None:
     with with_gradients():
         photos = x.detach().clone().requires_grad_()
         logits = checked_logits(net, photos)
+        if not torch.isfinite(logits).all():
+            raise ValueError("The logits of these photos are not finite, so that there is nothing to explain.")
         if len(x) > 1 and logits.requires_grad:
             _refuse_photos_that_meet(logits, photos)
     _refuse_other_answers(logits.detach(), predict(net, _other_neighbours(x)), len(x))
@@ -116,8 +118,6 @@ def _other_neighbours(x: Tensor) -> Tensor:
 def _refuse_other_answers(logits: Tensor, again: Tensor, photos: int) -> None:
     scale = float(logits[0].abs().max())
     rounding = 1e4 * torch.finfo(logits.dtype).eps if logits.is_floating_point() else 0.0
-    if not torch.isfinite(logits).all():
-        raise ValueError("The logits of these photos are not finite, so that there is nothing to explain.")
     if (logits[0] - again[0]).abs().max() > rounding * scale:
         neighbours = ", or depends on the other photos of the batch" if photos > 1 else ""
         raise ValueError(
