@@ -13,6 +13,7 @@ from .metrics import (
     pointing_game,
 )
 from .models import Classifier, Explanation, load_classifier
+from .study import plot
 
 __version__: str
 
@@ -49,6 +50,7 @@ __all__ = [
     "mosaic",
     "parameter_sensitivity",
     "photo_names",
+    "plot",
     "pointing_game",
     "read_image",
     "scenes",
