@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import asked
-from posgrad_edu.checks.engine.mutations import colours
+from posgrad_edu.checks.engine.mutations import colours, each
 from posgrad_edu.checks.engine.task import Function, Mistake, Task
 
 Score = Callable[[Tensor, Tensor], Tensor]  # logits (N, classes), target (N,) -> what is gone back from
@@ -62,7 +62,7 @@ _WRONG_SCORES: list[Any] = [
 
 def wrong_scores(right: Function) -> list[Mistake | Function]:
     """Return the mistakes of going back from something else; ``right`` takes what it goes back from as ``score=``."""
-    return [row if isinstance(row, Mistake) else partial(right, score=row) for row in _WRONG_SCORES]
+    return each(_WRONG_SCORES, lambda wrong: partial(right, score=wrong))
 
 
 def of_input(net: nn.Module, x: Tensor, target: Tensor, score: Score = logit) -> Tensor:
