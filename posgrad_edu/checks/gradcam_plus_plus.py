@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import layer
-from posgrad_edu.checks.engine.mutations import each, swapped, then
+from posgrad_edu.checks.engine.mutations import completed, swapped, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradcam import SPACE, cam, mean, shared, total
 from posgrad_edu.handling import SIGNED, Handling
@@ -126,7 +126,7 @@ positions. The map is raw and signed.
     make=layer_with_poles,
     right=cam(plus_plus_weights),
     mistakes=[
-        *each(_WRONG_ALPHAS, lambda wrong: cam(partial(plus_plus_weights, factor=wrong))),
+        *completed(_WRONG_ALPHAS, lambda wrong: cam(partial(plus_plus_weights, factor=wrong))),
         Mistake("handled-before-alpha", "you computed alpha from the handled gradients", _UNHANDLED),
         cam(lambda a, g, h: total(alpha(a, h(g)) * h(g))),
         Mistake("handled-too-late", "you handled alpha times gradient instead of the gradient", _BEFORE),
