@@ -61,8 +61,9 @@ def _with_gradient(change: Callable[[Tensor], Tensor]) -> Callable[..., list[Ten
     return then(_recorded, lambda both: [both[0], change(both[1])])
 
 
-_ONE_PLACE = "Both belong to the same place."
-_BY_NAME = "Use net.get_submodule(layer)."
+_CLONE = "Record output.clone(): detach() alone shares the memory."
+_IN_PLACE = (True, True, False, False)
+_BY_NAME = "Both belong to the output of the layer that is named: net.get_submodule(layer)."
 _ITS_SHAPE = "The gradient with regard to the layer's output has the shape of that output."
 _AS_THEY_ARE = "Record them as they are."
 ACTIVATIONS_AND_GRADIENTS = Task(
@@ -79,19 +80,14 @@ in torchvision's networks. No hook stays behind.
     right=_recorded,
     form=forms.tensors,
     mistakes=[
-        Mistake(
-            "overwritten",
-            "the activations were overwritten after you recorded them, by a ReLU that works in place",
-            "Record output.clone(): detach() alone shares the memory.",
-            pattern=(True, True, False, False),
-        ),
+        Mistake("overwritten", "a ReLU that works in place has overwritten the activations", _CLONE, pattern=_IN_PLACE),
         Mistake("swapped", "gradients and activations are swapped", "First the activations, then the gradients."),
         then(_recorded, lambda both: both[::-1]),
-        Mistake("wrong-layer", "you recorded the ReLU after the layer", "Hook the very layer that is named."),
+        Mistake("wrong-layer", "you recorded the ReLU after the layer", _BY_NAME),
         partial(_recorded, activations=_next, gradients=_next),
-        Mistake("wrong-layer", "you recorded the gradient at the ReLU after the layer", _ONE_PLACE),
+        Mistake("wrong-layer", "you recorded the gradient at the ReLU after the layer", _BY_NAME),
         partial(_recorded, gradients=_next),
-        Mistake("wrong-layer", "you recorded the activations of the ReLU after the layer", _ONE_PLACE),
+        Mistake("wrong-layer", "you recorded the activations of the ReLU after the layer", _BY_NAME),
         partial(_recorded, activations=_next),
         Mistake("wrong-layer", "you recorded another layer than the one that is named", _BY_NAME),
         with_argument(_recorded, 3, "conv2"),

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.checks.cam import ALWAYS_POSITIVE, FORGOTTEN
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES, classes, handling, network, photos
+from posgrad_edu.checks.engine.mutations import handling_ignored
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, wrong_scores
-from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, Handling
+from posgrad_edu.handling import ABSOLUTE, SIGNED, Handling
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 
@@ -231,10 +231,7 @@ then it is resized, bilinearly with ``align_corners=True``. The map is the sum o
     right=_fullgrad,
     hint=_PSI,
     mistakes=[
-        Mistake(*FORGOTTEN, "Call handling(...) on each term."),
-        lambda t, s, h: _fullgrad(t, s, SIGNED),
-        Mistake(*ALWAYS_POSITIVE, "Call handling(...) on each term."),
-        lambda t, s, h: _fullgrad(t, s, POSITIVE),
+        *handling_ignored(_fullgrad, "Call handling(...) on each term."),
         Mistake(
             "handling-hard-coded",
             "you always take absolute values, whatever the handling",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import asked
-from posgrad_edu.checks.engine.mutations import colours
+from posgrad_edu.checks.engine.mutations import colours, completed, then
 from posgrad_edu.checks.engine.task import Function, Mistake, Task
 
 Score = Callable[[Tensor, Tensor], Tensor]  # logits (N, classes), target (N,) -> what is gone back from
@@ -27,6 +27,8 @@ def _log_probability(logits: Tensor, target: Tensor) -> Tensor:
 
 
 _LOGIT = "Take logits[n, target[n]] of each photo n."
+_TABLE = "logits[:, target] is a table (N, N): write logits[torch.arange(N), target]."
+_ADD = "Add them up: a mean divides each photo's gradient by the size of the batch."
 _PROBABILITY = "A probability also falls when another class's logit rises: go back from the logit."
 _LOSS = "The loss falls where the evidence rises, and it depends on all classes: go back from the logit."
 _WRONG_SCORES: list[Any] = [
@@ -43,17 +45,9 @@ _WRONG_SCORES: list[Any] = [
     lambda z, t: z.amax(1).sum(),
     Mistake("first-class-for-all", "you explained all photos for the class of the first one", _LOGIT),
     lambda z, t: z[:, t[0]].sum(),
-    Mistake(
-        "all-classes-asked",
-        "you added up, for each photo, the logits of all photos' classes",
-        "logits[:, target] is a table (N, N): write logits[torch.arange(N), target].",
-    ),
+    Mistake("all-classes-asked", "you added up, for each photo, the logits of all photos' classes", _TABLE),
     lambda z, t: z[:, t].sum(),
-    Mistake(
-        "averaged-logits",
-        "you averaged the logits over the photos of the batch",
-        "Add them up: a mean divides each photo's gradient by the size of the batch.",
-    ),
+    Mistake("averaged-logits", "you averaged the logits over the photos of the batch", _ADD),
     lambda z, t: logit(z, t) / len(z),
     Mistake("squared", "you squared the logit", _LOGIT),
     lambda z, t: z.gather(1, t[:, None]).square().sum(),
@@ -62,7 +56,7 @@ _WRONG_SCORES: list[Any] = [
 
 def wrong_scores(right: Function) -> list[Mistake | Function]:
     """Return the mistakes of going back from something else; ``right`` takes what it goes back from as ``score=``."""
-    return [row if isinstance(row, Mistake) else partial(right, score=row) for row in _WRONG_SCORES]
+    return completed(_WRONG_SCORES, lambda wrong: partial(right, score=wrong))
 
 
 def of_input(net: nn.Module, x: Tensor, target: Tensor, score: Score = logit) -> Tensor:
@@ -75,18 +69,17 @@ def _gradient(net: nn.Module, x: Tensor, target: Tensor, score: Score = logit) -
     return of_input(net, x, target, score).sum(1)
 
 
-def _each_times_x(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    return x * of_input(net, x, target)
-
-
-def _input_x_gradient(
-    net: nn.Module,
-    x: Tensor,
-    target: Tensor,
-    score: Score = logit,
-    times: Callable[[Tensor, Tensor], Tensor] = torch.mul,
+def _each_times_x(
+    net: nn.Module, x: Tensor, target: Tensor, score: Score = logit, times: Function = torch.mul
 ) -> Tensor:
-    return times(x, of_input(net, x, target, score)).sum(1)
+    return times(x, of_input(net, x, target, score))
+
+
+_input_x_gradient = then(_each_times_x, lambda products: products.sum(1))
+
+
+def _with(times: Function) -> Function:
+    return partial(_input_x_gradient, times=times)
 
 
 GRADIENT = Task(
@@ -110,7 +103,8 @@ colour channels; raw, signed and detached.
 )
 check_gradient = checker(GRADIENT)
 
-_BOTH_SIGNED = "Both factors keep their sign."
+_BOTH_SIGNED = "Both factors keep their sign: a negative gradient at a negative pixel is evidence for the class."
+_EACH_COLOUR = "Multiply each colour by its own gradient first, then add up."
 INPUT_X_GRADIENT = Task(
     name="input x gradient",
     signature="input_x_gradient(net, x, target)",
@@ -122,23 +116,15 @@ INPUT_X_GRADIENT = Task(
     mistakes=[
         Mistake("input-missing", "you returned the gradient, not multiplied by the input", "Multiply by x."),
         _gradient,
-        Mistake(
-            "summed-too-early",
-            "you added up the colours before you multiplied",
-            "Multiply each colour by its own gradient first, then add up.",
-        ),
-        partial(_input_x_gradient, times=lambda x, g: x * g.sum(1, keepdim=True)),
-        Mistake(
-            "relu-on-gradient",
-            "you dropped the negative gradients before you multiplied",
-            "Nothing is clipped here: a negative gradient at a negative pixel is evidence for the class.",
-        ),
-        partial(_input_x_gradient, times=lambda x, g: x * g.relu()),
+        Mistake("summed-too-early", "you added up the colours before you multiplied", _EACH_COLOUR),
+        _with(lambda x, g: x * g.sum(1, keepdim=True)),
+        Mistake("relu-on-gradient", "you dropped the negative gradients before you multiplied", _BOTH_SIGNED),
+        _with(lambda x, g: x * g.relu()),
         Mistake("absolute-input", "you took the absolute value of one of the two factors", _BOTH_SIGNED),
-        partial(_input_x_gradient, times=lambda x, g: x.abs() * g),
-        partial(_input_x_gradient, times=lambda x, g: x * g.abs()),
+        _with(lambda x, g: x.abs() * g),
+        _with(lambda x, g: x * g.abs()),
         Mistake("added", "you added input and gradient instead of multiplying", "Multiply them, pixel by pixel."),
-        partial(_input_x_gradient, times=torch.add),
+        _with(torch.add),
         *wrong_scores(_input_x_gradient),
         *colours(_each_times_x),
     ],

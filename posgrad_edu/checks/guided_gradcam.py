@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from posgrad_edu.checks.engine.changes import by_largest, unit
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES
-from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.checks.engine.mutations import then
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
+Change = Callable[[Tensor], Tensor]
 GUIDED_SIZES = ((8, 6), (8, 6), (9, 7), (12, 8))
 CAM_SIZES = ((4, 3), (4, 3), (4, 3), (3, 4))  # a whole factor, none, and two different ones
 
@@ -24,41 +31,42 @@ def _maps(n: int) -> Args:
 
 
 def _enlarged(cam: Tensor, guided: Tensor, mode: str = "bilinear", corners: bool | None = False) -> Tensor:
-    size = guided.shape[-2:]
-    return F.interpolate(cam[:, None], size=tuple(size), mode=mode, align_corners=corners)[:, 0]
-
-
-def _guided_gradcam(guided: Tensor, cam: Tensor) -> Tensor:
-    return guided * _enlarged(cam.relu(), guided)
+    return F.interpolate(cam[:, None], size=guided.shape[1:], mode=mode, align_corners=corners)[:, 0]
 
 
 def _pooled(values: Tensor, like: Tensor) -> Tensor:
-    height, width = like.shape[-2:]
-    return F.adaptive_avg_pool2d(values[:, None], (height, width))[:, 0]
+    return F.adaptive_avg_pool2d(values[:, None], like.shape[1:])[:, 0]
 
 
-def _resized_down(guided: Tensor, cam: Tensor) -> Tensor:
-    return F.interpolate(guided[:, None], size=tuple(cam.shape[-2:]), mode="bilinear")[:, 0]
+def _as_it_is(values: Tensor) -> Tensor:
+    return values
 
 
-def _by_largest(values: Tensor) -> Tensor:
-    return values / values.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)
+def _guided_gradcam(
+    guided: Tensor,
+    cam: Tensor,
+    small: Change = torch.relu,
+    large: Change = _as_it_is,
+    fine: Change = _as_it_is,
+    times: Callable[[Tensor, Tensor], Tensor] = torch.mul,
+    enlarge: Callable[[Tensor, Tensor], Tensor] = _enlarged,
+) -> Tensor:
+    """Return guided GradCAM's maps. small, large: of GradCAM's map, before and after enlarging; fine: of the other."""
+    return times(fine(guided), large(enlarge(small(cam), guided)))
 
 
-def _unit(values: Tensor) -> Tensor:
-    low, high = values.amin((1, 2), keepdim=True), values.amax((1, 2), keepdim=True)
-    return (values - low) / (high - low).clamp(min=1e-12)
-
-
-def _share(values: Tensor) -> Tensor:
-    return values / values.sum((1, 2), keepdim=True).clamp(min=1e-12)
+def _with(**changes: Any) -> Function:
+    return partial(_guided_gradcam, **changes)
 
 
 _RELU = "Only what speaks for the class in GradCAM's map, max(cam, 0), lets values of the guided map pass."
+_FIRST = "First the ReLU, then the enlarging: between a red and a blue value the two orders differ."
 _ENLARGE = 'F.interpolate(..., size=(H, W), mode="bilinear", align_corners=False), on a tensor with four axes.'
 _GUIDED_KEPT = "The guided map enters as it is, with its signs; the ReLU belongs to GradCAM's map alone."
 _NOT_SCALED = "Both maps enter as they are: scaling belongs to drawing."
-
+_FINE = "Enlarge GradCAM's map before you multiply: the result is as fine as the guided map."
+_OWN = "The first axis counts photos: each has a GradCAM map of its own."
+_POSITIONS = "Multiply the two maps, position by position."
 GUIDED_GRADCAM = Task(
     name="guided gradcam",
     signature="guided_gradcam(guided, cam)",
@@ -76,107 +84,69 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
     hint="Three steps: the ReLU of GradCAM's map, enlarged to the guided map's size, times the guided map.",
     mistakes=[
         Mistake("cam-signed", "you left out the ReLU of GradCAM's map", _RELU),
-        lambda g, c: g * _enlarged(c, g),
-        Mistake(
-            "relu-too-late",
-            "you took the ReLU of GradCAM's map after enlarging it",
-            "First the ReLU, then the enlarging: between a red and a blue value the two orders differ.",
-        ),
-        lambda g, c: g * _enlarged(c, g).relu(),
+        _with(small=_as_it_is),
+        Mistake("relu-too-late", "you took the ReLU of GradCAM's map after enlarging it", _FIRST),
+        _with(small=_as_it_is, large=torch.relu),
         Mistake("cam-absolute", "you took the magnitude of GradCAM's map instead of its ReLU", _RELU),
-        lambda g, c: g * _enlarged(c.abs(), g),
-        lambda g, c: g * _enlarged(c, g).abs(),
+        _with(small=torch.abs),
+        _with(small=_as_it_is, large=torch.abs),
         Mistake("cam-reversed", "you kept what speaks against the class in GradCAM's map", _RELU),
-        lambda g, c: g * _enlarged(c.clamp(max=0), g),
-        lambda g, c: g * _enlarged((-c).relu(), g),
+        _with(small=lambda c: c.clamp(max=0)),
+        _with(small=lambda c: (-c).relu()),
         Mistake("relu-on-guided", "you took the ReLU of the guided map instead of GradCAM's", _GUIDED_KEPT),
-        lambda g, c: g.relu() * _enlarged(c, g),
+        _with(small=_as_it_is, fine=torch.relu),
         Mistake("relu-on-guided", "you dropped the negative values of the guided map, or of the product", _GUIDED_KEPT),
-        lambda g, c: g.relu() * _enlarged(c.relu(), g),
+        _with(fine=torch.relu),
         Mistake("relu-on-guided", "you took the magnitude of the guided map", _GUIDED_KEPT),
-        lambda g, c: g.abs() * _enlarged(c.relu(), g),
+        _with(fine=torch.abs),
         Mistake("relu-on-product", "you took the ReLU of the product instead of GradCAM's map", _RELU),
-        lambda g, c: (g * _enlarged(c, g)).relu(),
+        then(_with(small=_as_it_is), torch.relu),
         Mistake("align-corners", "you enlarged with align_corners=True", _ENLARGE),
-        lambda g, c: g * _enlarged(c.relu(), g, corners=True),
-        Mistake("not-bilinear", "you enlarged by repeating the nearest values", _ENLARGE),
-        lambda g, c: g * _enlarged(c.relu(), g, "nearest", None),
-        Mistake("not-bilinear", "you enlarged by repeating values, as pooling does", _ENLARGE),
-        lambda g, c: g * _pooled(c.relu(), g),
+        _with(enlarge=partial(_enlarged, corners=True)),
+        Mistake("not-bilinear", "you enlarged by repeating values", _ENLARGE),
+        _with(enlarge=partial(_enlarged, mode="nearest", corners=None)),
+        _with(enlarge=_pooled),
         Mistake("not-bilinear", "you enlarged with bicubic interpolation", _ENLARGE),
-        lambda g, c: g * _enlarged(c.relu(), g, "bicubic"),
-        Mistake(
-            "guided-shrunk",
-            "you made the guided map as coarse as GradCAM's",
-            "It is GradCAM's map that changes its size: the result is as fine as the guided map.",
-        ),
+        _with(enlarge=partial(_enlarged, mode="bicubic")),
+        Mistake("guided-shrunk", "you made the guided map as coarse as GradCAM's", _FINE),
         lambda g, c: _pooled(g, c) * c.relu(),
-        lambda g, c: _resized_down(g, c) * c.relu(),
-        Mistake(
-            "guided-shrunk",
-            "you multiplied in GradCAM's size and enlarged the product",
-            "Enlarge GradCAM's map first: else the fine structure of the guided map is gone.",
-        ),
+        lambda g, c: _enlarged(g, c) * c.relu(),
+        Mistake("guided-shrunk", "you multiplied in GradCAM's size and enlarged the product", _FINE),
         lambda g, c: _enlarged(_pooled(g, c) * c.relu(), g),
-        lambda g, c: _enlarged(_resized_down(g, c) * c.relu(), g),
-        Mistake("added", "you added the two maps", "Multiply them, position by position."),
-        lambda g, c: g + _enlarged(c.relu(), g),
-        Mistake(
-            "masked",
-            "you used GradCAM's map as a mask of zeros and ones",
-            "Multiply by its values: how much a place counts matters.",
-        ),
-        lambda g, c: g * _enlarged((c > 0).to(c), g),
-        lambda g, c: g * (_enlarged(c.relu(), g) > 0),
-        lambda g, c: g * (_enlarged(c, g) > 0),
+        lambda g, c: _enlarged(_enlarged(g, c) * c.relu(), g),
+        Mistake("added", "you added the two maps", _POSITIONS),
+        _with(times=torch.add),
+        Mistake("masked", "you used GradCAM's map as a mask of zeros and ones", "How much a place counts matters."),
+        _with(small=lambda c: (c > 0).to(c)),
+        _with(large=lambda c: c > 0),
+        _with(small=_as_it_is, large=lambda c: c > 0),
         Mistake("cam-normalized", "you scaled GradCAM's map to 0..1", _NOT_SCALED),
-        lambda g, c: g * _enlarged(_by_largest(c.relu()), g),
-        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1 after enlarging it", _NOT_SCALED),
-        lambda g, c: g * _by_largest(_enlarged(c.relu(), g)),
-        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1", _NOT_SCALED),
-        lambda g, c: g * _enlarged(_unit(c.relu()), g),
-        Mistake("cam-normalized", "you scaled GradCAM's map to 0..1 after enlarging it", _NOT_SCALED),
-        lambda g, c: g * _unit(_enlarged(c.relu(), g)),
+        *(_with(small=lambda c, scaled=scaled: scaled(c.relu())) for scaled in (by_largest, unit)),
+        *(_with(large=scaled) for scaled in (by_largest, unit)),
         Mistake("cam-normalized", "you scaled GradCAM's map to 0..1 and left out its ReLU", _RELU),
-        lambda g, c: g * _enlarged(_unit(c), g),
-        lambda g, c: g * _unit(_enlarged(c, g)),
+        _with(small=unit),
+        _with(small=_as_it_is, large=unit),
         Mistake("cam-normalized", "you made GradCAM's map add up to 1", _NOT_SCALED),
-        lambda g, c: g * _share(_enlarged(c.relu(), g)),
+        _with(large=lambda c: c / c.sum((1, 2), keepdim=True)),
         Mistake("cam-normalized", "you took a sigmoid of GradCAM's map", _RELU),
-        lambda g, c: g * _enlarged(c.sigmoid(), g),
+        _with(small=torch.sigmoid),
         Mistake("guided-normalized", "you divided the guided map by its largest magnitude", _NOT_SCALED),
-        lambda g, c: _by_largest(g) * _enlarged(c.relu(), g),
+        _with(fine=by_largest),
         Mistake("guided-normalized", "you scaled the guided map to 0..1, which moves its zero", _NOT_SCALED),
-        lambda g, c: _unit(g) * _enlarged(c.relu(), g),
+        _with(fine=unit),
         Mistake("guided-normalized", "you divided both maps by their largest magnitude", _NOT_SCALED),
-        lambda g, c: _by_largest(g) * _enlarged(_by_largest(c.relu()), g),
-        Mistake(
-            "batch-mixed",
-            "you multiplied by the mean of all photos' GradCAM maps",
-            "The first axis counts photos: each has a GradCAM map of its own.",
-        ),
-        lambda g, c: g * _enlarged(c.relu().mean(0, keepdim=True), g),
-        Mistake(
-            "first-photo-only",
-            "you multiplied each photo by the first photo's GradCAM map",
-            "Each photo has a GradCAM map of its own.",
-        ),
-        lambda g, c: g * _enlarged(c.relu()[:1], g),
-        Mistake(
-            "cam-averaged", "you multiplied by GradCAM's mean, one number a photo", "Multiply position by position."
-        ),
+        _with(fine=by_largest, small=lambda c: by_largest(c.relu())),
+        Mistake("batch-mixed", "you multiplied by the mean of all photos' GradCAM maps", _OWN),
+        _with(large=lambda c: c.mean(0, keepdim=True)),
+        Mistake("first-photo-only", "you multiplied each photo by the first photo's GradCAM map", _OWN),
+        _with(large=lambda c: c[:1]),
+        Mistake("cam-averaged", "you multiplied by GradCAM's mean, one number a photo", _POSITIONS),
         lambda g, c: g * c.relu().mean((1, 2), keepdim=True),
-        Mistake("guided-ignored", "the guided map isn't in your result", "Multiply by it, position by position."),
-        lambda g, c: _enlarged(c.relu(), g),
-        lambda g, c: _enlarged(c, g),
-        Mistake(
-            "cam-ignored",
-            "your result is the guided map itself, without GradCAM's",
-            "Multiply by it, position by position.",
-        ),
+        Mistake("guided-ignored", "the guided map isn't in your result", _POSITIONS),
+        _with(fine=torch.ones_like),
+        _with(fine=torch.ones_like, small=_as_it_is),
+        Mistake("cam-ignored", "your result is the guided map itself, without GradCAM's", _POSITIONS),
         lambda g, c: g,
     ],
 )
-
-
 check_guided_gradcam = checker(GUIDED_GRADCAM)

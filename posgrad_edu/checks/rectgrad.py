@@ -81,7 +81,10 @@ def _rectgrad(
 
 
 _SIZE = "Hold abs(activations * handling(gradients)) against its own quantile."
-_NOT_GRADIENTS = "you held the gradients against a threshold, not the contributions"
+_EACH_PHOTO = "Each photo has a threshold of its own, over all its values: flatten(1) first, closed gates too."
+_MAGNITUDE = "With signed handling large negative contributions pass, too."
+_QUANTILE = "The threshold is the quantile q: q is the share of the values that is cut."
+_PASSES = "Contributions decide what passes; what passes is handling(gradients), as they are."
 _ABOVE = "What is above the threshold passes."
 _STRICT = "Above it means >, not >=."
 RECTGRAD = Task(
@@ -99,61 +102,40 @@ handling(gradients)) that is cut in each photo; what passes is handling(gradient
     right=_rectgrad,
     mistakes=[
         *handling_ignored(_rectgrad, _SIZE, place=2),
-        Mistake(
-            "batch-mixed", "you took one threshold for the whole batch", "Each photo has its own: flatten(1) first."
-        ),
+        Mistake("batch-mixed", "you took one threshold for the whole batch", _EACH_PHOTO),
         partial(_rectgrad, threshold=_whole_batch),
-        Mistake("per-channel", "you took one threshold for each channel", "One for each photo: over all its values."),
+        Mistake("per-channel", "you took one threshold for each channel", _EACH_PHOTO),
         partial(_rectgrad, threshold=_per_channel),
-        Mistake("threshold-of-gradients", _NOT_GRADIENTS, _SIZE),
+        Mistake("threshold-of-gradients", "you held the gradients against a threshold", _SIZE),
         partial(_rectgrad, size=lambda g, a, h: h(g).abs()),
         partial(_rectgrad, size=lambda g, a, h: h(g).abs(), threshold=_smallest_for_zero),
         partial(_rectgrad, size=lambda g, a, h: (h(g) * _gate(a)).abs()),
         partial(_rectgrad, size=lambda g, a, h: h(g)),
-        Mistake(
-            "threshold-of-activations", "you held the activations against a threshold, not the contributions", _SIZE
-        ),
+        Mistake("threshold-of-activations", "you held the activations against a threshold", _SIZE),
         partial(_rectgrad, size=lambda g, a, h: a),
-        Mistake(
-            "not-absolute",
-            "you left out the absolute value of the contributions",
-            "With signed handling large negative contributions pass, too.",
-        ),
+        Mistake("not-absolute", "you left out the absolute value of the contributions", _MAGNITUDE),
         partial(_rectgrad, size=lambda g, a, h: a * h(g)),
         Mistake("handled-too-late", "the threshold comes from contributions that weren't handled", _SIZE),
         partial(_rectgrad, size=lambda g, a, h: (a * g).abs()),
         Mistake("wrong-end", "you kept the smallest contributions instead of the largest", _ABOVE),
         partial(_rectgrad, passes=torch.le),
         partial(_rectgrad, passes=torch.lt),
-        Mistake("wrong-share", "you kept the share q instead of cutting it", "q is the share that is cut: quantile q."),
+        Mistake("wrong-share", "you kept the share q instead of cutting it", _QUANTILE),
         lambda g, a, h, q: _rectgrad(g, a, h, 1 - q),
-        Mistake(
-            "open-gates-only",
-            "you took the quantile among the open gates only",
-            "The zeros of closed gates count, too.",
-        ),
+        Mistake("open-gates-only", "you took the quantile among the open gates only", _EACH_PHOTO),
         partial(_rectgrad, threshold=_above_open),
-        Mistake(
-            "contribution-returned",
-            "you returned the contributions instead of the gradients",
-            "The activations decide what passes; what passes is handling(gradients).",
-        ),
+        Mistake("contribution-returned", "you returned the contributions instead of the gradients", _PASSES),
         lambda g, a, h, q: a * _rectgrad(g, a, h, q),
-        Mistake("mask-returned", "you returned the mask", "Multiply it with handling(gradients)."),
+        Mistake("mask-returned", "you returned the mask", _PASSES),
         then(_rectgrad, lambda passed: (passed != 0).float()),
-        Mistake("not-strict", "you let through what equals the threshold", _STRICT),
+        Mistake("not-strict", "you let through what equals the threshold, perhaps closed gates with it", _STRICT),
         partial(_rectgrad, passes=torch.ge),
-        Mistake("not-strict", "you let through what equals the threshold, and closed gates with it", _STRICT),
         partial(_rectgrad, passes=torch.ge, gate=torch.ones_like),
         Mistake("no-threshold", "nothing is cut: that is guided backprop", _ABOVE),
         with_argument(_rectgrad, 3, 0.0),
-        Mistake(
-            "fraction-of-largest",
-            "your threshold is a fraction of the largest contribution",
-            "It is a quantile: the share q of the values lies below it.",
-        ),
+        Mistake("fraction-of-largest", "your threshold is a fraction of the largest contribution", _QUANTILE),
         partial(_rectgrad, threshold=_of_largest),
-        Mistake("threshold-subtracted", "you subtracted the threshold from what passes", "What passes stays as it is."),
+        Mistake("threshold-subtracted", "you subtracted the threshold from what passes", _PASSES),
         lambda g, a, h, q: (_contribution(g, a, h) - _per_photo(_contribution(g, a, h), q)).relu(),
     ],
 )

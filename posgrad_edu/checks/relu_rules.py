@@ -66,9 +66,11 @@ def _with(back: Back) -> Function:
     return partial(_method, back=back)
 
 
+_PLAIN = "your result is the plain gradient: the rule acts on no ReLU"
 _REGISTER = "The rule belongs to every ReLU of the network, also those between linear layers."
 _BACK = "On the way back, handling(...) takes the gradient that arrives from above, in each ReLU."
-_GATE = "The gate is 1 or 0: (z > 0)."
+_GATE = "The gate is 1 or 0: open, 1, where the ReLU's input was above 0, (z > 0)."
+_NO_GATE = "Pass handling(gradient) on without (z > 0): a full backward hook gets grad_output for that."
 
 
 def _shared(back: Back) -> list[Mistake | Function]:
@@ -82,27 +84,19 @@ def _shared(back: Back) -> list[Mistake | Function]:
         lambda net, x, t, h: h(arrives(net, x, t, h)).sum(1),
         Mistake("handled-activations", "you handled the activations instead of the gradients", _BACK),
         _with(lambda g, z, h: h(z)),
-        Mistake(
-            "handled-activations", "you passed the gradient only where a gradient AND its activation are handled", _BACK
-        ),
+        Mistake("handled-activations", "you multiplied by the handled activations, too", _BACK),
         _with(lambda g, z, h: h(g) * h(z)),
-        Mistake("multiplied-by-activation", "you multiplied by the activation instead of the gate", _GATE),
+        Mistake("multiplied-by-activation", "you multiplied by the activation, or the input, not the gate", _GATE),
         _with(lambda g, z, h: h(g) * z.relu()),
-        Mistake("multiplied-by-activation", "you multiplied by the ReLU's input instead of the gate", _GATE),
         _with(lambda g, z, h: h(g) * z),
-        Mistake(
-            "gate-reversed",
-            "your gate is open where the ReLU was closed",
-            "The gate is open where its input was above 0.",
-        ),
+        Mistake("gate-reversed", "your gate is open where the ReLU was closed", _GATE),
         _with(lambda g, z, h: h(g) * (z <= 0)),
         Mistake("times-input", "you multiplied by the input", "The map is what arrives at the photo."),
         lambda net, x, t, h: (x * arrives(net, x, t, h)).sum(1),
         Mistake("convolutions-only", "you forgot the ReLUs after linear layers", _REGISTER),
         _with(_convolutions_only(back)),
-        Mistake("one-relu", "only the first ReLU got the rule", _REGISTER),
+        Mistake("one-relu", "only the first, or the last, ReLU got the rule", _REGISTER),
         _with(_only(back, 6)),
-        Mistake("one-relu", "only the last ReLU got the rule", _REGISTER),
         _with(_only(back, 10)),
         *colours(arrives),
         *wrong_scores(right),
@@ -127,11 +121,7 @@ raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` ar
     make=_asked,
     right=_with(_guided),
     mistakes=[
-        Mistake(
-            "plain-gradient",
-            "your result is the plain gradient: the rule acts on no ReLU, or it doesn't use the handling",
-            f"{_REGISTER} {_BACK}",
-        ),
+        Mistake("plain-gradient", f"{_PLAIN}, or it doesn't use the handling", f"{_REGISTER} {_BACK}"),
         _plain,
         *handling_ignored(_with(_guided), _BACK)[2:],  # forgotten: the plain gradient
         Mistake("gate-missing", "the gate is missing: that is DeconvNet", "Multiply by (z > 0) as well."),
@@ -147,21 +137,15 @@ DECONVNET = Task(
     name="deconvnet",
     signature="deconvnet(net, x, target, handling)",
     returns="maps (N, H, W)",
-    about="""
-As for ``check_guided_backprop``, but each ReLU passes handling(gradient) downwards, whatever its input was.
-""",
+    about="As for ``check_guided_backprop``, but each ReLU passes handling(gradient) down, whatever its input was.",
     lesson=5,
     make=_asked,
     right=_with(_deconv),
     mistakes=[
-        Mistake("plain-gradient", "your result is the plain gradient: the rule acts on no ReLU", _REGISTER),
+        Mistake("plain-gradient", _PLAIN, _REGISTER),
         _plain,
         *handling_ignored(_with(_deconv), _BACK),
-        Mistake(
-            "gate-kept",
-            "the ReLU's own gate still acts: that is guided backprop",
-            "Pass handling(gradient) on without (z > 0): a full backward hook gets grad_output for that.",
-        ),
+        Mistake("gate-kept", "the ReLU's own gate still acts: that is guided backprop", _NO_GATE),
         _with(_guided),
         *_shared(_deconv),
     ],

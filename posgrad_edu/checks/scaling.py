@@ -8,12 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine.changes import unit
+from posgrad_edu.checks.engine.changes import by_photo, unit
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES
-from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.checks.engine.mutations import then
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
-Size = Callable[[Tensor], Tensor]  # maps (N, H, W) -> what each is divided by, broadcast
 TINY = 1e-6  # the size of the last try's map: the gradients of some networks are no larger
 
 
@@ -39,28 +39,35 @@ def _maps(n: int) -> Args:
 
 def _over(maps: Tensor, size: Tensor) -> Tensor:
     """Divide, and give 0 where the size is 0."""
-    return torch.where(size == 0, 0.0, maps / torch.where(size == 0, 1.0, size))
+    return (maps / size).masked_fill(size == 0, 0.0)
 
 
 def _largest(maps: Tensor) -> Tensor:
-    return maps.abs().amax((1, 2), keepdim=True)
+    return by_photo(maps.abs())
 
 
-def _scaled(maps: Tensor) -> Tensor:
-    return _over(maps, _largest(maps))
+def _smallest_value(maps: Tensor) -> Tensor:
+    return by_photo(maps, largest=False)
 
 
-def _by(size: Size) -> Callable[[Tensor], Tensor]:
-    """Return what learners do who divide by another size."""
-    return lambda maps: _over(maps, size(maps))
+def _scaled(maps: Tensor, size: Callable[[Tensor], Tensor] = _largest) -> Tensor:
+    return _over(maps, size(maps))
+
+
+def _by(size: Callable[[Tensor], Tensor]) -> Function:
+    return partial(_scaled, size=size)
 
 
 def _min_max(maps: Tensor) -> Tensor:
-    return torch.where(_largest(maps) == 0, 0.0, unit(maps))
+    return unit(maps).masked_fill(_largest(maps) == 0, 0.0)
 
 
 def _of_all(maps: Tensor) -> Tensor:
     return (maps - maps.min()) / (maps.max() - maps.min())
+
+
+def _stretched(maps: Tensor) -> Tensor:
+    return 2 * maps - 1
 
 
 def _centred(maps: Tensor) -> Tensor:
@@ -71,12 +78,8 @@ def _deviation(maps: Tensor) -> Tensor:
     return maps.std((1, 2), keepdim=True)
 
 
-def _each_sign(maps: Tensor) -> Tensor:
-    return _scaled(maps.clamp(min=0)) + _scaled(maps.clamp(max=0))
-
-
-def _with_epsilon(maps: Tensor, epsilon: float) -> Tensor:
-    return maps / (_largest(maps) + epsilon)
+def _added_up(maps: Tensor) -> Tensor:
+    return maps.sum((1, 2), keepdim=True)
 
 
 def _quantile(maps: Tensor) -> Tensor:
@@ -84,11 +87,13 @@ def _quantile(maps: Tensor) -> Tensor:
 
 
 _LARGEST = "Divide each map by its own largest magnitude: maps.abs(), and its largest value over the last two axes."
+_NO_EVIDENCE = "Where the largest magnitude is 0, there is no evidence: return zeros for such a map."
 _ZERO = "Nothing may be added or taken away, for zero has a meaning: divide only."
-_ONE = "One number for a map: the largest magnitude over both of its axes."
+_ONE = "One number for a map, and each has its own: the largest magnitude over both of its axes."
+_MAGNITUDES = "The largest magnitude may be that of a negative value: abs() first, then the largest."
+_SIGNS = "The map keeps both signs, and one number divides both."
 _STRAIGHT = "Dividing by one number keeps all proportions; a curve or a limit doesn't."
 _NO_EPSILON = "A map of size 1e-6 is a map like any other: decide by itself what happens where all is zero."
-
 SCALED = Task(
     name="scaled",
     signature="scaled(maps)",
@@ -102,85 +107,52 @@ keeps its sign, and a map that is zero throughout stays so.
     right=_scaled,
     hint=_LARGEST,
     mistakes=[
-        Mistake(
-            "not-finite",
-            "a map is zero throughout, and you divided zero by zero there",
-            "Where the largest magnitude is 0, divide by 1 instead.",
-        ),
+        Mistake("not-finite", "a map is zero throughout, and you divided zero by zero there", _NO_EVIDENCE),
         lambda m: m / _largest(m),
         Mistake("zero-moved", "you stretched each map from -1 to 1 by its smallest and largest value", _ZERO),
-        lambda m: 2 * _min_max(m) - 1,
-        lambda m: torch.where(_largest(m) == 0, 0.0, 2 * unit(m) - 1),
-        lambda m: 2 * unit(m) - 1,
+        then(_min_max, _stretched),
+        lambda m: _stretched(unit(m)).masked_fill(_largest(m) == 0, 0.0),
+        then(unit, _stretched),
         Mistake("zero-moved", "you scaled each map to 0..1 by its smallest and largest value", _ZERO),
         _min_max,
         unit,
-        Mistake("zero-moved", "you scaled to 0..1 by the smallest and largest value of all maps", _ZERO),
+        Mistake("zero-moved", "you scaled by the smallest and largest value of all maps", _ZERO),
         _of_all,
-        Mistake("zero-moved", "you stretched from -1 to 1 by the smallest and largest value of all maps", _ZERO),
-        lambda m: 2 * _of_all(m) - 1,
-        Mistake(
-            "zero-moved",
-            "you brought each map to 0..1, with zero in the middle",
-            "Here zero stays 0: divide by the largest magnitude, and no more.",
-        ),
-        lambda m: (_scaled(m) + 1) / 2,
+        then(_of_all, _stretched),
+        Mistake("zero-moved", "you brought each map to 0..1, with zero in the middle", _ZERO),
+        then(_scaled, lambda m: (m + 1) / 2),
         Mistake("zero-moved", "you subtracted each map's mean", _ZERO),
         lambda m: _scaled(_centred(m)),
         Mistake("zero-moved", "you subtracted each map's mean and divided by its standard deviation", _ZERO),
         lambda m: _over(_centred(m), _deviation(m)),
         Mistake("zero-moved", "you subtracted each map's smallest value", _ZERO),
-        lambda m: _scaled(m - m.amin((1, 2), keepdim=True)),
-        Mistake(
-            "one-scale",
-            "you divided all maps by one number",
-            "Here each map is divided by its own largest magnitude; one scale for all is the next question.",
-        ),
+        lambda m: _scaled(m - _smallest_value(m)),
+        Mistake("one-scale", "you divided all maps by one number; here each has its own scale", _ONE),
         _by(lambda m: m.abs().max()),
-        Mistake(
-            "largest-value",
-            "you divided by the largest value, not the largest magnitude",
-            "Where blue is stronger than red, the largest magnitude belongs to a negative value: abs() first.",
-        ),
-        _by(lambda m: m.amax((1, 2), keepdim=True)),
-        Mistake(
-            "largest-value",
-            "you divided by the magnitude of the largest value",
-            "Take magnitudes first, then the largest of them: the other way round misses negative values.",
-        ),
-        _by(lambda m: m.amax((1, 2), keepdim=True).abs()),
-        Mistake(
-            "largest-value",
-            "you divided by the magnitude of the smallest value",
-            "Take magnitudes first, then the largest of them.",
-        ),
-        _by(lambda m: m.amin((1, 2), keepdim=True).abs()),
-        Mistake(
-            "two-scales",
-            "you gave positive and negative values a scale each",
-            "Then full red and full blue differ in strength: one number for both signs.",
-        ),
-        _each_sign,
-        Mistake("positive-only", "you dropped the negative values", "The map keeps both signs."),
-        lambda m: _scaled(m.clamp(min=0)),
-        Mistake(
-            "positive-only",
-            "you scaled the magnitudes to 0..1 by their smallest and largest",
-            "The map keeps both signs.",
-        ),
+        Mistake("largest-value", "you divided by the largest value, not the largest magnitude", _MAGNITUDES),
+        _by(by_photo),
+        Mistake("largest-value", "you divided by the magnitude of the largest value", _MAGNITUDES),
+        _by(then(by_photo, torch.abs)),
+        Mistake("largest-value", "you divided by the magnitude of the smallest value", _MAGNITUDES),
+        _by(then(_smallest_value, torch.abs)),
+        Mistake("two-scales", "you gave positive and negative values a scale each", _SIGNS),
+        lambda m: _scaled(m.clamp(min=0)) + _scaled(m.clamp(max=0)),
+        Mistake("positive-only", "you dropped the negative values", _SIGNS),
+        lambda m: _scaled(m.relu()),
+        Mistake("positive-only", "you scaled the magnitudes to 0..1 by their smallest and largest", _SIGNS),
         lambda m: _min_max(m.abs()),
         Mistake("other-size", "you divided by the standard deviation", _LARGEST),
         _by(_deviation),
         Mistake("other-size", "you divided by the sum of the magnitudes", _LARGEST),
-        _by(lambda m: m.abs().sum((1, 2), keepdim=True)),
+        _by(lambda m: _added_up(m.abs())),
         Mistake("other-size", "you divided by the mean of the magnitudes", _LARGEST),
         _by(lambda m: m.abs().mean((1, 2), keepdim=True)),
         Mistake("other-size", "you divided by the sum of the values", _LARGEST),
-        _by(lambda m: m.sum((1, 2), keepdim=True)),
+        _by(_added_up),
         Mistake("other-size", "you divided by the square root of the sum of squares", _LARGEST),
-        _by(lambda m: m.square().sum((1, 2), keepdim=True).sqrt()),
+        _by(lambda m: _added_up(m.square()).sqrt()),
         Mistake("other-size", "you divided by the difference of the largest and the smallest value", _LARGEST),
-        _by(lambda m: m.amax((1, 2), keepdim=True) - m.amin((1, 2), keepdim=True)),
+        _by(lambda m: by_photo(m) - _smallest_value(m)),
         Mistake("wrong-axis", "you gave each row of a map its own scale", _ONE),
         _by(lambda m: m.abs().amax(2, keepdim=True)),
         Mistake("wrong-axis", "you gave each column of a map its own scale", _ONE),
@@ -192,25 +164,17 @@ keeps its sign, and a map that is zero throughout stays so.
         Mistake("clipped", "you cut the values off at -1 and 1", _STRAIGHT),
         lambda m: m.clamp(-1, 1),
         Mistake("clipped", "you divided by a quantile, and cut off what lies beyond", _LARGEST),
-        lambda m: _over(m, _quantile(m)).clamp(-1, 1),
-        Mistake("squashed", "you sent the values through tanh", _STRAIGHT),
+        then(_by(_quantile), lambda m: m.clamp(-1, 1)),
+        Mistake("squashed", "you sent the values through a curve, such as tanh", _STRAIGHT),
         torch.tanh,
-        Mistake("squashed", "you sent the values through a sigmoid", _STRAIGHT),
         torch.sigmoid,
         Mistake("squashed", "you kept nothing but the sign", _STRAIGHT),
         torch.sign,
         Mistake("epsilon", "you added an epsilon to the denominator that is large enough to show", _NO_EPSILON),
-        *(partial(_with_epsilon, epsilon=10.0**-n) for n in range(6)),
+        *(_by(lambda m, epsilon=10.0**-n: _largest(m) + epsilon) for n in range(6)),
         Mistake("epsilon", "a map of tiny values isn't scaled rightly", _NO_EPSILON, pattern=(True, True, True, False)),
-        Mistake(
-            "zero-map",
-            "a map that is zero throughout didn't stay zero",
-            "Where there is no evidence, no colour belongs: return zeros for it.",
-            pattern=(True, True, False, True),
-        ),
+        Mistake("zero-map", "a map of zeros didn't stay zero", _NO_EVIDENCE, pattern=(True, True, False, True)),
         Mistake("normalized", "you moved or bent the values as well", _LARGEST),
     ],
 )
-
-
 check_scaled = checker(SCALED)

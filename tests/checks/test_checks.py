@@ -22,8 +22,8 @@ import wrong_answers
 
 from posgrad_edu import checks
 from posgrad_edu.checks import (
-    cam,
     fullgrad,
+    gradcam_plus_plus,
     gradients,
     handlings,
     measures,
@@ -143,10 +143,11 @@ def test_right_is_what_the_package_computes(task: Task, method: str, n: int) -> 
 
 
 def test_right_cams_are_the_packages() -> None:
+    from posgrad_edu.checks.gradcam import GRADCAM
     from posgrad_edu.checks.layercam import LAYERCAM
     from posgrad_edu.methods import METHODS
 
-    tasks = ((cam.GRADCAM, "gradcam"), (cam.GRADCAM_PLUS_PLUS, "gradcam++"), (LAYERCAM, "layercam"))
+    tasks = ((GRADCAM, "gradcam"), (gradcam_plus_plus.GRADCAM_PLUS_PLUS, "gradcam++"), (LAYERCAM, "layercam"))
     for task, method in tasks:
         for n in range(4):
             a, g, handling = task.make(n)
@@ -155,7 +156,7 @@ def test_right_cams_are_the_packages() -> None:
 
 
 def test_right_xgradcam_shares_out_layercams_sum_and_equals_gradcam_on_even_gradients() -> None:
-    from posgrad_edu.checks.more_cams import XGRADCAM
+    from posgrad_edu.checks.xgradcam import XGRADCAM
     from posgrad_edu.methods import METHODS
 
     silent = cancelling = 0
@@ -177,7 +178,7 @@ def test_right_xgradcam_shares_out_layercams_sum_and_equals_gradcam_on_even_grad
 
 def test_right_xgradcam_weights_are_those_of_pytorch_grad_cam() -> None:
     """Where no activations cancel: there its epsilon of 1e-7 isn't 0."""
-    from posgrad_edu.checks.more_cams import XGRADCAM
+    from posgrad_edu.checks.xgradcam import XGRADCAM
 
     library = pytest.importorskip("pytorch_grad_cam")
     for n in range(3):
@@ -188,12 +189,11 @@ def test_right_xgradcam_weights_are_those_of_pytorch_grad_cam() -> None:
 
 
 def test_right_alpha_makes_the_packages_gradcam_plus_plus() -> None:
-    from posgrad_edu.checks.alpha import ALPHA
     from posgrad_edu.methods import METHODS
 
     for n in range(4):
-        a, g = ALPHA.make(n)
-        alpha = ALPHA.right(a, g)  # type: ignore[misc]
+        a, g = gradcam_plus_plus.ALPHA.make(n)
+        alpha = gradcam_plus_plus.ALPHA.right(a, g)  # type: ignore[misc]
         assert not alpha[g == 0].any()
         total = a.flatten(2).sum(2)[..., None, None]
         torch.testing.assert_close(alpha * (2 * g**2 + total * g**3), g**2)

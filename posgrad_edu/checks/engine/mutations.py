@@ -7,8 +7,9 @@ no knob.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from posgrad_edu.checks.engine.general import GENERAL
@@ -18,7 +19,7 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 
 def then(function: Function, change: Callable[[Any], Any]) -> Function:
     """Return the function followed by a change of its finished result."""
-    return lambda *args: change(function(*args))
+    return lambda *args, **knobs: change(function(*args, **knobs))
 
 
 def with_argument(function: Function, place: int, value: Any) -> Function:
@@ -41,6 +42,11 @@ def swapped(function: Function, one: int = 0, other: int = 1) -> Function:
         return function(*mine)
 
     return exchanged
+
+
+def completed(ways: Iterable[Any], make: Callable[[Any], Function]) -> list[Mistake | Function]:
+    """Return a table of mistakes in one step, with ``make(...)`` of each wrong way to take it: the whole answer."""
+    return [way if isinstance(way, Mistake) else make(way) for way in ways]
 
 
 def known(key: str, *wrong: Function) -> Mistake:
@@ -89,4 +95,4 @@ _IN_PLACE_OF_SUM: list[Any] = [
 
 def colours(values: Function) -> list[Mistake | Function]:
     """Return the mistakes of bringing colour channels together; the right result is ``values(...).sum(1)``."""
-    return [row if isinstance(row, Mistake) else then(values, row) for row in _IN_PLACE_OF_SUM]
+    return completed(_IN_PLACE_OF_SUM, partial(then, values))
