@@ -21,6 +21,16 @@ def then(function: Function, change: Callable[[Any], Any]) -> Function:
     return lambda *args: change(function(*args))
 
 
+def each(function: Function, change: Callable[[Any], Any]) -> Function:
+    """Return the function with each part of its finished result changed."""
+    return lambda *args: [change(part) for part in function(*args)]
+
+
+def on_arguments(function: Function, change: Callable[[Any], Any], *places: int) -> Function:
+    """Return the function with some arguments changed before it gets them; places count from 0."""
+    return lambda *args: function(*(change(arg) if place in places else arg for place, arg in enumerate(args)))
+
+
 def with_argument(function: Function, place: int, value: Any) -> Function:
     """Return the function with another value in place of one argument, counted from 0, or from the end below 0."""
 
