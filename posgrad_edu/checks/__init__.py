@@ -16,6 +16,7 @@ from posgrad_edu.checks.alpha import check_alpha
 from posgrad_edu.checks.angles import check_angle, check_angles_by_depth
 from posgrad_edu.checks.black_boxes import check_detective
 from posgrad_edu.checks.cam import check_gradcam, check_gradcam_plus_plus
+from posgrad_edu.checks.class_sensitivity import check_class_sensitivity
 from posgrad_edu.checks.engine.check import check, checker
 from posgrad_edu.checks.engine.task import Mistake, Result, Task
 from posgrad_edu.checks.fullgrad import check_fullgrad, check_fullgrad_terms
@@ -25,13 +26,13 @@ from posgrad_edu.checks.handlings import check_handling
 from posgrad_edu.checks.layercam import check_layercam
 from posgrad_edu.checks.lrp import check_lrp_epsilon, check_lrp_epsilon_conv, check_lrp_zplus
 from posgrad_edu.checks.lrp_addition import check_lrp_addition
-from posgrad_edu.checks.measures import check_class_sensitivity, check_spearman
 from posgrad_edu.checks.more_cams import check_xgradcam
 from posgrad_edu.checks.parameter_sensitivity import check_parameter_sensitivity
 from posgrad_edu.checks.randomization import check_cascading_randomization
 from posgrad_edu.checks.rectgrad import check_rectgrad
 from posgrad_edu.checks.relu_rules import check_deconvnet, check_guided_backprop
 from posgrad_edu.checks.scaling import check_scaled
+from posgrad_edu.checks.spearman import check_spearman
 from posgrad_edu.checks.summary import check_summary
 
 __all__ = [

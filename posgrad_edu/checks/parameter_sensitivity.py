@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.checks.class_sensitivity import Explain, gradient_maps
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.forms import Unfit
 from posgrad_edu.checks.engine.given import CLASSES, network, photos
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
-from posgrad_edu.checks.measures import Explain, gradient_maps, pearson, ranks
+from posgrad_edu.checks.spearman import pearson, ranks
 
 STEPS = (4, 4, 2, 3)  # of the tries; never as many as photos
 Compare = Callable[[Tensor, Tensor], float]

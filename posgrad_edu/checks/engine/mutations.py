@@ -27,8 +27,15 @@ def each(function: Function, change: Callable[[Any], Any]) -> Function:
 
 
 def on_arguments(function: Function, change: Callable[[Any], Any], *places: int) -> Function:
-    """Return the function with some arguments changed before it gets them; places count from 0."""
-    return lambda *args: function(*(change(arg) if place in places else arg for place, arg in enumerate(args)))
+    """Return the function with some arguments changed, counted from 0, or from the end below 0."""
+
+    def changed(*args: Any) -> Any:
+        mine = list(args)
+        for place in places:
+            mine[place] = change(mine[place])
+        return function(*mine)
+
+    return changed
 
 
 def with_argument(function: Function, place: int, value: Any) -> Function:
