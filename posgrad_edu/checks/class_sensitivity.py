@@ -60,7 +60,7 @@ def _asking(pairs: Pairs) -> Function:
 
 def _likely(n: int, m: int) -> Function:
     """Return the measurement with the n-th and the m-th most likely class."""
-    return _asking(lambda z: z.argsort(1, descending=True)[:, [n, m]].T)
+    return _asking(lambda z: z.argsort(1, descending=True)[:, [n, m]].unbind(1))
 
 
 def _same_for_all(z: Tensor, *classes: Tensor | int) -> list[Tensor]:

@@ -197,11 +197,7 @@ then it is resized, bilinearly with ``align_corners=True``. The map is the sum o
         partial(_fullgrad, psi=partial(_rescaled, axes=(2, 3))),
         Mistake("batch-mixed", "you rescaled all photos of the batch together", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(0, 1, 2, 3))),
-        Mistake(
-            "zero-moved",
-            "you rescaled signed values to 0..1, which moves their zero",
-            "Rescale magnitudes, keep signs.",
-        ),
+        Mistake("zero-moved", "you rescaled signed values, which moves their zero", "Rescale magnitudes, keep signs."),
         partial(_fullgrad, psi=partial(_rescaled, magnitude=_unchanged, sign=torch.ones_like)),
         Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again."),
         partial(_fullgrad, psi=partial(_rescaled, sign=torch.ones_like)),
