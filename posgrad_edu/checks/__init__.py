@@ -14,6 +14,7 @@ grader can write ``assert checks.check_gradcam(my_gradcam)``.
 from posgrad_edu.checks.activations import check_activations_and_gradients
 from posgrad_edu.checks.angles import check_angle, check_angles_by_depth
 from posgrad_edu.checks.black_boxes import check_detective
+from posgrad_edu.checks.class_sensitivity import check_class_sensitivity
 from posgrad_edu.checks.engine.check import check, checker
 from posgrad_edu.checks.engine.task import Mistake, Result, Task
 from posgrad_edu.checks.fullgrad import check_fullgrad, check_fullgrad_terms
@@ -25,12 +26,12 @@ from posgrad_edu.checks.handlings import check_handling
 from posgrad_edu.checks.layercam import check_layercam
 from posgrad_edu.checks.lrp import check_lrp_epsilon, check_lrp_epsilon_conv, check_lrp_zplus
 from posgrad_edu.checks.lrp_addition import check_lrp_addition
-from posgrad_edu.checks.measures import check_class_sensitivity, check_spearman
 from posgrad_edu.checks.parameter_sensitivity import check_parameter_sensitivity
 from posgrad_edu.checks.randomization import check_cascading_randomization
 from posgrad_edu.checks.rectgrad import check_rectgrad
 from posgrad_edu.checks.relu_rules import check_deconvnet, check_guided_backprop
 from posgrad_edu.checks.scaling import check_scaled
+from posgrad_edu.checks.spearman import check_spearman
 from posgrad_edu.checks.summary import check_summary
 from posgrad_edu.checks.xgradcam import check_xgradcam
 

@@ -3,50 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.changes import by_largest
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.given import BATCHES, classes, handling, network, photos
-from posgrad_edu.checks.engine.mutations import handling_ignored
+from posgrad_edu.checks.engine.given import BATCHES, PHOTO, Keep, asked, handling
+from posgrad_edu.checks.engine.mutations import each, handling_ignored, then, with_argument
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, wrong_scores
-from posgrad_edu.handling import ABSOLUTE, SIGNED, Handling
+from posgrad_edu.handling import ABSOLUTE, SIGNED
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+Change = Callable[[Tensor], Tensor]
 
 
-def _asked(n: int) -> Args:
-    return network(batchnorm=True), photos(n), classes(n)
-
-
-def implicit(layer: nn.Module) -> Tensor | None:
-    """Return what a layer adds by itself; a BatchNorm's running mean belongs to it."""
+def _added(layer: Any, factor: Change = torch.rsqrt) -> Tensor | None:
+    """Return what a layer adds by itself; in a BatchNorm, its running mean adds -mean * weight * factor(variance)."""
+    bias: Tensor | None = layer.bias
     if isinstance(layer, nn.BatchNorm2d):
-        assert layer.running_mean is not None
-        assert layer.running_var is not None
-        return layer.bias - layer.running_mean * layer.weight / (layer.running_var + layer.eps).sqrt()
-    bias: Tensor | None = layer.bias  # type: ignore[assignment]
+        bias = bias - layer.running_mean * layer.weight * factor(layer.running_var + layer.eps)  # type: ignore
     return bias
-
-
-def _explicit(layer: nn.Module) -> Tensor | None:
-    return layer.bias  # type: ignore[return-value]
-
-
-def _without_eps(layer: nn.Module) -> Tensor | None:
-    if isinstance(layer, nn.BatchNorm2d):
-        return layer.bias - layer.running_mean * layer.weight / layer.running_var  # type: ignore[operator]
-    return _explicit(layer)
-
-
-def _wrong_sign(layer: nn.Module) -> Tensor | None:
-    if isinstance(layer, nn.BatchNorm2d):
-        return 2 * layer.bias - implicit(layer)  # type: ignore[operator]
-    return _explicit(layer)
 
 
 def _terms(
@@ -54,7 +36,7 @@ def _terms(
     x: Tensor,
     target: Tensor,
     score: Score = logit,
-    bias: Callable[[nn.Module], Tensor | None] = implicit,
+    factor: Change = torch.rsqrt,
     layers: tuple[type[nn.Module], ...] = LAYERS,
     times: Callable[[Tensor, Tensor], Tensor] = torch.mul,
 ) -> list[Tensor]:
@@ -63,7 +45,7 @@ def _terms(
     z = places[0]
     for layer in net.children():
         z = layer(z)
-        added = bias(layer) if isinstance(layer, layers) else None
+        added = _added(layer, factor) if isinstance(layer, layers) else None
         if added is not None:
             values.append(added.detach().reshape(-1, *[1] * (z.ndim - 2)))
             places.append(z)
@@ -74,20 +56,19 @@ def _terms(
 def _of_parameters(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     """The gradients of the bias parameters themselves, which add up all positions and photos."""
     leaf = x.detach().clone().requires_grad_()
-    biases = [p for name, p in net.named_parameters() if name.endswith("bias")]
-    grads = torch.autograd.grad(logit(net(leaf), target), [leaf, *biases])
-    return [value.detach() * g for value, g in zip([leaf, *biases], grads, strict=True)]
+    values = [leaf, *(p for name, p in net.named_parameters() if name.endswith("bias"))]
+    grads = torch.autograd.grad(logit(net(leaf), target), values)
+    return [value.detach() * g for value, g in zip(values, grads, strict=True)]
 
 
-def _product_without_bias(value: Tensor, grad: Tensor) -> Tensor:
-    return value * grad if value.shape == grad.shape else grad
-
-
-def _summed_over_photos(net: nn.Module, x: Tensor, t: Tensor) -> list[Tensor]:
-    return [term.sum(0, keepdim=True) for term in _terms(net, x, t)]
-
-
+_FIRST = "The first term is input times gradient."
+_EACH = "Each layer with a bias has a term: bias times the gradient with regard to its output."
+_LINEAR = "They have no position, so they aren't part of the map, but they belong to the sum."
 _IMPLICIT = "A BatchNorm adds bias - mean * weight / sqrt(var + eps), with its running mean and variance."
+_OUTPUT = "Take the gradient with regard to the layer's output: it has one value a photo and position."
+_VALUE = "Each term is a value times its gradient."
+_LATER = "Handling comes later, when the map is made: these terms add up to the logit."
+_ORDER = "The input's first, then in the order of the layers."
 FULLGRAD_TERMS = Task(
     name="fullgrad terms",
     signature="fullgrad_terms(net, x, target)",
@@ -99,123 +80,99 @@ in forward order, for each layer that adds a bias, that bias times the gradient 
 layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
 """,
     lesson=4,
-    make=_asked,
+    make=partial(asked, batchnorm=True),
     right=_terms,
     form=forms.tensors,
     hint="All terms of a photo add up to its logit.",
     mistakes=[
-        Mistake(
-            "bias-missing",
-            "the biases are missing: you returned the input's term only",
-            "Each layer with a bias has a term: bias times the gradient with regard to its output.",
-        ),
-        lambda net, x, t: _terms(net, x, t)[:1],
-        Mistake("input-missing", "the input's term is missing", "The first term is input times gradient."),
-        lambda net, x, t: _terms(net, x, t)[1:],
-        Mistake(
-            "linear-missing",
-            "the biases of the linear layers are missing",
-            "They have no position, so they aren't part of the map, but they belong to the sum.",
-        ),
-        lambda net, x, t: _terms(net, x, t, layers=(nn.Conv2d, nn.BatchNorm2d)),
+        Mistake("bias-missing", "the biases are missing: you returned the input's term only", _EACH),
+        then(_terms, lambda terms: terms[:1]),
+        Mistake("input-missing", "the input's term is missing", _FIRST),
+        then(_terms, lambda terms: terms[1:]),
+        Mistake("linear-missing", "the biases of the linear layers are missing", _LINEAR),
+        partial(_terms, layers=(nn.Conv2d, nn.BatchNorm2d)),
         Mistake("batchnorm-missing", "the BatchNorms are missing", _IMPLICIT),
-        lambda net, x, t: _terms(net, x, t, layers=(nn.Conv2d, nn.Linear)),
-        Mistake("bias-missing", "the convolutions' biases are missing", "Each layer with a bias has a term."),
-        lambda net, x, t: _terms(net, x, t, layers=(nn.BatchNorm2d, nn.Linear)),
+        partial(_terms, layers=(nn.Conv2d, nn.Linear)),
+        Mistake("bias-missing", "the convolutions' biases are missing", _EACH),
+        partial(_terms, layers=(nn.BatchNorm2d, nn.Linear)),
         Mistake("batchnorm-bias", "you took the BatchNorm's bias parameter, which isn't all that it adds", _IMPLICIT),
-        lambda net, x, t: _terms(net, x, t, bias=_explicit),
+        partial(_terms, factor=torch.zeros_like),
         Mistake("batchnorm-bias", "you divided by the BatchNorm's variance instead of its root", _IMPLICIT),
-        lambda net, x, t: _terms(net, x, t, bias=_without_eps),
+        partial(_terms, factor=torch.reciprocal),
         Mistake("batchnorm-bias", "the sign of the BatchNorm's mean is reversed", _IMPLICIT),
-        lambda net, x, t: _terms(net, x, t, bias=_wrong_sign),
-        Mistake(
-            "parameter-gradients",
-            "you took the gradients of the bias parameters, which add up all photos",
-            "Take the gradient with regard to the layer's output: it has one value a photo and position.",
-        ),
+        partial(_terms, factor=lambda variance: -variance.rsqrt()),
+        Mistake("parameter-gradients", "you took the gradients of the bias parameters, over all photos", _OUTPUT),
         _of_parameters,
         Mistake("batch-mixed", "you added up the terms of all photos", "The first axis counts photos."),
-        _summed_over_photos,
-        Mistake(
-            "factor-missing",
-            "you returned the gradients, not multiplied by input and biases",
-            "Each term is a value times its gradient.",
-        ),
-        lambda net, x, t: _terms(net, x, t, times=lambda value, g: g),
-        Mistake(
-            "factor-missing",
-            "you returned the gradients at the layers, not multiplied by the biases",
-            "Each term is a value times its gradient.",
-        ),
-        lambda net, x, t: _terms(net, x, t, times=_product_without_bias),
-        Mistake(
-            "absolute-result",
-            "you took absolute values: these terms no longer add up to the logit",
-            "Handling comes later, when the map is made.",
-        ),
-        lambda net, x, t: [term.abs() for term in _terms(net, x, t)],
-        Mistake(
-            "relu-on-result",
-            "you dropped the negative values: these terms no longer add up to the logit",
-            "Handling comes later, when the map is made.",
-        ),
-        lambda net, x, t: [term.relu() for term in _terms(net, x, t)],
-        Mistake(
-            "relu-on-gradient", "you dropped the negative gradients", "Handling comes later, when the map is made."
-        ),
-        lambda net, x, t: _terms(net, x, t, times=lambda value, g: value * g.relu()),
-        Mistake("wrong-order", "the terms are in reverse order", "The input's first, then in the order of the layers."),
-        lambda net, x, t: _terms(net, x, t)[::-1],
-        Mistake("wrong-order", "the input's term comes last", "The input's first, then in the order of the layers."),
-        lambda net, x, t: _terms(net, x, t)[1:] + _terms(net, x, t)[:1],
+        each(_terms, lambda term: term.sum(0, keepdim=True)),
+        Mistake("factor-missing", "you returned the gradients, not multiplied by input and biases", _VALUE),
+        partial(_terms, times=lambda value, g: g),
+        Mistake("factor-missing", "you returned the layers' gradients, not multiplied by the biases", _VALUE),
+        partial(_terms, times=lambda value, g: value * g if value.shape == g.shape else g),
+        Mistake("absolute-result", "you took absolute values of the terms", _LATER),
+        each(_terms, torch.abs),
+        Mistake("relu-on-result", "you dropped the negative values of the terms", _LATER),
+        each(_terms, torch.relu),
+        Mistake("relu-on-gradient", "you dropped the negative gradients", _LATER),
+        partial(_terms, times=lambda value, g: value * g.relu()),
+        Mistake("wrong-order", "the terms are in reverse order", _ORDER),
+        then(_terms, lambda terms: terms[::-1]),
+        Mistake("wrong-order", "the input's term comes last", _ORDER),
+        then(_terms, lambda terms: terms[1:] + terms[:1]),
         Mistake("summed", "you added up the channels of each term", "Keep them: the map adds them up later."),
-        lambda net, x, t: [term.sum(1) for term in _terms(net, x, t)],
+        each(_terms, lambda term: term.sum(1)),
         *wrong_scores(_terms),
     ],
 )
-
-
 check_fullgrad_terms = checker(FULLGRAD_TERMS)
+
+Size = Sequence[int]
 
 
 def _given_terms(n: int) -> Args:
     """Terms (N, 3, 8, 6), (N, 5, 8, 6) and (N, 6, 4, 3) of very different sizes, the photo's size, a handling."""
-    shapes = [(3, 8, 6), (5, 8, 6), (6, 4, 3)]
     terms = [
-        4.0**k * (0.3 + torch.rand(BATCHES[n], c, 1, 1)) * torch.randn(BATCHES[n], c, h, w)
-        for k, (c, h, w) in enumerate(shapes)
+        4.0**k * (0.3 + torch.rand(BATCHES[n], shape[0], 1, 1)) * torch.randn(BATCHES[n], *shape)
+        for k, shape in enumerate([(3, *PHOTO), (5, *PHOTO), (6, 4, 3)])
     ]
-    return terms, (8, 6), handling(n)
+    return terms, PHOTO, handling(n)
 
 
-Axes = tuple[int, ...]
+def _rescaled(
+    term: Tensor, axes: tuple[int, ...] = (1, 2, 3), magnitude: Change = torch.abs, sign: Change = torch.sign
+) -> Tensor:
+    size = magnitude(term)
+    low, high = size.amin(axes, keepdim=True), size.amax(axes, keepdim=True)
+    return sign(term) * (size - low) / torch.where(high > low, high - low, 1.0)
 
 
-def _rescaled(term: Tensor, axes: Axes = (1, 2, 3)) -> Tensor:
-    low, high = term.abs().amin(axes, keepdim=True), term.abs().amax(axes, keepdim=True)
-    return term.sign() * (term.abs() - low) / torch.where(high > low, high - low, 1.0)
+def _unchanged(term: Tensor) -> Tensor:
+    return term
 
 
-def _min_max(term: Tensor) -> Tensor:
-    low, high = term.amin((1, 2, 3), keepdim=True), term.amax((1, 2, 3), keepdim=True)
-    return (term - low) / torch.where(high > low, high - low, 1.0)
+def _one_channel(term: Tensor) -> Tensor:
+    return term.sum(1, keepdim=True)
 
 
-def _by_largest(term: Tensor) -> Tensor:
-    return term / term.abs().amax((1, 2, 3), keepdim=True)
-
-
-def _resized(term: Tensor, size: Sequence[int], corners: bool = True) -> Tensor:
-    return F.interpolate(term, size=tuple(size), mode="bilinear", align_corners=corners)
+_resized = partial(F.interpolate, mode="bilinear", align_corners=True)
 
 
 def _fullgrad(
-    terms: list[Tensor], size: Sequence[int], h: Handling, psi: Callable[[Tensor], Tensor] = _rescaled
+    terms: list[Tensor],
+    size: Size,
+    h: Keep,
+    psi: Change = _rescaled,
+    resize: Callable[[Tensor, Size], Tensor] = _resized,
+    total: Callable[[Tensor, int], Tensor] = torch.sum,
 ) -> Tensor:
-    return torch.stack([_resized(psi(h(term)), size).sum(1) for term in terms]).sum(0)
+    return torch.stack([total(resize(psi(h(term)), size), 1) for term in terms]).sum(0)
 
 
 _PSI = "Each term is rescaled by the smallest and largest magnitude of all its channels and positions, photo by photo."
+_HANDLING = "Call handling(...) on each term."
+_ALL = "Add up all terms."
+_PUBLISHED = 'As published: F.interpolate(..., mode="bilinear", align_corners=True).'
+_LAST = "psi resizes last."
 FULLGRAD = Task(
     name="fullgrad",
     signature="fullgrad(terms, size, handling)",
@@ -231,67 +188,49 @@ then it is resized, bilinearly with ``align_corners=True``. The map is the sum o
     right=_fullgrad,
     hint=_PSI,
     mistakes=[
-        *handling_ignored(_fullgrad, "Call handling(...) on each term."),
-        Mistake(
-            "handling-hard-coded",
-            "you always take absolute values, whatever the handling",
-            "Call handling(...) on each term.",
-        ),
-        lambda t, s, h: _fullgrad(t, s, ABSOLUTE),
+        *handling_ignored(_fullgrad, _HANDLING),
+        Mistake("handling-hard-coded", "you always take absolute values, whatever the handling", _HANDLING),
+        with_argument(_fullgrad, 2, ABSOLUTE),
         Mistake("not-rescaled", "you didn't rescale the terms", _PSI),
-        lambda t, s, h: _fullgrad(t, s, h, lambda v: v),
+        partial(_fullgrad, psi=_unchanged),
         Mistake("per-channel", "you rescaled each channel by itself", _PSI),
-        lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v, (2, 3))),
+        partial(_fullgrad, psi=partial(_rescaled, axes=(2, 3))),
         Mistake("batch-mixed", "you rescaled all photos of the batch together", _PSI),
-        lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v, (0, 1, 2, 3))),
-        Mistake(
-            "zero-moved",
-            "you rescaled signed values to 0..1, which moves their zero",
-            "Rescale the magnitudes, and keep the signs.",
-        ),
-        lambda t, s, h: _fullgrad(t, s, h, _min_max),
+        partial(_fullgrad, psi=partial(_rescaled, axes=(0, 1, 2, 3))),
+        Mistake("zero-moved", "you rescaled signed values, which moves their zero", "Rescale magnitudes, keep signs."),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=_unchanged, sign=torch.ones_like)),
         Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again."),
-        lambda t, s, h: _fullgrad(t, s, h, lambda v: _rescaled(v).abs()),
+        partial(_fullgrad, psi=partial(_rescaled, sign=torch.ones_like)),
         Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI),
-        lambda t, s, h: _fullgrad(t, s, h, _by_largest),
+        partial(_fullgrad, psi=by_largest),
         Mistake("handled-too-late", "you rescaled before you handled", "psi handles first, then rescales."),
-        lambda t, s, h: _fullgrad(t, s, SIGNED, lambda v: h(_rescaled(v))),
-        Mistake("handled-too-late", "you handled after adding up the channels", "Handle each term's values first."),
-        lambda t, s, h: torch.stack([_resized(h(_rescaled(v).sum(1, keepdim=True)), s).sum(1) for v in t]).sum(0),
-        Mistake("handled-result", "you handled the finished map instead of the terms", "Handle each term first."),
+        lambda t, s, h: _fullgrad(t, s, SIGNED, psi=lambda v: h(_rescaled(v))),
+        Mistake("handled-too-late", "you handled after adding up the channels", _HANDLING),
+        lambda t, s, h: _fullgrad(t, s, SIGNED, psi=lambda v: h(_one_channel(_rescaled(v)))),
+        Mistake("handled-result", "you handled the finished map instead of the terms", _HANDLING),
         lambda t, s, h: h(_fullgrad(t, s, SIGNED)),
         Mistake("summed-too-early", "you added up the channels before you rescaled", _PSI),
-        lambda t, s, h: torch.stack([_resized(_rescaled(h(v).sum(1, keepdim=True)), s).sum(1) for v in t]).sum(0),
+        partial(_fullgrad, psi=lambda v: _rescaled(_one_channel(v))),
         Mistake("summed-too-early", "you added up the channels before you handled and rescaled", _PSI),
-        lambda t, s, h: _fullgrad([v.sum(1, keepdim=True) for v in t], s, h),
+        lambda t, s, h: _fullgrad([_one_channel(v) for v in t], s, h),
         Mistake("channels-averaged", "you averaged over the channels instead of adding up", "Use sum over axis 1."),
-        lambda t, s, h: torch.stack([_resized(_rescaled(h(v)), s).mean(1) for v in t]).sum(0),
-        Mistake("layers-averaged", "you averaged over the terms instead of adding up", "Add them all up."),
+        partial(_fullgrad, total=torch.mean),
+        Mistake("layers-averaged", "you averaged over the terms instead of adding up", _ALL),
         lambda t, s, h: _fullgrad(t, s, h) / len(t),
-        Mistake("input-missing", "the first term, the input's, is missing", "Add up all terms."),
+        Mistake("input-missing", "the first term, the input's, is missing", _ALL),
         lambda t, s, h: _fullgrad(t[1:], s, h),
-        Mistake("bias-missing", "only the first term, the input's, is in your map", "Add up all terms."),
+        Mistake("bias-missing", "only the first term, the input's, is in your map", _ALL),
         lambda t, s, h: _fullgrad(t[:1], s, h),
-        Mistake("last-only", "only the last term is in your map", "Add up all terms."),
+        Mistake("last-only", "only the last term is in your map", _ALL),
         lambda t, s, h: _fullgrad(t[-1:], s, h),
-        Mistake(
-            "align-corners",
-            "you resized with align_corners=False",
-            'As published: F.interpolate(..., mode="bilinear", align_corners=True).',
-        ),
-        lambda t, s, h: torch.stack([_resized(_rescaled(h(v)), s, corners=False).sum(1) for v in t]).sum(0),
-        Mistake(
-            "not-bilinear",
-            "you resized by repeating the nearest values",
-            'As published: F.interpolate(..., mode="bilinear", align_corners=True).',
-        ),
-        lambda t, s, h: torch.stack([F.interpolate(_rescaled(h(v)), size=tuple(s)).sum(1) for v in t]).sum(0),
-        Mistake("resized-too-early", "you resized before you handled and rescaled", "psi resizes last."),
+        Mistake("align-corners", "you resized with align_corners=False", _PUBLISHED),
+        partial(_fullgrad, resize=partial(F.interpolate, mode="bilinear")),
+        Mistake("not-bilinear", "you resized by repeating the nearest values", _PUBLISHED),
+        partial(_fullgrad, resize=F.interpolate),
+        Mistake("resized-too-early", "you resized before you handled and rescaled", _LAST),
         lambda t, s, h: _fullgrad([_resized(v, s) for v in t], s, h),
-        Mistake("resized-too-early", "you resized before you rescaled", "psi resizes last."),
+        Mistake("resized-too-early", "you resized before you rescaled", _LAST),
         lambda t, s, h: _fullgrad([_resized(h(v), s) for v in t], s, SIGNED),
     ],
 )
-
-
 check_fullgrad = checker(FULLGRAD)

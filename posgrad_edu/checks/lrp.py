@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +11,59 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES
-from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.checks.engine.mutations import on_arguments, then, with_argument
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
-Keep = Callable[[Tensor], Tensor]
+Change = Callable[[Tensor], Tensor]
+Two = Callable[[Tensor, Tensor], Tensor]
+Denominator = Callable[[Tensor, float], Tensor]  # outputs or sums, epsilon -> what relevance is divided by
+
+
+def away_from_zero(z: Tensor, epsilon: float) -> Tensor:
+    """Return z + epsilon * sign(z), where sign(0) is 1."""
+    return z + torch.where(z < 0, -epsilon, epsilon)
+
+
+def without_factor(factor: Tensor, values: Tensor) -> Tensor:
+    """Return the values alone, in place of a product."""
+    return values
+
+
+def _unchanged(values: Tensor) -> Tensor:
+    return values
+
+
+def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list[Mistake | Function]:
+    """Return the mistakes of dividing by something else, and of leaving out a factor.
+
+    right: takes relevance and epsilon as its last arguments, and as keywords ``below``, a ``Denominator``, and
+    ``times``, the product. of, factor: what is divided and multiplied by, in words. hint: the equation.
+    """
+    sign = f"Add it with the sign of the {of}: it moves the denominator away from zero."
+    return [
+        Mistake("epsilon-sign", f"you added epsilon without the sign of the {of}", sign),
+        partial(right, below=torch.add),
+        Mistake("epsilon-sign", "you subtracted epsilon where it should be added", sign),
+        partial(right, below=torch.sub),
+        Mistake("epsilon-sign", "epsilon moves your denominator towards zero instead of away from it", sign),
+        partial(right, below=lambda z, e: away_from_zero(z, -e)),
+        Mistake("epsilon-missing", "you used no epsilon, or one of your own instead of the one you were given", hint),
+        *(with_argument(right, -1, own) for own in (0.0, 1e-6, 1e-9)),
+        Mistake("epsilon-clamp", "you cut the denominator off at epsilon", sign),
+        partial(right, below=lambda z, e: z.clamp(min=e)),
+        Mistake("not-divided", f"you didn't divide by the {of}", hint),
+        partial(right, below=lambda z, e: torch.ones_like(z)),
+        Mistake("multiplied", f"you multiplied by the {of} instead of dividing", hint),
+        partial(right, below=lambda z, e: 1 / z),
+        Mistake("input-missing", f"you divided by the {of}, but didn't multiply by the {factor}", hint),
+        partial(right, times=without_factor),
+        Mistake("positive-only", f"you dropped negative {of}s", f"The {of} keeps its sign here."),
+        partial(right, below=lambda z, e: z.relu() + e),
+        Mistake("positive-only", "you dropped the negative relevance", "Relevance keeps its sign."),
+        on_arguments(right, torch.relu, -2),
+        Mistake("batch-mixed", f"you added up the {of}s over the batch", f"Each photo has {of}s of its own."),
+        partial(right, below=lambda z, e: away_from_zero(z.sum(0, keepdim=True), e)),
+    ]
 
 
 def _linear(n: int) -> Args:
@@ -21,27 +72,59 @@ def _linear(n: int) -> Args:
     return a, w, torch.randn(5), torch.randn(BATCHES[n], 5), (0.25, 0.1, 0.5, 0.25)[n]
 
 
-def _everything(values: Tensor) -> Tensor:
-    return values
+def _epsilon(
+    a: Tensor,
+    w: Tensor,
+    b: Tensor | None,
+    r: Tensor,
+    e: float,
+    below: Denominator = away_from_zero,
+    times: Two = torch.mul,
+    forward: Callable[..., Tensor] = F.linear,
+    back: Two = torch.matmul,
+) -> Tensor:
+    return times(a, back(r / below(forward(a, w, b), e), w))
 
 
-def _positive(values: Tensor) -> Tensor:
-    return values.clamp(min=0)
+def _contributions(a: Tensor, w: Tensor) -> Tensor:
+    return a[:, None] * w  # (N, O, I)
 
 
-def _steady(z: Tensor, epsilon: float) -> Tensor:
-    return z + torch.where(z < 0, -epsilon, epsilon)
+def _over_outputs(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
+    each = _contributions(a, w)
+    return (each / away_from_zero(each.sum(1, keepdim=True), e) * r[..., None]).sum(1)
 
 
-def _outputs(a: Tensor, w: Tensor, b: Tensor) -> Tensor:
-    return a @ w.T + b
-
-
-def _epsilon(a: Tensor, w: Tensor, b: Tensor, r: Tensor, eps: float) -> Tensor:
-    return a * ((r / _steady(_outputs(a, w, b), eps)) @ w)
+def _bias_shared(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
+    each = _contributions(a, w) + (b / w.shape[1])[:, None]
+    return (each * (r / away_from_zero(F.linear(a, w, b), e))[..., None]).sum(1)
 
 
 _SHARE = "An input's share is a_i w_ji / (z_j + epsilon * sign(z_j)), with z_j the output, its bias included."
+_NOT_ZPLUS = "That is z+; epsilon keeps all contributions."
+_OF_AN_OUTPUT = "The denominator belongs to an output: it adds up the contributions of all inputs."
+_BIAS_KEEPS = "Here the bias takes its own share, and that share goes to no input."
+
+
+def _of_any_layer(right: Function) -> list[Mistake | Function]:
+    """Return the mistakes of LRP-epsilon in a linear layer and in a convolution alike."""
+    return [
+        Mistake("bias-missing", "the bias is missing from the denominator", _SHARE),
+        with_argument(right, 2, None),
+        *wrong_denominators(right, "output", "input", _SHARE),
+        Mistake("not-divided", "you neither divided by the output nor multiplied by the input", _SHARE),
+        partial(right, below=lambda z, e: torch.ones_like(z), times=without_factor),
+        Mistake("positive-only", "you kept the positive weights only", _NOT_ZPLUS),
+        on_arguments(right, torch.relu, 1),
+        Mistake("positive-only", "you kept the positive weights and biases only", _NOT_ZPLUS),
+        on_arguments(right, torch.relu, 1, 2),
+        Mistake("relu-on-result", "you dropped the negative relevance of the inputs", "Relevance keeps its sign."),
+        then(right, torch.relu),
+        Mistake("absolute", "you took absolute values in the denominator", "The output keeps its sign."),
+        partial(right, below=lambda z, e: z.abs() + e),
+    ]
+
+
 LRP_EPSILON = Task(
     name="lrp epsilon",
     signature="lrp_epsilon(a, w, b, relevance, epsilon)",
@@ -56,83 +139,13 @@ bias keeps what is left.
     right=_epsilon,
     hint=_SHARE,
     mistakes=[
-        Mistake("bias-missing", "the bias is missing from the denominator", _SHARE),
-        lambda a, w, b, r, e: _epsilon(a, w, 0 * b, r, e),
-        Mistake(
-            "epsilon-sign",
-            "you added epsilon without the sign of the output",
-            "For a negative output, subtract it: or the denominator moves towards zero.",
-        ),
-        lambda a, w, b, r, e: a * ((r / (_outputs(a, w, b) + e)) @ w),
-        Mistake(
-            "epsilon-sign",
-            "you subtracted epsilon where it should be added",
-            "epsilon moves the denominator away from zero.",
-        ),
-        lambda a, w, b, r, e: a * ((r / (_outputs(a, w, b) - e)) @ w),
-        Mistake(
-            "epsilon-sign",
-            "epsilon moves your denominator towards zero instead of away from it",
-            "Add it with the sign of the output.",
-        ),
-        lambda a, w, b, r, e: a * ((r / _steady(_outputs(a, w, b), -e)) @ w),
-        Mistake("epsilon-missing", "you didn't use the epsilon that you were given", _SHARE),
-        lambda a, w, b, r, e: _epsilon(a, w, b, r, 0.0),
-        Mistake("epsilon-missing", "you used a number of your own instead of epsilon", _SHARE),
-        lambda a, w, b, r, e: _epsilon(a, w, b, r, 1e-6),
-        Mistake("epsilon-clamp", "you cut the denominator off at epsilon", "Add it with the sign of the output."),
-        lambda a, w, b, r, e: a * ((r / _outputs(a, w, b).clamp(min=e)) @ w),
-        Mistake("input-missing", "you forgot to multiply by the input at the end", _SHARE),
-        lambda a, w, b, r, e: (r / _steady(_outputs(a, w, b), e)) @ w,
-        Mistake("not-divided", "you didn't divide by the output", _SHARE),
-        lambda a, w, b, r, e: a * (r @ w),
-        lambda a, w, b, r, e: r @ w,
-        Mistake("multiplied", "you multiplied by the output instead of dividing", _SHARE),
-        lambda a, w, b, r, e: a * ((r * _outputs(a, w, b)) @ w),
-        Mistake("positive-only", "you kept the positive weights only", "That is z+; epsilon keeps all contributions."),
-        lambda a, w, b, r, e: _epsilon(a, w.clamp(min=0), b, r, e),
-        Mistake(
-            "positive-only",
-            "you kept the positive weights and biases only",
-            "That is z+; epsilon keeps all contributions.",
-        ),
-        lambda a, w, b, r, e: _epsilon(a, w.clamp(min=0), b.clamp(min=0), r, e),
-        Mistake("positive-only", "you dropped the negative relevance", "Relevance keeps its sign."),
-        lambda a, w, b, r, e: _epsilon(a, w, b, r.clamp(min=0), e),
-        Mistake("positive-only", "you dropped the negative outputs", "Outputs keep their sign here."),
-        lambda a, w, b, r, e: a * ((r / (_outputs(a, w, b).relu() + e)) @ w),
-        Mistake("relu-on-result", "you dropped the negative relevance of the inputs", "Relevance keeps its sign."),
-        lambda a, w, b, r, e: _epsilon(a, w, b, r, e).relu(),
-        Mistake("absolute", "you took absolute values in the denominator", "The output keeps its sign."),
-        lambda a, w, b, r, e: a * ((r / (_outputs(a, w, b).abs() + e)) @ w),
-        Mistake(
-            "wrong-axis",
-            "you divided by sums over the outputs instead of the inputs",
-            "z_j belongs to an output: it adds up the contributions of all inputs.",
-        ),
-        lambda a, w, b, r, e: _over_outputs(a, w, r, e),
-        Mistake("batch-mixed", "you added up the outputs over the batch", "Each photo has outputs of its own."),
-        lambda a, w, b, r, e: a * ((r / _steady(_outputs(a, w, b).sum(0, keepdim=True), e)) @ w),
-        Mistake(
-            "bias-shared",
-            "you shared the bias out among the inputs",
-            "Here the bias takes its own share, and that share goes to no input.",
-        ),
-        lambda a, w, b, r, e: _bias_shared(a, w, b, r, e),
+        *_of_any_layer(_epsilon),
+        Mistake("wrong-axis", "you divided by sums over the outputs instead of the inputs", _OF_AN_OUTPUT),
+        _over_outputs,
+        Mistake("bias-shared", "you shared the bias out among the inputs", _BIAS_KEEPS),
+        _bias_shared,
     ],
 )
-
-
-def _over_outputs(a: Tensor, w: Tensor, r: Tensor, e: float) -> Tensor:
-    contributions = torch.einsum("ni,oi->noi", a, w)
-    return (contributions / _steady(contributions.sum(1, keepdim=True), e) * r[..., None]).sum(1)
-
-
-def _bias_shared(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
-    contributions = torch.einsum("ni,oi->noi", a, w) + (b / w.shape[1])[None, :, None]
-    return (contributions * (r / _steady(_outputs(a, w, b), e))[..., None]).sum(1)
-
-
 check_lrp_epsilon = checker(LRP_EPSILON)
 
 
@@ -145,16 +158,33 @@ def _linear_with_dead_output(n: int) -> Args:
     return a, w, b, r
 
 
-def _zplus(a: Tensor, w: Tensor, b: Tensor, r: Tensor) -> Tensor:
-    return _epsilon(a, _positive(w), _positive(b), r, 1e-9)
+def _negative(values: Tensor) -> Tensor:
+    return values.clamp(max=0)
 
 
-def _kept(a: Tensor, w: Tensor, b: Tensor, r: Tensor, above: Tensor, below: Tensor) -> Tensor:
-    """The share with other weights above the line than below; nothing where the denominator is zero."""
-    return a * (torch.where(below == 0, 0.0, r / torch.where(below == 0, 1.0, below)) @ above)
+def _zplus(
+    a: Tensor,
+    w: Tensor,
+    b: Tensor,
+    r: Tensor,
+    above: Change = torch.relu,
+    below: Change = torch.relu,
+    bias: Change = torch.relu,
+    outputs: Change = _unchanged,
+    times: Two = torch.mul,
+) -> Tensor:
+    """The share with weights changed above and below the line; nothing where the denominator is zero."""
+    z = outputs(F.linear(a, below(w), bias(b)))
+    return times(a, torch.where(z == 0, 0.0, r / z) @ above(w))
+
+
+def _of_positive(rule: Function) -> Function:
+    return lambda a, w, b, r: rule(a, w.relu(), b.relu(), r, 1e-9)
 
 
 _PLUS = "An input's share is a_i max(w_ji, 0) / (sum of these over all inputs + max(b_j, 0))."
+_SMALL = "Add a small number, such as 1e-9, to the denominator: then nothing is handed out there."
+_BIAS_CLIPPED = "Where contributions are clipped, the bias is clipped as well: max(b, 0)."
 LRP_ZPLUS = Task(
     name="lrp z+",
     signature="lrp_zplus(a, w, b, relevance)",
@@ -169,70 +199,43 @@ is 0 / 0.
     right=_zplus,
     hint=_PLUS,
     mistakes=[
-        Mistake(
-            "not-finite",
-            "an output without positive contributions gives 0 / 0",
-            "Add a small number, such as 1e-9, to the denominator: then nothing is handed out there.",
-        ),
+        Mistake("not-finite", "an output without positive contributions gives 0 / 0", _SMALL),
         Mistake("bias-missing", "the bias is missing from the denominator", _PLUS),
-        lambda a, w, b, r: _zplus(a, w, 0 * b, r),
-        Mistake(
-            "bias-negative",
-            "you added negative biases to the denominator, too",
-            "Where contributions are clipped, the bias is clipped as well: max(b, 0).",
-        ),
-        lambda a, w, b, r: _kept(a, w, b, r, _positive(w), a @ _positive(w).T + b),
-        lambda a, w, b, r: a * ((r / (a @ _positive(w).T + b + 1e-9)) @ _positive(w)),
+        partial(_zplus, bias=torch.zeros_like),
+        Mistake("bias-negative", "you added negative biases to the denominator, too", _BIAS_CLIPPED),
+        partial(_zplus, bias=_unchanged),
         Mistake("all-weights", "you kept the negative weights, too", "That is LRP-0; z+ takes max(w, 0)."),
-        lambda a, w, b, r: _epsilon(a, w, b, r, 1e-9),
-        lambda a, w, b, r: _epsilon(a, w, 0 * b, r, 1e-9),
-        Mistake(
-            "denominator-signed", "you clipped the weights above the line only", "Clip them in the denominator, too."
-        ),
-        lambda a, w, b, r: _kept(a, w, b, r, _positive(w), _outputs(a, w, b)),
-        Mistake(
-            "denominator-signed",
-            "you clipped the outputs instead of the contributions",
-            "max(w, 0) first, then the sum.",
-        ),
-        lambda a, w, b, r: _kept(a, w, b, r, _positive(w), _outputs(a, w, b).relu()),
-        lambda a, w, b, r: _kept(a, w, b, r, w, _outputs(a, w, b).relu()),
-        Mistake(
-            "numerator-signed", "you clipped the weights in the denominator only", "Clip them above the line, too."
-        ),
-        lambda a, w, b, r: _kept(a, w, b, r, w, a @ _positive(w).T + _positive(b)),
+        partial(_zplus, above=_unchanged, below=_unchanged, bias=_unchanged),
+        partial(_zplus, above=_unchanged, below=_unchanged, bias=torch.zeros_like),
+        Mistake("denominator-signed", "you clipped the weights above the line only", _PLUS),
+        partial(_zplus, below=_unchanged, bias=_unchanged),
+        Mistake("denominator-signed", "you clipped the outputs instead of the contributions", _PLUS),
+        partial(_zplus, below=_unchanged, bias=_unchanged, outputs=torch.relu),
+        partial(_zplus, above=_unchanged, below=_unchanged, bias=_unchanged, outputs=torch.relu),
+        Mistake("numerator-signed", "you clipped the weights in the denominator only", _PLUS),
+        partial(_zplus, above=_unchanged),
         Mistake("wrong-sign-kept", "you kept the negative weights instead of the positive ones", _PLUS),
-        lambda a, w, b, r: _kept(a, w, b, r, w.clamp(max=0), a @ w.clamp(max=0).T + b.clamp(max=0)),
-        lambda a, w, b, r: _kept(a, w, b, r, w.clamp(max=0), a @ w.clamp(max=0).T),
+        partial(_zplus, above=_negative, below=_negative, bias=_negative),
+        partial(_zplus, above=_negative, below=_negative, bias=torch.zeros_like),
         Mistake("absolute-weights", "you took absolute weights instead of positive ones", "clamp(min=0), not abs()."),
-        lambda a, w, b, r: _epsilon(a, w.abs(), b.abs(), r, 1e-9),
-        lambda a, w, b, r: _epsilon(a, w.abs(), _positive(b), r, 1e-9),
+        partial(_zplus, above=torch.abs, below=torch.abs, bias=torch.abs),
+        partial(_zplus, above=torch.abs, below=torch.abs),
         Mistake("input-missing", "you forgot to multiply by the input at the end", _PLUS),
-        lambda a, w, b, r: (r / (a @ _positive(w).T + _positive(b) + 1e-9)) @ _positive(w),
+        partial(_zplus, times=without_factor),
         Mistake("input-missing", "you shared out by the weights, without the inputs", _PLUS),
-        lambda a, w, b, r: _zplus(torch.ones_like(a), w, b, r),
-        lambda a, w, b, r: _zplus(torch.ones_like(a), w, 0 * b, r),
+        on_arguments(_zplus, torch.ones_like, 0),
+        on_arguments(partial(_zplus, bias=torch.zeros_like), torch.ones_like, 0),
         Mistake("not-divided", "you didn't divide by the sum of the contributions", _PLUS),
-        lambda a, w, b, r: a * (r @ _positive(w)),
-        lambda a, w, b, r: r @ _positive(w),
+        partial(_zplus, outputs=torch.ones_like),
+        partial(_zplus, outputs=torch.ones_like, times=without_factor),
         Mistake("positive-relevance", "you dropped the negative relevance", "The rule clips weights, not relevance."),
-        lambda a, w, b, r: _zplus(a, w, b, r.clamp(min=0)),
-        Mistake(
-            "wrong-axis",
-            "you divided by sums over the outputs instead of the inputs",
-            "The denominator belongs to an output: it adds up the contributions of all inputs.",
-        ),
-        lambda a, w, b, r: _over_outputs(a, _positive(w), r, 1e-9),
-        Mistake(
-            "bias-returned",
-            "you shared the bias out among the inputs",
-            "Here the bias takes its own share, and that share goes to no input.",
-        ),
-        lambda a, w, b, r: _bias_shared(a, _positive(w), _positive(b), r, 1e-9),
+        on_arguments(_zplus, torch.relu, 3),
+        Mistake("wrong-axis", "you divided by sums over the outputs instead of the inputs", _OF_AN_OUTPUT),
+        _of_positive(_over_outputs),
+        Mistake("bias-returned", "you shared the bias out among the inputs", _BIAS_KEEPS),
+        _of_positive(_bias_shared),
     ],
 )
-
-
 check_lrp_zplus = checker(LRP_ZPLUS)
 
 
@@ -242,19 +245,13 @@ def _conv(n: int) -> Args:
     return a, w, torch.randn(4), torch.randn(BATCHES[n], 4, 5, 6), (0.5, 0.25, 1.0, 0.5)[n]
 
 
-Back = Callable[[Tensor, Tensor], Tensor]
+_forward = partial(F.conv2d, padding=1)
+_transposed = partial(F.conv_transpose2d, padding=1)
+_conv_epsilon = partial(_epsilon, forward=_forward, back=_transposed)
 
 
-def _transposed(s: Tensor, w: Tensor) -> Tensor:
-    return F.conv_transpose2d(s, w, padding=1)
-
-
-def _conv_epsilon(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float, back: Back = _transposed) -> Tensor:
-    return a * back(r / _steady(F.conv2d(a, w, b, padding=1), e), w)
-
-
-def _with_back(back: Back) -> Callable[..., Tensor]:
-    return lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, e, back)
+def _bias_twice(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
+    return _conv_epsilon(a, w, b, r, e, back=partial(_transposed, bias=b))
 
 
 _BACK = "The way back is the transposed convolution: F.conv_transpose2d(s, w, padding=1), or autograd of the layer."
@@ -272,53 +269,16 @@ negative. w: weights (O, C, 3, 3). b: biases (O,). relevance: of the outputs, (N
     hint=_SHARE,
     mistakes=[
         Mistake("kernel-not-transposed", "you went back with the forward convolution", _BACK),
-        _with_back(lambda s, w: F.conv2d(s, w, padding=1)),
-        Mistake(
-            "kernel-not-transposed", "the kernel's rows and columns are flipped the wrong way on the way back", _BACK
-        ),
-        _with_back(lambda s, w: F.conv2d(s, w.transpose(0, 1), padding=1)),
-        Mistake("kernel-not-transposed", "the kernel's channels are swapped the wrong way on the way back", _BACK),
-        _with_back(lambda s, w: F.conv2d(s, w.flip(2, 3), padding=1)),
+        partial(_conv_epsilon, back=_forward),
+        Mistake("kernel-not-transposed", "the kernel's rows and columns run the wrong way on the way back", _BACK),
+        partial(_conv_epsilon, back=lambda s, w: _forward(s, w.transpose(0, 1))),
+        Mistake("kernel-not-transposed", "the kernel's channels stand the wrong way on the way back", _BACK),
+        partial(_conv_epsilon, back=lambda s, w: _forward(s, w.flip(2, 3))),
         Mistake("kernel-not-transposed", "the kernel's rows stand where its columns should on the way back", _BACK),
-        _with_back(lambda s, w: _transposed(s, w.transpose(2, 3))),
-        Mistake("bias-missing", "the bias is missing from the denominator", _SHARE),
-        lambda a, w, b, r, e: _conv_epsilon(a, w, 0 * b, r, e),
+        partial(_conv_epsilon, back=lambda s, w: _transposed(s, w.transpose(2, 3))),
         Mistake("bias-on-the-way-back", "you added the bias on the way back, too", _BACK),
-        lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, e, lambda s, w: F.conv_transpose2d(s, w, b, padding=1)),
-        Mistake(
-            "epsilon-sign",
-            "you added epsilon without the sign of the output",
-            "For a negative output, subtract it: or the denominator moves towards zero.",
-        ),
-        lambda a, w, b, r, e: a * _transposed(r / (F.conv2d(a, w, b, padding=1) + e), w),
-        Mistake(
-            "epsilon-sign",
-            "epsilon moves your denominator towards zero instead of away from it",
-            "Add it with the sign of the output.",
-        ),
-        lambda a, w, b, r, e: a * _transposed(r / _steady(F.conv2d(a, w, b, padding=1), -e), w),
-        Mistake("epsilon-missing", "you didn't use the epsilon that you were given", _SHARE),
-        lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, 0.0),
-        Mistake("epsilon-missing", "you used a number of your own instead of epsilon", _SHARE),
-        lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, 1e-6),
-        Mistake("input-missing", "you forgot to multiply by the input at the end", _SHARE),
-        lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, e) / a,
-        Mistake("not-divided", "you didn't divide by the output", _SHARE),
-        lambda a, w, b, r, e: a * _transposed(r, w),
-        Mistake("positive-only", "you kept the positive weights only", "That is z+; epsilon keeps all contributions."),
-        lambda a, w, b, r, e: _conv_epsilon(a, w.clamp(min=0), b, r, e),
-        Mistake(
-            "positive-only",
-            "you kept the positive weights and biases only",
-            "That is z+; epsilon keeps all contributions.",
-        ),
-        lambda a, w, b, r, e: _conv_epsilon(a, w.clamp(min=0), b.clamp(min=0), r, e),
-        Mistake("positive-only", "you dropped the negative outputs", "Outputs keep their sign here."),
-        lambda a, w, b, r, e: a * _transposed(r / (F.conv2d(a, w, b, padding=1).relu() + e), w),
-        Mistake("absolute", "you took absolute values in the denominator", "The output keeps its sign."),
-        lambda a, w, b, r, e: a * _transposed(r / (F.conv2d(a, w, b, padding=1).abs() + e), w),
+        _bias_twice,
+        *_of_any_layer(_conv_epsilon),
     ],
 )
-
-
 check_lrp_epsilon_conv = checker(LRP_EPSILON_CONV)

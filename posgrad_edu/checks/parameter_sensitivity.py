@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -10,15 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.checks.class_sensitivity import Explain, gradient_maps
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.forms import Unfit
 from posgrad_edu.checks.engine.given import CLASSES, network, photos
-from posgrad_edu.checks.engine.task import Args, Mistake, Task
-from posgrad_edu.checks.measures import Explain, gradient_maps, pearson, ranks
+from posgrad_edu.checks.engine.mutations import then
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
+from posgrad_edu.checks.spearman import Compare, spearman, wrong_comparisons
 
 STEPS = (4, 4, 2, 3)  # of the tries; never as many as photos
-Compare = Callable[[Tensor, Tensor], float]
-Classes = Callable[[nn.Module, nn.Module, Tensor, Tensor], Tensor]
+Classes = Callable[[nn.Module, nn.Module, Tensor, Tensor], Tensor]  # trained, another, photos, target -> classes
+Stacks = list[Tensor]  # each network's maps (N, H, W)
 
 
 def _to_compare(n: int) -> Args:
@@ -62,18 +65,11 @@ def _row(answer: Any) -> Tensor:
             raise TypeError
         return torch.tensor([float(v) for v in answer], dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError):
-        raise Unfit(
-            "wrong-type",
-            "what you returned can't be read as a table of numbers",
-            "One row for each network, with one number for each photo.",
-        ) from None
+        words = "what you returned can't be read as a table of numbers"
+        raise Unfit("wrong-type", words, "One row for each network, with one number for each photo.") from None
 
 
-def _rho(one: Tensor, other: Tensor) -> float:
-    return pearson(ranks(one), ranks(other))
-
-
-def _kept(trained: nn.Module, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+def _given(trained: nn.Module, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     return target
 
 
@@ -85,48 +81,53 @@ def _of_trained(trained: nn.Module, net: nn.Module, x: Tensor, target: Tensor) -
     return trained(x).argmax(1)
 
 
-def _measured(
-    first: Classes = _kept, then: Classes = _kept, compare: Compare = _rho, pick: Callable[..., Any] | None = None
-) -> Callable[..., Tensor]:
-    """Return a measurement: the classes that the trained and the other networks are asked about, and the comparison.
+def _of_first_photo(trained: nn.Module, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    return target[:1].expand(len(target))
 
-    pick: takes the list of all stacks of maps, the trained network's first, and gives the pairs of stacks to compare.
+
+def _with_trained(stacks: Stacks) -> list[tuple[Tensor, Tensor]]:
+    return [(stacks[0], other) for other in stacks[1:]]
+
+
+def _sensitivity(
+    net: nn.Module,
+    nets: Sequence[nn.Module],
+    x: Tensor,
+    target: Tensor,
+    explain: Explain,
+    first: Classes = _given,
+    later: Classes = _given,
+    pairs: Callable[[Stacks], list[tuple[Tensor, Tensor]]] = _with_trained,
+    compare: Compare = spearman,
+) -> Tensor:
+    """Return the comparisons of pairs of stacks of maps; the first stack is the trained network's.
+
+    first, later: the classes that the trained network and the others are asked about.
     """
-
-    def measure(net: nn.Module, nets: Sequence[nn.Module], x: Tensor, target: Tensor, explain: Explain) -> Tensor:
-        stacks = [explain(net, x, first(net, net, x, target))]
-        stacks += [explain(other, x, then(net, other, x, target)) for other in nets]
-        pairs = pick(stacks) if pick else [(stacks[0], stack) for stack in stacks[1:]]
-        rows = [[compare(a, b) for a, b in zip(one, other, strict=True)] for one, other in pairs]
-        return torch.tensor(rows, dtype=torch.float64)
-
-    return measure
-
-
-_sensitivity = _measured()
+    stacks = [explain(net, x, first(net, net, x, target))]
+    stacks += [explain(other, x, later(net, other, x, target)) for other in nets]
+    rows = [[compare(a, b) for a, b in zip(one, other, strict=True)] for one, other in pairs(stacks)]
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def _rows_at_once(net: nn.Module, nets: Sequence[nn.Module], x: Tensor, target: Tensor, explain: Explain) -> Tensor:
     """Return one correlation a network, of all photos' maps in one heap."""
     trained = explain(net, x, target)
-    return torch.tensor([_rho(trained, explain(other, x, target)) for other in nets], dtype=torch.float64)
+    return torch.tensor([spearman(trained, explain(other, x, target)) for other in nets], dtype=torch.float64)
 
 
-def _changed_by(change: Callable[[Tensor], Tensor]) -> Compare:
-    return lambda a, b: _rho(change(a), change(b))
-
-
-def _cosine(a: Tensor, b: Tensor) -> float:
-    return float(torch.cosine_similarity(a.flatten().double(), b.flatten().double(), 0))
-
-
-def _distance(a: Tensor, b: Tensor) -> float:
-    return float((a - b).norm())
+def _pairing(pair: Callable[[Stacks, Tensor], tuple[Tensor, Tensor]]) -> Function:
+    """Return the measurement of other pairs: ``pair`` takes all stacks and that of one network after the first."""
+    return partial(_sensitivity, pairs=lambda stacks: [pair(stacks, other) for other in stacks[1:]])
 
 
 _CLASS = "Ask every network about the classes in target: otherwise the choice of the class gets mixed in."
+_GIVEN = "The classes are given: both maps of a pair answer the question of target."
 _TRAINED = "Each network is compared with the trained one: its maps are made once, before the loop."
-_ROWS = "One number for each network and each photo: ask for the ranks of one photo's two maps at a time."
+_EACH = "Use the network of each step."
+_ROWS = "One row for each network in nets, and none for the trained one."
+_ONE_EACH = "One number for each network and each photo: ask for the ranks of one photo's two maps at a time."
+_LEAVE = "It has no ranks to compare. A 0 or 1 in its place would look like a finding: leave the nan."
 PARAMETER_SENSITIVITY = Task(
     name="parameter sensitivity",
     signature="parameter_sensitivity(net, nets, x, target, explain)",
@@ -144,109 +145,59 @@ or a list of rows. ``posgrad_edu.metrics.similarity.spearman`` may be used.
     form=table,
     hint="For each network and photo: the trained network's map, this network's map, and their rank correlation.",
     mistakes=[
-        Mistake(
-            "class-chosen-anew", "you asked each random network about the class it finds most likely itself", _CLASS
-        ),
-        _measured(then=_own),
-        Mistake(
-            "class-chosen-anew", "you asked each network, also the trained one, about its own most likely class", _CLASS
-        ),
-        _measured(_own, _own),
-        Mistake(
-            "target-unused",
-            "you asked about the class that the trained network finds most likely",
-            "The classes are given: use the argument target.",
-        ),
-        _measured(_of_trained, _of_trained),
-        Mistake(
-            "target-unused",
-            "you asked the trained network about its most likely class, the others about target",
-            "Both maps of a pair answer the same question.",
-        ),
-        _measured(_of_trained),
-        Mistake("target-unused", "you asked the random networks about the trained one's favourite class", _CLASS),
-        _measured(then=_of_trained),
+        Mistake("class-chosen-anew", "you asked each random network about its own most likely class", _CLASS),
+        partial(_sensitivity, later=_own),
+        Mistake("class-chosen-anew", "you asked each network, the trained one too, about its own class", _CLASS),
+        partial(_sensitivity, first=_own, later=_own),
+        Mistake("target-unused", "you asked about the class that the trained network finds most likely", _GIVEN),
+        partial(_sensitivity, first=_of_trained, later=_of_trained),
+        Mistake("target-unused", "you asked the trained network alone about its most likely class", _GIVEN),
+        partial(_sensitivity, first=_of_trained),
+        Mistake("target-unused", "you asked the random networks about the trained one's favourite class", _GIVEN),
+        partial(_sensitivity, later=_of_trained),
         Mistake("first-photo-class", "you asked all photos about the first one's class", "target has a class a photo."),
-        _measured(lambda t, n, x, c: c[:1].expand(len(c)), lambda t, n, x, c: c[:1].expand(len(c))),
+        partial(_sensitivity, first=_of_first_photo, later=_of_first_photo),
         Mistake("previous-step", "you compared each network with the one a step before", _TRAINED),
-        _measured(pick=lambda s: list(pairwise(s))),
+        partial(_sensitivity, pairs=lambda stacks: list(pairwise(stacks))),
         Mistake("random-with-random", "you compared each network with the first random one", _TRAINED),
-        _measured(pick=lambda s: [(s[1], other) for other in s[1:]]),
+        _pairing(lambda stacks, other: (stacks[1], other)),
         Mistake("random-with-random", "you compared each network with the last one", _TRAINED),
-        _measured(pick=lambda s: [(s[-1], other) for other in s[1:]]),
+        _pairing(lambda stacks, other: (stacks[-1], other)),
         Mistake("with-itself", "you compared the trained network with itself", "Is net where a random one belongs?"),
-        _measured(pick=lambda s: [(s[0], s[0])] * (len(s) - 1)),
-        Mistake("one-network", "all your rows belong to the last network", "Use the network of each step."),
-        _measured(pick=lambda s: [(s[0], s[-1])] * (len(s) - 1)),
-        Mistake("one-network", "all your rows belong to the first random network", "Use the network of each step."),
-        _measured(pick=lambda s: [(s[0], s[1])] * (len(s) - 1)),
-        Mistake("last-step-missing", "the last network is missing", "One row for each network in nets."),
-        lambda *a: _sensitivity(*a)[:-1],
-        Mistake("first-step-missing", "the first random network is missing", "One row for each network in nets."),
-        lambda *a: _sensitivity(*a)[1:],
-        Mistake(
-            "step-zero",
-            "your first row compares the trained network with itself",
-            "One row for each network in nets, and none for the trained one.",
-        ),
-        _measured(pick=lambda s: [(s[0], other) for other in s]),
-        Mistake("reversed", "your rows run from the last network to the first", "Take nets in the order given."),
-        lambda *a: _sensitivity(*a).flip(0),
-        Mistake("transposed", "photos and steps are swapped", "Rows are steps, columns are photos: (steps, N)."),
-        lambda *a: _sensitivity(*a).T,
-        Mistake("flattened", "your numbers lie in one row", "A table (steps, N): one row for each network."),
-        lambda *a: _sensitivity(*a).flatten(),
-        Mistake("averaged", "you averaged over the photos", "One number for each network and each photo."),
-        lambda *a: _sensitivity(*a).mean(1),
-        lambda *a: _sensitivity(*a).mean(1, keepdim=True),
-        Mistake("averaged", "you averaged over the networks", "One row for each network."),
-        lambda *a: _sensitivity(*a).mean(0),
-        Mistake("averaged", "you averaged over photos and networks", "One number for each network and each photo."),
-        lambda *a: _sensitivity(*a).mean(),
-        Mistake("batch-mixed", "you ranked the maps of all photos together", _ROWS),
-        _rows_at_once,
-        lambda *a: _rows_at_once(*a)[:, None],
-        lambda *a: _rows_at_once(*a)[:, None].expand(-1, len(a[2])),
+        _pairing(lambda stacks, other: (stacks[0], stacks[0])),
+        Mistake("one-network", "all your rows belong to the last network", _EACH),
+        _pairing(lambda stacks, other: (stacks[0], stacks[-1])),
+        Mistake("one-network", "all your rows belong to the first random network", _EACH),
+        _pairing(lambda stacks, other: (stacks[0], stacks[1])),
         Mistake("photos-compared", "you compared the maps of two photos", "Both maps of a pair are of one photo."),
-        _measured(pick=lambda s: [(s[0], other.roll(1, 0)) for other in s[1:]]),
-        Mistake(
-            "first-photo-map",
-            "you compared with the trained network's map of the first photo",
-            "Each photo has a map of its own.",
-        ),
-        _measured(pick=lambda s: [(s[0][:1].expand_as(s[0]), other) for other in s[1:]]),
-        Mistake("no-ranks", "you correlated the values, not their ranks", "Use the rank correlation."),
-        _measured(compare=pearson),
-        Mistake("cosine", "you took the cosine of the maps, not their rank correlation", "Use the rank correlation."),
-        _measured(compare=_cosine),
-        Mistake(
-            "a-difference",
-            "you measured how far the maps' values are apart",
-            "Random weights change a map's scale: compare ranks.",
-        ),
-        _measured(compare=_distance),
-        Mistake(
-            "absolute-values",
-            "you compared the magnitudes of the maps",
-            "Rank the maps with their signs: magnitudes can't tell a map from its reverse.",
-        ),
-        _measured(compare=_changed_by(torch.abs)),
-        Mistake("positive-values", "you compared the positive parts of the maps", "Rank the whole maps."),
-        _measured(compare=_changed_by(torch.relu)),
-        Mistake("absolute-result", "you took the absolute value of the correlation", "Reversed maps have -1."),
-        lambda *a: _sensitivity(*a).abs(),
-        Mistake("squared", "you squared the correlation", "It has a sign."),
-        lambda *a: _sensitivity(*a) ** 2,
-        Mistake("distance", "you returned 1 - correlation", "Maps that are alike have 1."),
-        lambda *a: 1 - _sensitivity(*a),
-        Mistake(
-            "constant-map",
-            "a constant map has no ranks to compare, so its number is nan",
-            "A 0 or 1 in its place would look like a finding: leave the nan.",
-            pattern=(True, True, False, True),
-        ),
+        _pairing(lambda stacks, other: (stacks[0], other.roll(1, 0))),
+        Mistake("first-photo-map", "you compared with the trained network's map of the first photo", _TRAINED),
+        _pairing(lambda stacks, other: (stacks[0][:1].expand_as(other), other)),
+        Mistake("last-step-missing", "the last network is missing", _ROWS),
+        then(_sensitivity, lambda rows: rows[:-1]),
+        Mistake("first-step-missing", "the first random network is missing", _ROWS),
+        then(_sensitivity, lambda rows: rows[1:]),
+        Mistake("step-zero", "your first row compares the trained network with itself", _ROWS),
+        partial(_sensitivity, pairs=lambda stacks: [(stacks[0], other) for other in stacks]),
+        Mistake("reversed", "your rows run from the last network to the first", "Take nets in the order given."),
+        then(_sensitivity, torch.flipud),
+        Mistake("transposed", "photos and steps are swapped", "Rows are steps, columns are photos: (steps, N)."),
+        then(_sensitivity, torch.t),
+        Mistake("flattened", "your numbers lie in one row", _ROWS),
+        then(_sensitivity, torch.flatten),
+        Mistake("averaged", "you averaged over the photos", _ONE_EACH),
+        then(_sensitivity, lambda rows: rows.mean(1)),
+        then(_sensitivity, lambda rows: rows.mean(1, keepdim=True)),
+        Mistake("averaged", "you averaged over the networks", _ROWS),
+        then(_sensitivity, lambda rows: rows.mean(0)),
+        Mistake("averaged", "you averaged over photos and networks", _ONE_EACH),
+        then(_sensitivity, torch.mean),
+        Mistake("batch-mixed", "you ranked the maps of all photos together", _ONE_EACH),
+        _rows_at_once,
+        then(_rows_at_once, lambda rows: rows[:, None]),
+        lambda *args: _rows_at_once(*args)[:, None].expand(-1, len(args[2])),
+        *wrong_comparisons(_sensitivity),
+        Mistake("constant-map", "a constant map's number is nan", _LEAVE, pattern=(True, True, False, True)),
     ],
 )
-
-
 check_parameter_sensitivity = checker(PARAMETER_SENSITIVITY)

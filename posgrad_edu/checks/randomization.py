@@ -22,6 +22,7 @@ SPREAD = (0.6, 1.6)  # a layer's new standard deviation, as a factor of the old 
 SHIFT = 0.5  # its new mean may be off by so many standard deviations
 OF_ONE_SHAPE = ("conv2", "conv3", "conv4")  # layers whose random numbers can be compared, place by place
 TRIES = 5
+_COPY = "Append a copy.deepcopy(...) of the whole network at each step, and return the list."
 
 
 def _trained(n: int) -> Args:
@@ -46,15 +47,12 @@ def _trained(n: int) -> Args:
 def networks(answer: Any) -> list[nn.Module]:
     """A list, or anything else that can be listed, of networks."""
     if isinstance(answer, nn.Module):
-        raise Unfit("wrong-type", "your function returned one network instead of a list", "One copy for each step.")
+        raise Unfit("wrong-type", "your function returned one network instead of a list", _COPY)
     if answer is None:
         raise Unfit("returns-none", "your function returned None instead of a list of networks", "Does it say return?")
     if not isinstance(answer, (list, tuple)) or not all(isinstance(part, nn.Module) for part in answer):
-        raise Unfit(
-            "wrong-type",
-            f"your function returned a {type(answer).__name__} that isn't a list of networks",
-            "Append a copy of the network at each step, and return the list.",
-        )
+        words = f"your function returned a {type(answer).__name__} that isn't a list of networks"
+        raise Unfit("wrong-type", words, _COPY)
     return list(answer)
 
 
@@ -163,7 +161,11 @@ def _similar(a: Tensor, b: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
 
 
-_COPY = "Append copy.deepcopy(...) at each step."
+_WRITTEN = "Are the new weights written into the copy?"
+_ONE_MORE = "Cascading: one more layer at each step, and what is random stays random."
+_DRAW = "Draw new numbers, with the trained tensor's mean and standard deviation: nothing learned stays."
+_NAMED = "Only the layers that are named become random."
+_SEED_ONCE = "Seed once, before the loop: a seed again for each layer, or seed + n, makes layers share numbers."
 CASCADING_RANDOMIZATION = Task(
     name="cascading randomization",
     signature="cascading_randomization(net, layers, seed)",
@@ -181,92 +183,30 @@ networks. Another seed gives unrelated ones, and no two layers share random numb
     inspect=_inspect,
     tries=TRIES,
     mistakes=[
-        Mistake(
-            "parameters-changed",
-            "you made the trained network itself random",
-            "Start from copy.deepcopy(net): it is what the others are compared with.",
-        ),
-        Mistake(
-            "not-copies",
-            "your list holds something else than copies of the whole network",
-            "Append copy.deepcopy(...) of the network, not of its layer, and leave the layers' sizes as they are.",
-        ),
+        Mistake("parameters-changed", "you made the trained network itself random", "Start from copy.deepcopy(net)."),
+        Mistake("not-copies", "your list holds something else than copies of the whole network", _COPY),
         Mistake("same-network", "all entries of your list are one and the same network", _COPY),
-        Mistake(
-            "shared-weights", "networks of your list share weights, with one another or with the trained one", _COPY
-        ),
-        Mistake(
-            "step-zero", "your list begins with a network that forgot nothing", "Step 1 has the first layer random."
-        ),
-        Mistake(
-            "wrong-count", "your list doesn't have one network for each layer", "One step for each name in layers."
-        ),
-        Mistake("nothing-random", "no layer of your networks is random", "Are the new weights written into the copy?"),
-        Mistake(
-            "wrong-end",
-            "you began at the wrong end",
-            "layers is already ordered from the output down: take it as it comes.",
-        ),
-        Mistake(
-            "independent",
-            "each of your networks has one random layer: that is independent randomization",
-            "Cascading: what is random stays random in all later steps.",
-        ),
-        Mistake("all-at-once", "all layers are random from the first step on", "One more layer at each step."),
-        Mistake(
-            "wrong-direction",
-            "your networks learn again: the first has all layers random, the last only one",
-            "One more layer at each step.",
-        ),
-        Mistake(
-            "one-behind",
-            "your networks are one step behind: the first is still trained",
-            "Make the layer random before you append the copy.",
-        ),
-        Mistake(
-            "wrong-layers", "other layers are random than should be", "Step d has layers[:d] random, and no others."
-        ),
-        Mistake("others-changed", "you changed the BatchNorm, too", "Only the layers that are named become random."),
+        Mistake("shared-weights", "networks of your list share weights, among them or with the trained one", _COPY),
+        Mistake("step-zero", "your list begins with a network that forgot nothing", "Step 1 has layers[0] random."),
+        Mistake("wrong-count", "your list doesn't have one network for each layer", "One step for each of layers."),
+        Mistake("nothing-random", "no layer of your networks is random", _WRITTEN),
+        Mistake("wrong-end", "you began at the wrong end", "layers is ordered from the output down: take it as it is."),
+        Mistake("independent", "one random layer a network: that is independent randomization", _ONE_MORE),
+        Mistake("all-at-once", "all layers are random from the first step on", _ONE_MORE),
+        Mistake("wrong-direction", "your networks learn again: the first has all layers random", _ONE_MORE),
+        Mistake("one-behind", "your networks are one step behind", "Make the layer random before you append the copy."),
+        Mistake("wrong-layers", "other layers are random than should be", "Step d has layers[:d] random, no others."),
+        Mistake("others-changed", "you changed the BatchNorm, too", _NAMED),
         Mistake("bias-kept", "the biases kept what they learned", "A layer's bias becomes random like its weight."),
-        Mistake(
-            "redrawn",
-            "layers that were random already got other numbers at a later step",
-            "Otherwise two steps differ by more than one layer: draw each layer once.",
-        ),
-        Mistake(
-            "not-random", "the new weights or biases of a layer are all alike", "Draw them from a random distribution."
-        ),
-        Mistake(
-            "still-trained",
-            "the new weights still resemble the trained ones",
-            "Replace them; noise that is added leaves what was learned.",
-        ),
-        Mistake(
-            "permuted",
-            "the new weights are the trained values, only in other places or with other signs",
-            "Draw new numbers: a shuffled layer keeps each value that it learned, the largest ones, too.",
-        ),
-        Mistake(
-            "wrong-scale",
-            "the new weights have another mean or scale than the trained ones",
-            "Draw with the trained tensor's mean and standard deviation: only what was learned is to be lost.",
-        ),
-        Mistake(
-            "same-stream",
-            "layers of one shape got the same random numbers",
-            "Seed once, before the loop, not again for each layer.",
-        ),
-        Mistake(
-            "seed-unused", "the same seed gives other weights each time", "torch.manual_seed(seed), or a Generator."
-        ),
+        Mistake("redrawn", "layers that were random got other numbers at a later step", "Draw each layer once."),
+        Mistake("not-random", "the new weights or biases of a layer are all alike", _DRAW),
+        Mistake("still-trained", "the new weights still resemble the trained ones", f"Don't add noise. {_DRAW}"),
+        Mistake("permuted", "the new weights are the trained values in other places or with other signs", _DRAW),
+        Mistake("wrong-scale", "the new weights have another mean or scale than the trained ones", _DRAW),
+        Mistake("same-stream", "layers of one shape got the same random numbers", _SEED_ONCE),
+        Mistake("seed-unused", "the same seed gives other weights", "torch.manual_seed(seed), or a Generator."),
         Mistake("seed-constant", "another seed gives the same weights", "Use the argument seed."),
-        Mistake(
-            "overlapping-seeds",
-            "layers under one seed hold random numbers that others hold under the next seed",
-            "seed + n gives seed 0's second layer what seed 1's first one gets: seed once, before the loop.",
-        ),
+        Mistake("overlapping-seeds", "layers share random numbers with others under the next seed", _SEED_ONCE),
     ],
 )
-
-
 check_cascading_randomization = checker(CASCADING_RANDOMIZATION)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.forms import Unfit
-from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.checks.engine.mutations import then
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
-Pair = tuple[float, float]
 Numbers = Sequence[float]
+Mean = Callable[[list[float]], float]
 
 
 def _correlations(n: int) -> Args:
@@ -32,36 +34,23 @@ def _correlations(n: int) -> Args:
     return ([turn * value for value in found],)
 
 
+_TWO = "Return two: the mean, and how many maps can't be ranked."
+
+
 def pair(answer: Any) -> list[Tensor]:
     """The mean and the number of degenerate maps: a tuple, list, array or tensor of two numbers."""
     if answer is None:
-        raise Unfit(
-            "returns-none",
-            "your function returned None instead of a mean and a number",
-            "Does its last line say return?",
-        )
+        raise Unfit("returns-none", "your function returned None instead of two numbers", "Does it say return?")
     if isinstance(answer, (set, dict, str)):
-        raise Unfit(
-            "wrong-type",
-            f"your function returned a {type(answer).__name__} instead of a mean and a number",
-            "return mean, number gives both, in this order.",
-        )
+        raise Unfit("wrong-type", f"your function returned a {type(answer).__name__} instead of two numbers", _TWO)
     try:
         parts = [float(part) for part in answer]
     except TypeError:
-        raise Unfit(
-            "no-count", "you returned one number", "Return two: the mean, and how many maps can't be ranked."
-        ) from None
+        raise Unfit("no-count", "you returned one number", _TWO) from None
     except (ValueError, RuntimeError):
-        raise Unfit(
-            "wrong-type", "what you returned isn't a mean and a number", "return mean, number gives both."
-        ) from None
+        raise Unfit("wrong-type", "what you returned isn't a mean and a number", _TWO) from None
     if len(parts) != 2:
-        raise Unfit(
-            "wrong-count",
-            f"you returned {len(parts)} numbers instead of two",
-            "A mean over all that can be ranked, and how many can't.",
-        )
+        raise Unfit("wrong-count", f"you returned {len(parts)} numbers instead of two", _TWO)
     return [torch.tensor(part, dtype=torch.float64) for part in parts]
 
 
@@ -77,27 +66,35 @@ def _degenerate(values: Numbers) -> int:
     return len(values) - len(_ranked(values))
 
 
-def _summary(values: Numbers) -> Pair:
-    return _mean(_ranked(values)), _degenerate(values)
+def _none(values: Numbers) -> int:
+    return 0
 
 
-def _filled(values: Numbers, stand_in: float) -> list[float]:
-    return [stand_in if math.isnan(v) else v for v in values]
+def _summary(
+    values: Numbers,
+    keep: Callable[[Numbers], list[float]] = _ranked,
+    mean: Mean = _mean,
+    count: Callable[[Numbers], float] = _degenerate,
+) -> tuple[float, float]:
+    kept = keep(values)
+    return mean(kept) if kept else math.nan, count(values)
 
 
-def _with_mean(mean: Callable[[list[float]], float]) -> Callable[[Numbers], Pair]:
-    """Return a summary that takes another mean of what can be ranked."""
-    return lambda values: (mean(_ranked(values)) if _ranked(values) else math.nan, _degenerate(values))
+def _not_zero(values: Numbers) -> list[float]:
+    return [v for v in _ranked(values) if v != 0]
 
 
-def _with_count(count: Callable[[Numbers], float]) -> Callable[[Numbers], Pair]:
-    """Return a summary that counts something else."""
-    return lambda values: (_mean(_ranked(values)), count(values))
+def _zero_or_nan(values: Numbers) -> int:
+    return len(values) - len(_not_zero(values))
 
 
-def _zeros_too(values: Numbers) -> Pair:
-    kept = [v for v in _ranked(values) if v != 0]
-    return _mean(kept), len(values) - len(kept)
+def _filled(stand_in: float, count: Callable[[Numbers], float] = _degenerate) -> Function:
+    return partial(_summary, keep=lambda values: [stand_in if math.isnan(v) else v for v in values], count=count)
+
+
+def _each(change: Callable[[float], float]) -> Function:
+    """Return the summary with the mean of changed correlations."""
+    return partial(_summary, mean=lambda kept: _mean([change(v) for v in kept]))
 
 
 def _median(values: Numbers) -> float:
@@ -105,7 +102,12 @@ def _median(values: Numbers) -> float:
 
 
 _ZERO = "Take the mean over those alone that have a correlation: a 0 that you fill in looks like two unrelated maps."
+_NAN = "nan equals nothing, not even itself, so == can't find it: math.isnan can."
 _COUNT = "The second number says how many maps can't be ranked: count the nan."
+_UNRELATED = "0 means unrelated, which is a finding; only nan means that nothing could be compared."
+_REVERSED = "Reversed maps can be ranked very well: the sign counts."
+_DIVIDE = "Divide the sum by how many can be ranked."
+_LEFT = "Ask how many are left before you divide: a 0 would look like a finding; and count all."
 SUMMARY = Task(
     name="summary",
     signature="summary(correlations)",
@@ -121,90 +123,55 @@ that of all others; where nothing else is left it is nan. The number counts the 
     hint="The mean over all numbers that aren't nan, and how many are.",
     mistakes=[
         Mistake("zero-filled", "maps that can't be ranked count as 0 in your mean", _ZERO),
-        lambda v: (_mean(_filled(v, 0.0)), _degenerate(v)),
-        Mistake("zero-filled", "maps that can't be ranked count as 0 in your mean, and nobody learns of them", _ZERO),
-        lambda v: (_mean(_filled(v, 0.0)), 0),
+        _filled(0.0),
+        Mistake("zero-filled", "maps that can't be ranked count as 0 in your mean, and you count none", _ZERO),
+        _filled(0.0, count=_none),
         Mistake("filled", "maps that can't be ranked count as 1 in your mean", "No number may stand in for them."),
-        lambda v: (_mean(_filled(v, 1.0)), _degenerate(v)),
+        _filled(1.0),
         Mistake("filled", "maps that can't be ranked count as -1 in your mean", "No number may stand in for them."),
-        lambda v: (_mean(_filled(v, -1.0)), _degenerate(v)),
-        Mistake(
-            "nan-mean",
-            "a single nan makes your mean nan",
-            "nan equals nothing, not even itself, so == can't find it: math.isnan can.",
-        ),
-        lambda v: (_mean(v), _degenerate(v)),
-        Mistake(
-            "nan-mean",
-            "a single nan makes your mean nan, and you count none",
-            "nan equals nothing, not even itself, so == can't find it: math.isnan can.",
-        ),
-        lambda v: (_mean(v), 0),
+        _filled(-1.0),
+        Mistake("nan-mean", "a single nan makes your mean nan", _NAN),
+        partial(_summary, keep=list),
+        Mistake("nan-mean", "a single nan makes your mean nan, and you count none", _NAN),
+        partial(_summary, keep=list, count=_none),
         Mistake("silently-dropped", "you drop what can't be ranked, and say that there was nothing to drop", _COUNT),
-        _with_count(lambda v: 0),
+        partial(_summary, count=_none),
         Mistake("counts-ranked", "you count the maps that can be ranked, not the others", _COUNT),
-        _with_count(lambda v: len(_ranked(v))),
+        partial(_summary, count=lambda v: len(_ranked(v))),
         Mistake("counts-all", "you count all maps", _COUNT),
-        _with_count(len),
+        partial(_summary, count=len),
         Mistake("only-whether", "you say whether there are such maps, not how many", _COUNT),
-        _with_count(lambda v: float(_degenerate(v) > 0)),
-        Mistake(
-            "share",
-            "you return the share of the maps that can't be ranked, not their number",
-            "Don't divide the count.",
-        ),
-        _with_count(lambda v: _degenerate(v) / len(v)),
-        Mistake("share", "you return their percentage, not their number", "Don't divide the count."),
-        _with_count(lambda v: 100 * _degenerate(v) / len(v)),
-        Mistake(
-            "zero-is-degenerate",
-            "you count a correlation of exactly 0 as degenerate",
-            "0 means unrelated, which is a finding; only nan means that nothing could be compared.",
-        ),
-        _zeros_too,
-        Mistake(
-            "zero-is-degenerate",
-            "you count each correlation of exactly 0 as degenerate, too",
-            "0 means unrelated, which is a finding; only nan means that nothing could be compared.",
-        ),
-        _with_count(lambda v: _zeros_too(v)[1]),
-        Mistake(
-            "zero-is-degenerate",
-            "you leave correlations of exactly 0 out of the mean",
-            "0 means unrelated, which is a finding; only nan means that nothing could be compared.",
-        ),
-        lambda v: (_zeros_too(v)[0], _degenerate(v)),
+        partial(_summary, count=lambda v: float(_degenerate(v) > 0)),
+        Mistake("share", "you return the share of the maps that can't be ranked, not their number", _COUNT),
+        partial(_summary, count=lambda v: _degenerate(v) / len(v)),
+        Mistake("share", "you return their percentage, not their number", _COUNT),
+        partial(_summary, count=lambda v: 100 * _degenerate(v) / len(v)),
+        Mistake("zero-is-degenerate", "you treat a correlation of exactly 0 as degenerate", _UNRELATED),
+        partial(_summary, keep=_not_zero, count=_zero_or_nan),
+        Mistake("zero-is-degenerate", "you count each correlation of exactly 0 as degenerate, too", _UNRELATED),
+        partial(_summary, count=_zero_or_nan),
+        Mistake("zero-is-degenerate", "you leave correlations of exactly 0 out of the mean", _UNRELATED),
+        partial(_summary, keep=_not_zero),
         Mistake("swapped", "the two numbers are in the wrong order", "First the mean, then the number."),
-        lambda v: _summary(v)[::-1],
-        Mistake("absolute-values", "you averaged the magnitudes", "A reversed map has -1: the sign counts."),
-        _with_mean(lambda v: _mean([abs(x) for x in v])),
+        then(_summary, lambda both: both[::-1]),
+        Mistake("absolute-values", "you averaged the magnitudes", _REVERSED),
+        _each(abs),
         Mistake("absolute-result", "you took the absolute value of the mean", "The mean keeps its sign."),
-        _with_mean(lambda v: abs(_mean(v))),
-        Mistake(
-            "negative-dropped",
-            "you left the negative correlations out of the mean",
-            "They can be ranked very well: reversed.",
-        ),
-        _with_mean(lambda v: _mean([x for x in v if x > 0])),
-        Mistake("negative-dropped", "you set the negative correlations to 0", "Keep them: reversed maps."),
-        _with_mean(lambda v: _mean([max(x, 0) for x in v])),
-        Mistake("median", "you took the median, not the mean", "Add them up, and divide by how many there are."),
-        _with_mean(_median),
-        Mistake("sum", "you added the correlations up and didn't divide", "Divide by how many can be ranked."),
-        _with_mean(sum),
+        partial(_summary, mean=lambda v: abs(_mean(v))),
+        Mistake("negative-dropped", "you left the negative correlations out of the mean", _REVERSED),
+        partial(_summary, mean=lambda v: _mean([x for x in v if x > 0])),
+        Mistake("negative-dropped", "you set the negative correlations to 0", _REVERSED),
+        _each(lambda v: max(v, 0)),
+        Mistake("median", "you took the median, not the mean", _DIVIDE),
+        partial(_summary, mean=_median),
+        Mistake("sum", "you added the correlations up and didn't divide", _DIVIDE),
+        partial(_summary, mean=sum),
         lambda v: (sum(_ranked(v)), _degenerate(v)),
-        Mistake("wrong-denominator", "you divided by one less than there are", "Divide by how many can be ranked."),
-        _with_mean(lambda v: sum(v) / (len(v) - 1)),
+        Mistake("wrong-denominator", "you divided by one less than there are", _DIVIDE),
+        partial(_summary, mean=lambda v: sum(v) / (len(v) - 1)),
         Mistake("distance", "you returned 1 - mean", "Maps that are alike have 1."),
-        _with_mean(lambda v: 1 - _mean(v)),
-        Mistake(
-            "nothing-ranked",
-            "where no map can be ranked, there is no mean: it is nan, and all are counted",
-            "Ask how many are left before you divide; a 0 would look like a finding.",
-            pattern=(True, True, True, False),
-        ),
+        _each(lambda v: 1 - v),
+        Mistake("nothing-ranked", "where all are nan, so is the mean", _LEFT, pattern=(True, True, True, False)),
     ],
 )
-
-
 check_summary = checker(SUMMARY)

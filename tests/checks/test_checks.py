@@ -26,7 +26,6 @@ from posgrad_edu.checks import (
     gradcam_plus_plus,
     gradients,
     handlings,
-    measures,
     parameter_sensitivity,
     rectgrad,
     relu_rules,
@@ -255,10 +254,12 @@ def test_right_addition_is_the_packages() -> None:
 
 
 def test_right_spearman_is_the_packages() -> None:
+    from posgrad_edu.checks.spearman import SPEARMAN
+
     for n in range(4):
-        one, other = measures.SPEARMAN.make(n)
+        one, other = SPEARMAN.make(n)
         theirs = spearman(one.numpy(), other.numpy())
-        assert measures.SPEARMAN.right(one, other) == pytest.approx(theirs, nan_ok=True)  # type: ignore[misc]
+        assert SPEARMAN.right(one, other) == pytest.approx(theirs, nan_ok=True)  # type: ignore[misc]
 
 
 def test_right_angles_are_those_that_vectors_were_turned_by() -> None:

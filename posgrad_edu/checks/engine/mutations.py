@@ -22,6 +22,23 @@ def then(function: Function, change: Callable[[Any], Any]) -> Function:
     return lambda *args, **knobs: change(function(*args, **knobs))
 
 
+def each(function: Function, change: Callable[[Any], Any]) -> Function:
+    """Return the function with each part of its finished result changed."""
+    return lambda *args: [change(part) for part in function(*args)]
+
+
+def on_arguments(function: Function, change: Callable[[Any], Any], *places: int) -> Function:
+    """Return the function with some arguments changed, counted from 0, or from the end below 0."""
+
+    def changed(*args: Any) -> Any:
+        mine = list(args)
+        for place in places:
+            mine[place] = change(mine[place])
+        return function(*mine)
+
+    return changed
+
+
 def with_argument(function: Function, place: int, value: Any) -> Function:
     """Return the function with another value in place of one argument, counted from 0, or from the end below 0."""
 

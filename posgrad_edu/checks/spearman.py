@@ -1,0 +1,165 @@
+"""The rank correlation of two maps."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.mutations import on_arguments, then
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
+
+Compare = Callable[[Tensor, Tensor], float]
+Change = Callable[[Tensor], Tensor]
+
+
+def _two_maps(n: int) -> Args:
+    """Two maps (6, 5): of different values; with ties; with many zeros, as after a ReLU; one of them constant."""
+    one = torch.randn(6, 5)
+    other = (0.7 if n == 1 else -0.7) * one + 0.5 * torch.randn(6, 5)  # alike, or opposite
+    skewed = one.exp(), -(-other).exp()  # ranks differ from values
+    if n == 1:
+        return skewed[0].mul(2).round(), skewed[1].mul(2).round()
+    if n == 2:
+        return one.relu(), (other + 0.3).relu()
+    return (one.exp(), torch.full((6, 5), 0.25)) if n == 3 else skewed
+
+
+def _mean_rank(below: Tensor, equal: Tensor) -> Tensor:
+    return below + (equal + 1) / 2
+
+
+def ranks(values: Tensor, tied: Callable[[Tensor, Tensor], Tensor] = _mean_rank) -> Tensor:
+    """Return the rank of each value, from 1, made of how many are below it and how many equal it."""
+    flat = values.flatten()
+    return tied((flat < flat[:, None]).sum(1), (flat == flat[:, None]).sum(1))
+
+
+def pearson(one: Tensor, other: Tensor) -> float:
+    """Return the correlation of two tensors' values; nan if one is constant."""
+    a, b = (t.double().flatten() - t.double().mean() for t in (one, other))
+    size = float(a.norm() * b.norm())
+    return float(a @ b) / size if size > 1e-9 else math.nan
+
+
+def spearman(one: Tensor, other: Tensor, ranking: Change = ranks, compare: Compare = pearson) -> float:
+    """Return the correlation of two maps' ranks; nan if one map is constant."""
+    return compare(ranking(one), ranking(other))
+
+
+def _tau(one: Tensor, other: Tensor) -> float:
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(one.numpy(), other.numpy()).statistic)
+
+
+def _short_formula(one: Tensor, other: Tensor) -> float:
+    d, n = (one - other).double(), len(one)
+    return float(1 - 6 * (d * d).sum() / (n * (n * n - 1)))
+
+
+def _row_by_row(one: Tensor, other: Tensor) -> float:
+    rows = [spearman(a, b) for a, b in zip(one, other, strict=True)]
+    return sum(rows) / len(rows)
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    return float(torch.cosine_similarity(one.flatten().double(), other.flatten().double(), 0))
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm())
+
+
+def _ranked_by(ranking: Change) -> Function:
+    return partial(spearman, ranking=ranking)
+
+
+_SQUARED = Mistake("squared", "you squared the correlation", "It has a sign.")
+_ABSOLUTE = Mistake("absolute-result", "you took the absolute value of the correlation", "Opposite maps have -1.")
+_CORRELATION = "Use the rank correlation: it doesn't depend on a map's scale."
+
+
+def wrong_comparisons(right: Function) -> list[Mistake | Function]:
+    """Return the mistakes of comparing maps in another way; ``right`` takes it as ``compare=``."""
+    return [
+        Mistake("no-ranks", "you correlated the values, not their ranks", _CORRELATION),
+        partial(right, compare=pearson),
+        Mistake("cosine", "you took the cosine of the maps, not their rank correlation", _CORRELATION),
+        partial(right, compare=_cosine),
+        Mistake("a-difference", "you measured how far the maps' values are apart", _CORRELATION),
+        partial(right, compare=_distance),
+        Mistake("absolute-values", "you compared the magnitudes of the maps", "Magnitudes hide a reversed sign."),
+        partial(right, compare=on_arguments(spearman, torch.abs, 0, 1)),
+        Mistake("positive-values", "you compared the positive parts of the maps", "Rank the whole maps."),
+        partial(right, compare=on_arguments(spearman, torch.relu, 0, 1)),
+        _ABSOLUTE,
+        then(right, abs),
+        _SQUARED,
+        then(right, lambda rho: rho**2),
+        Mistake("distance", "you returned 1 - correlation", "Maps that are alike have 1."),
+        then(right, lambda rho: 1 - rho),
+    ]
+
+
+_TIES = "Values that are equal share the mean of their ranks, as in scipy.stats.rankdata."
+_TIED = ("ties", "values that are equal get different ranks", _TIES)
+_CONSTANT = "a constant map has no ranks to compare, so the answer is nan"
+_FLATTEN = "Flatten the maps first."
+SPEARMAN = Task(
+    name="spearman",
+    signature="spearman(first, second)",
+    returns="the rank correlation of two maps, a number from -1 to 1",
+    about="""
+first, second: maps (H, W). Values that are equal share the mean of their ranks. For a constant map the answer is
+nan: nothing can be compared.
+""",
+    lesson=8,
+    make=_two_maps,
+    right=spearman,
+    form=forms.number,
+    hint="Ranks of each map, then the correlation of the ranks.",
+    mistakes=[
+        Mistake("not-finite", "you divide by zero where no map is constant", "Look at the denominator."),
+        Mistake("no-ranks", "you correlated the values, not their ranks", "First rank each map's values."),
+        pearson,
+        Mistake("argsort-once", "argsort gives places, not ranks", "argsort of argsort gives ranks; or use rankdata."),
+        _ranked_by(lambda v: v.flatten().argsort(stable=True)),
+        _ranked_by(lambda v: v.flatten().argsort()),
+        Mistake("minimum-rank", "tied values get the smallest of their ranks", _TIES),
+        _ranked_by(partial(ranks, tied=lambda below, equal: below)),
+        Mistake("minimum-rank", "tied values get the largest of their ranks", _TIES),
+        _ranked_by(partial(ranks, tied=torch.add)),
+        Mistake("dense-rank", "ranks are counted without gaps after ties", _TIES),
+        _ranked_by(lambda v: v.unique(return_inverse=True)[1]),
+        Mistake("short-formula", "the formula with squared differences only holds without ties", "Correlate ranks."),
+        partial(spearman, compare=_short_formula),
+        _ABSOLUTE,
+        then(spearman, abs),
+        Mistake("absolute-values", "you ranked the magnitudes of the values", "Rank the values with their sign."),
+        on_arguments(spearman, torch.abs, 0, 1),
+        Mistake("wrong-sign", "one of the two maps is sorted from the wrong end", "Rank both from small to large."),
+        then(spearman, operator.neg),
+        _SQUARED,
+        then(spearman, lambda rho: rho**2),
+        Mistake("distance", "you returned a distance", "Maps that are alike have 1."),
+        then(spearman, lambda rho: 1 - rho),
+        Mistake("kendall", "that is Kendall's tau", "Spearman is the correlation of the ranks."),
+        _tau,
+        Mistake("row-by-row", "you ranked each row by itself", _FLATTEN),
+        _row_by_row,
+        Mistake("row-by-row", "you ranked along one axis only", _FLATTEN),
+        _ranked_by(lambda v: v.argsort(0).argsort(0)),
+        _ranked_by(lambda v: v.argsort(1).argsort(1)),
+        Mistake("constant-map", _CONSTANT, "A 0 or 1 would look like a finding.", pattern=(True, True, True, False)),
+        Mistake(*_TIED, pattern=(True, None, False, None)),
+        Mistake(*_TIED, pattern=(True, False, None, None)),
+    ],
+)
+check_spearman = checker(SPEARMAN)
