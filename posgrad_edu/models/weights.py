@@ -204,7 +204,7 @@ def _not_here(name: str, size: str = "") -> OfflineError:
     """Return (not raise) the error for weights that aren't here, and that nobody said may be fetched."""
     return OfflineError(
         f"The weights of {name!r} are not on this computer. load_classifier({name!r}, download=True) fetches them "
-        f"once{size}, and so does --download on the command line. {OFFLINE}"
+        f"once{size}. {OFFLINE}"
     )
 
 

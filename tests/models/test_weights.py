@@ -161,7 +161,7 @@ def test_a_damaged_file_of_the_hub_is_known_by_its_name(hub: Callable[[str], Pat
 
 def test_a_hub_whose_version_cannot_be_read(hub: Callable[[str], Path]) -> None:
     (hub("model.safetensors").parents[2] / "refs" / "main").write_bytes(b"\xff\xfe")
-    with pytest.raises(WeightsError, match="cache of timm/convnext_atto.* is damaged"):
+    with pytest.raises(WeightsError, match=r"cache of timm/convnext_atto.* is damaged"):
         load_classifier(NETWORK)
 
 
@@ -179,7 +179,7 @@ def test_a_file_that_may_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(weights, "sha256", refuse)
-    with pytest.raises(WeightsError, match="can't be read: Permission denied. Check who may read it"):
+    with pytest.raises(WeightsError, match=r"can't be read: Permission denied\. Check who may read it"):
         load_classifier()
 
 
