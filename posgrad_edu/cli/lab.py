@@ -96,9 +96,7 @@ def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> N
         env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
         env["POSGRAD_EDU_UPLOAD_MB"] = str(UPLOAD_MB)  # for the widget that says what fits
         if not home_is_writable():
-            typer.echo(
-                "posgrad-edu: no home folder can be written to; settings are lost when JupyterLab ends.", err=True
-            )
+            typer.echo("posgrad-edu: no home can be written to: settings last until JupyterLab ends.", err=True)
             env["HOME"] = config
         raise typer.Exit(_run(command, env))
 
