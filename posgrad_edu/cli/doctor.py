@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import typer
 
+from posgrad_edu.cli.lab import START, copy_first, course_folder
 from posgrad_edu.data import photos
 from posgrad_edu.methods import explain
 from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, load_classifier
@@ -28,8 +30,19 @@ def doctor() -> None:
     steps: dict[str, Callable[[], str]] = {name: partial(_package, name) for name in PACKAGES}
     steps |= {"weights": _weights, "photos": _photos, "kernel": _kernel, "map": _map}
     problems = [_passes(name, step) for name, step in steps.items()].count(False)
-    typer.echo(f"{problems} to put right." if problems else "All is well: posgrad-edu lab opens the course.")
+    typer.echo(f"{problems} to put right." if problems else f"All is well{_course()}")
     raise typer.Exit(int(problems > 0))
+
+
+def _course() -> str:
+    """Return how to open the course from here, if it's here."""
+    try:
+        root = course_folder()
+    except OSError:
+        return ", but the course isn't here. Change to its folder, the one that holds notebooks: posgrad-edu lab"
+    if not os.access(root / START, os.W_OK):
+        return f", but the course can't be written to. {copy_first(root)}"
+    return ": posgrad-edu lab opens the course."
 
 
 def _passes(name: str, step: Callable[[], str]) -> bool:

@@ -17,5 +17,13 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, WeightsError, UnsupportedOperation) as error:
-        typer.echo(f"posgrad-edu: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"posgrad-edu: {in_words(error)}", err=True)
         raise typer.Exit(2) from error
+
+
+def in_words(error: Exception) -> str:
+    """Return an error's message in one line: the system's without its number, a download as the option it is here."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"'{error.filename}': {error.strerror}. Check that the disk isn't full and who may write there."
+    text = " ".join(str(error).split())
+    return f"{text} On the command line: --download." if "download=True" in text else text

@@ -9,10 +9,12 @@ Exit code: JupyterLab's own, or 2 for a mistake in the command.
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -33,6 +35,8 @@ QUIET = (
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )
+UPLOAD_MB = 100  # of a photo; Jupyter's own limit for one message is 10 MiB, and what is larger vanishes
+UPLOADS = {"websocket_max_message_size": 4 * UPLOAD_MB * 10**6 // 3}  # a widget's message is larger than its file
 # JupyterLab asks whether news are wanted all the same, unless it finds this in a file.
 NO_QUESTION = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
 
@@ -50,6 +54,8 @@ def lab(
     with one_line_errors():
         root = course_folder()
         page = find_notebook(root, notebook)
+    if not os.access(page, os.W_OK):
+        typer.echo(f"posgrad-edu: '{page}' can't be written to, so changes aren't saved. {copy_first(root)}", err=True)
     open_in_lab(root, page, port, no_browser)
 
 
@@ -62,7 +68,10 @@ def exercise(
     """Open your own copy of an exercise, in exercises/mine. It's made the first time, and never overwritten."""
     with one_line_errors():
         root = course_folder()
-        page = own_copy(root, name)
+        try:
+            page = own_copy(root, name)
+        except PermissionError as error:
+            raise OSError(f"'{error.filename}' can't be written to. {copy_first(root)}") from error
     typer.echo(f"Your copy: {page.relative_to(root).as_posix()}")
     if not copy_only:
         open_in_lab(root, page, port, no_browser)
@@ -74,6 +83,7 @@ def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> N
         if importlib.util.find_spec("jupyterlab") is None:
             raise OSError("JupyterLab isn't installed. In the course's folder: pip install -e '.[notebooks]'")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *QUIET]
+    command += [f"--ServerApp.tornado_settings={UPLOADS}"]
     command += [f"--LabApp.default_url=/lab/tree/{page.relative_to(root).as_posix()}"]
     command += [] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     command += ["--no-browser"] if no_browser else []
@@ -83,8 +93,20 @@ def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> N
         Path(config, "labconfig", "page_config.json").write_text(NO_QUESTION, encoding="utf-8")
         paths = [config, *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
         # Threads that wait for work sleep: on a busy computer, spinning ones make each map many times slower.
-        patient = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
-        raise typer.Exit(_run(command, {**patient, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}))
+        env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+        env["POSGRAD_EDU_UPLOAD_MB"] = str(UPLOAD_MB)  # for the widget that says what fits
+        if not home_is_writable():
+            typer.echo("posgrad-edu: no home can be written to: settings last until JupyterLab ends.", err=True)
+            env["HOME"] = config
+        raise typer.Exit(_run(command, env))
+
+
+def home_is_writable() -> bool:
+    """Tell whether there is a home folder, which Jupyter needs, and whether it can be written to."""
+    try:
+        return os.access(Path.home(), os.W_OK)
+    except RuntimeError:  # a user without one
+        return False
 
 
 def course_folder() -> Path:
@@ -94,6 +116,11 @@ def course_folder() -> Path:
         if (folder / START).is_file():
             return folder
     raise FileNotFoundError(f"There is no {START.as_posix()} here. Change to the course's folder and try again.")
+
+
+def copy_first(root: Path) -> str:
+    """Return how to come to a course that can be written to."""
+    return f"Copy '{root}' to a folder of your own, change to it and try again."
 
 
 def find_notebook(root: Path, word: str | None) -> Path:
@@ -107,12 +134,24 @@ def find_notebook(root: Path, word: str | None) -> Path:
 
 
 def own_copy(root: Path, word: str) -> Path:
-    """Return the notebook of a learner's own copy of an exercise; it is made from the release if it isn't there."""
+    """Return the notebook of a learner's own copy of an exercise; it is made from the release if it isn't there.
+
+    Raises ``PermissionError`` in a course that can't be written to.
+    """
+    if not (root / RELEASE).is_dir():
+        raise FileNotFoundError(f"There is no {RELEASE.as_posix()} in '{root}'. Get the whole course again.")
     folder = _beginning_with(word, sorted(p for p in (root / RELEASE).iterdir() if p.is_dir()), "exercise")
     mine = root / MINE / folder.name
     if not mine.exists():
         mine.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(folder, mine)
+        with tempfile.TemporaryDirectory(dir=mine.parent) as half:  # whole, or not there
+            copy = Path(half, folder.name)
+            shutil.copytree(folder, copy)
+            for path in (copy, *copy.rglob("*")):  # an installation's files may be read-only, one's own aren't
+                path.chmod(path.stat().st_mode | stat.S_IWUSR)
+            copy.rename(mine)
+    if not os.access(mine, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(mine))
     return mine / f"{folder.name}.ipynb"
 
 

@@ -18,7 +18,7 @@ from posgrad_edu.cli.errors import one_line_errors
 from posgrad_edu.models import WeightsError
 from posgrad_edu.study.planning import Plan, Study, plan
 from posgrad_edu.study.results import write_results
-from posgrad_edu.study.running import Interrupted, Outcome, StudyStopped, run
+from posgrad_edu.study.running import Interrupted, Outcome, StudyStopped, alone_in, not_written, run
 
 INTERRUPTED = 130  # as a shell says it
 
@@ -71,17 +71,25 @@ def study(
     with one_line_errors():
         chosen = Study(**names, images=images, limit=limit, scenes=scenes, mode=mode, depths=depths, seeds=seeds)
         out.mkdir(parents=True, exist_ok=True)
+    try:
+        with alone_in(out):
+            failures = _measure(chosen, out, jobs, scheduler, download)
+    except (StudyStopped, WeightsError, OSError) as error:
+        typer.echo(f"posgrad-edu: {not_written(error) if isinstance(error, OSError) else error}", err=True)
+        raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
+    raise typer.Exit(1 if failures else 0)
+
+
+def _measure(chosen: Study, out: Path, jobs: int, scheduler: str | None, download: bool) -> int:
+    """Plan and run a study, write its results and say so; return how many units failed."""
+    with one_line_errors():
         planned = plan(chosen, download)
     for (network, method), reason in planned.refused.items():
         typer.echo(f"posgrad-edu: {method} is left out for {network}: {reason}", err=True)
-    try:
-        outcome = run(planned.units, out, jobs, scheduler)
-        write_results(outcome, planned, out)
-    except (StudyStopped, WeightsError, OSError) as error:
-        typer.echo(f"posgrad-edu: {error}", err=True)
-        raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
+    outcome = run(planned.units, out, jobs, scheduler)
+    write_results(outcome, planned, out)
     _say(outcome, planned, out)
-    raise typer.Exit(1 if outcome.failures else 0)
+    return len(outcome.failures)
 
 
 def _say(outcome: Outcome, planned: Plan, out: Path) -> None:

@@ -42,7 +42,7 @@ def write_table(table: DataFrame, path: Path) -> None:
         if path.suffix == ".csv":
             table.to_csv(file, index=False, lineterminator="\n")
         else:
-            table.to_parquet(file, index=False)
+            table.to_parquet(file, index=False, write_page_checksum=True)  # so that damage is noticed
 
 
 def write_text(text: str, path: Path) -> None:

@@ -9,10 +9,11 @@ Nothing is fetched unless you say ``download=True``; ``weights.py`` has the file
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -23,11 +24,13 @@ from posgrad_edu.errors import unknown_name
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.weights import (
     DEFAULT_CLASSIFIER,
+    FETCH_AGAIN,
     SCENES,
+    WeightsError,
     lite0_state,
     load_in_order,
     scenes_state,
-    timm_file,
+    timm_state,
     torchvision_state,
 )
 from posgrad_edu.scenes import NAMES, ScenePreprocessing, scenes_net
@@ -150,7 +153,8 @@ def _build_torchvision(name: str, weights: str, download: bool) -> tuple[nn.Modu
         options = {"image_size": version.meta["min_size"][0]}
     net = models.get_model(name, weights=None, **options)
     if state is not None:
-        net.load_state_dict(state)
+        with _fitting(name):
+            net.load_state_dict(state, assign=True)  # not copied: they stay mapped from their file
     for head in {"aux1", "aux2", "AuxLogits"} & dict(net.named_children()).keys():
         setattr(net, head, None)  # only trained with, never part of an answer
         net.aux_logits = False
@@ -166,12 +170,28 @@ def _build_timm(name: str, weights: str, download: bool) -> tuple[nn.Module, Pre
     config = timm.get_pretrained_cfg(name)
     if config and config.num_classes == 0:
         raise ValueError(f"{name!r} gives features, not classes, so there is no class to explain.")
-    source: dict[str, Any] = {}
-    if weights == "pretrained":
-        # Given as a file, so that timm doesn't ask the hub whether there's a newer one.
-        source = {"file": str(timm_file(name, config, download)), "custom_load": False}
-    net = timm.create_model(name, pretrained=weights == "pretrained", pretrained_cfg_overlay=source)
+    if weights == "random":
+        net = timm.create_model(name, pretrained=False)
+        return net, _timm_preprocessing(net)
+    # Given as tensors, so that timm reads no file itself, and doesn't ask the hub whether there's a newer one.
+    source = {"state_dict": timm_state(name, config, download), "custom_load": False}
+    with _fitting(name):
+        net = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=source)
+    net.pretrained_cfg.pop("state_dict", None)  # or it would be kept, and copied with the network
     return net, _timm_preprocessing(net)
+
+
+@contextlib.contextmanager
+def _fitting(name: str) -> Iterator[None]:
+    """Say in one line that tensors don't fit a network; PyTorch lists all their names."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[:2]
+        raise WeightsError(
+            f"The weights on this computer aren't those of {name!r} ({' '.join(map(str.strip, reason))}). Delete their "
+            f"file. {FETCH_AGAIN}"
+        ) from error
 
 
 def _timm_preprocessing(net: nn.Module) -> Preprocessing:

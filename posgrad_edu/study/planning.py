@@ -47,6 +47,7 @@ from posgrad_edu.study.schema import CHECKS, NO_HANDLING, PUBLISHED, published_h
 
 TWIN = "permuted-labels"  # the weights of a network that was trained on wrong labels
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MOST = {"scenes": 100_000, "depths": 1000, "seeds": 1000}  # more than anybody has time for, and than a plan should list
 VERSION = 1  # of what a unit measures: another one makes old results unfit
 
 
@@ -89,6 +90,9 @@ class Study:
         for field, least in {"scenes": 1, "depths": 2, "seeds": 1, "limit": 1}.items():
             if (value := getattr(self, field)) is not None and value < least:
                 raise ValueError(f"{field} is {least} or more, not {value}.")
+        for field, most in MOST.items():
+            if (value := getattr(self, field)) > most:
+                raise ValueError(f"{field} is {most} at most, not {value}.")
 
 
 class Picture(NamedTuple):
@@ -204,10 +208,10 @@ def _sample_photos() -> list[Picture]:
 def _photos_in(folder: Path) -> list[Picture]:
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder '{folder}'. Give one that holds pictures, in subfolders or not.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_ENDINGS)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_ENDINGS and not p.is_dir())
     if not paths:
         raise FileNotFoundError(f"There are no pictures in '{folder}': no file ends with {' '.join(PHOTO_ENDINGS)}.")
-    return [Picture(path.relative_to(folder).as_posix(), "photo", (str(path),)) for path in paths]
+    return [Picture(printable(path.relative_to(folder).as_posix()), "photo", (str(path),)) for path in paths]
 
 
 def _fits(check: str, network: str, picture: Picture) -> bool:
@@ -230,9 +234,15 @@ def _unit(study: Study, network: str, weights: str, check: str, picture: Picture
 
 def _stamps(picture: Picture) -> list[list[int]]:
     """Return size and time of each file, which change when somebody repairs or replaces a photo."""
-    if picture.kind == "scene":
+    return [] if picture.kind == "scene" else [_stamp(Path(part)) for part in picture.parts]
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        stat = path.stat()
+    except OSError:  # a link to nowhere, a photo that was just removed: the unit says so when it's measured
         return []
-    return [[(stat := Path(part).stat()).st_size, stat.st_mtime_ns] for part in picture.parts]
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _weights_digest(net: nn.Module) -> str:
@@ -241,6 +251,11 @@ def _weights_digest(net: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
+
+
+def printable(text: str) -> str:
+    """Return a text that can be written in UTF-8: what can't becomes ``\\udcff`` and the like."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def file_name(name: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from posgrad_edu.data.files import whole_file, write_table, write_text
+from posgrad_edu.data.photos import ImageError
 from posgrad_edu.study.charts import dot_plot, randomization_curves
 from posgrad_edu.study.measuring import example
 from posgrad_edu.study.planning import Plan, file_name
@@ -66,9 +67,14 @@ def _figures(network: str, rows: DataFrame, summary: DataFrame, planned: Plan) -
     if summary["mode"].str.startswith("cascading").any():
         figures["parameters"] = randomization_curves(rows)
     photos = set(rows.photo)  # a damaged one has no rows, and no example
-    unit = next(u for u in planned.units if u.network == network and u.picture.name in photos)
-    view, maps = example(unit)
-    figures["maps"] = show_grid(view, maps, limit=1, style="heatmap", title=f"{unit.picture.name}, {network}")
+    for unit in planned.units:
+        if unit.network == network and unit.picture.name in photos:
+            try:
+                view, maps = example(unit)
+            except (OSError, ImageError):  # a photo that was measured and has been removed since
+                continue
+            figures["maps"] = show_grid(view, maps, limit=1, style="heatmap", title=f"{unit.picture.name}, {network}")
+            break
     return figures
 
 

@@ -6,8 +6,9 @@
 
 Each unit's result is written as soon as it's there, whole or not at all: into a file of another name first, which is
 then renamed. A study that was interrupted (Ctrl-C, a killed process, a full disk, a power cut) is taken up where it
-stopped by running it again: a unit whose file is there isn't computed again. A file's name holds all that its result
-depends on, so a changed study, photo or network never meets a result of the old one.
+stopped by running it again: a unit whose file is there and whole isn't computed again. A file's name holds all that
+its result depends on, so a changed study, photo or network never meets a result of the old one. A folder is one
+study's at a time: another one is told so at once.
 
 The units are independent, so the order in which they are finished doesn't matter, nor by how many processes. joblib
 hands them out: to processes on this computer, or with ``scheduler`` to a Dask cluster. Only this process writes, so
@@ -27,13 +28,13 @@ from posgrad_edu.data.files import remove_parts, write_table
 from posgrad_edu.models import WeightsError
 from posgrad_edu.progress import bar
 from posgrad_edu.study.measuring import measure
-from posgrad_edu.study.planning import Unit
-from posgrad_edu.study.schema import combined
+from posgrad_edu.study.planning import Unit, printable
+from posgrad_edu.study.schema import TYPES, combined
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-UNITS = "units"
+UNITS, LOCK = "units", ".lock"
 SCHEDULER_TIMEOUT = 10  # seconds
 IDLE_TIMEOUT = 30  # seconds until a worker without work ends: one whose parent was killed mustn't stay for long
 
@@ -63,18 +64,60 @@ class Interrupted(StudyStopped):
     """A study that was stopped by Ctrl-C."""
 
 
+class FolderInUse(StudyStopped):
+    """A folder into which another study is being written at this moment."""
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other studies out of a folder; ``FolderInUse`` if one is in it already. Can be nested.
+
+    The system holds the lock, and opens it when the process ends, however it ends.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise FolderInUse(
+            f"Another study is writing to '{folder}'. Wait until it's finished, or write to another folder with --out."
+        ) from None
+    except NotImplementedError:  # a disk that knows no locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        if lock.lock_counter == 1:
+            with contextlib.suppress(OSError):  # Windows removes no file that is open
+                (folder / LOCK).unlink()
+        lock.release()
+
+
 def run(
     units: Sequence[Unit], folder: Path, jobs: int = 1, scheduler: str | None = None, progress: bool = True
 ) -> Outcome:
     """Measure the units that aren't in the folder yet, write each there, and return the rows of all.
 
-    jobs: how many processes; 1 for this one alone. scheduler: the address of a Dask scheduler, such as
-    "tcp://host:8786", whose workers are used instead. progress: whether a bar with the time left is shown.
-    Raises ``StudyStopped`` if it can't go on, with what to do. A photo that can't be read stops nothing: it's among
-    the ``failures``, and is tried again by the next run.
+    jobs: how many processes, though never more than units; 1 for this one alone. scheduler: the address of a Dask
+    scheduler, such as "tcp://host:8786", whose workers are used instead. progress: whether a bar with the time left is
+    shown. Raises ``StudyStopped`` if it can't go on, with what to do. A photo that can't be read stops nothing: it's
+    among the ``failures``, and is tried again by the next run.
     """
-    there = _finished(folder / UNITS)
-    missing = [unit for unit in units if unit.file not in there]
+    if jobs < 1:
+        raise ValueError(f"jobs is 1 or more, not {jobs}.")
+    try:
+        with alone_in(folder):
+            return _run(units, folder, jobs, scheduler, progress)
+    except OSError as error:
+        raise StudyStopped(not_written(error)) from error
+
+
+def _run(units: Sequence[Unit], folder: Path, jobs: int, scheduler: str | None, progress: bool) -> Outcome:
+    there = {unit.key for unit in units if _kept(unit, folder) is not None}
+    missing = [unit for unit in units if unit.key not in there]
     before = len(units) - len(missing)
     failures: list[Failure] = []
     written = 0
@@ -87,7 +130,7 @@ def run(
                 if isinstance(result, Failure):
                     failures.append(result)
                 else:
-                    write_table(result, folder / UNITS / unit.file)
+                    _keep(result, unit, folder)
                     written += 1
                 shown.update()
     except KeyboardInterrupt:
@@ -98,17 +141,34 @@ def run(
     return Outcome(read_units(units, folder), failures, written)
 
 
+# --- What is kept ---
+
+
 def read_units(units: Sequence[Unit], folder: Path) -> DataFrame:
     """Return the rows of those units that are finished, in the order of the units."""
+    tables = (_kept(unit, folder) for unit in units)
+    return combined(table for table in tables if table is not None)
+
+
+def _keep(table: DataFrame, unit: Unit, folder: Path) -> None:
+    try:
+        write_table(table, folder / UNITS / unit.file)
+    except OSError as error:
+        raise StudyStopped(not_written(error)) from error
+
+
+def _kept(unit: Unit, folder: Path) -> DataFrame | None:
+    """Return the rows of a unit that is finished; ``None`` if its file isn't there or is damaged."""
     import pandas as pd
 
-    there = _finished(folder / UNITS)
-    return combined(pd.read_parquet(folder / UNITS / unit.file) for unit in units if unit.file in there)
-
-
-def _finished(store: Path) -> set[Path]:
-    """Return the files of units that are there. One walk through the folder is faster than a question for each unit."""
-    return {path.relative_to(store) for path in store.rglob("*.parquet")}
+    path = folder / UNITS / unit.file
+    if not path.exists():
+        return None
+    try:
+        table = pd.read_parquet(path, page_checksum_verification=True)
+    except Exception:  # damaged files fail in many ways
+        return None
+    return table if {**table.dtypes.astype("string")} == TYPES else None
 
 
 # --- Who measures ---
@@ -120,12 +180,12 @@ def _results(units: Sequence[Unit], jobs: int, scheduler: str | None) -> Generat
 
     if not units:
         return
-    with _workers(jobs, scheduler), warnings.catch_warnings():
+    with _workers(min(jobs, len(units)), scheduler), warnings.catch_warnings():
         # joblib's word on units that are cancelled when a study stops; StudyStopped says it better.
         warnings.filterwarnings("ignore", message=".*tasks which were still being processed", category=UserWarning)
         # One unit at a time, so that each is written as soon as it's there.
         version = installed_version()
-        parallel = Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
+        parallel = Parallel(n_jobs=min(jobs, len(units)), batch_size=1, return_as="generator_unordered")
         for index, result in parallel(delayed(_attempt)(i, unit, version) for i, unit in enumerate(units)):
             if isinstance(result, Exception):
                 raise result
@@ -166,7 +226,7 @@ def _attempt(index: int, unit: Unit, version: str) -> tuple[int, DataFrame | Fai
     except WeightsError as error:  # it would be the same with each photo
         return index, WeightsError(str(error))
     except Exception as error:  # whatever is wrong with a photo, the others go on
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = printable(" ".join(str(error).split())) or type(error).__name__
         return index, Failure(unit.network, unit.check, unit.picture.name, reason)
 
 
@@ -185,8 +245,13 @@ def _reason(error: Exception) -> str:
     if isinstance(error, TerminatedWorkerError) or type(error).__name__ == "KilledWorker":
         return "A worker process was ended from outside, perhaps for lack of memory. Fewer --jobs need less."
     if isinstance(error, OSError):
-        return f"The results can't be written: {error.strerror or error}."
+        return f"The processes that measure can't be started or reached: {error.strerror or error}."
     return " ".join(str(error).split())
+
+
+def not_written(error: OSError) -> str:
+    """Return in words why a file couldn't be written."""
+    return f"The results can't be written: {error.strerror or error}."
 
 
 def _so_far(units: Sequence[Unit], missing: Sequence[Unit], written: int, folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,6 +252,18 @@ def test_doctor_finds_a_foreign_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "ipykernel install --sys-prefix" in doctor_problem("kernel")
 
 
+def test_doctor_promises_no_course_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.chdir(tmp_path)
+    assert doctor._course().startswith(", but the course isn't here. Change to its folder")
+
+
+def test_doctor_and_a_course_that_cannot_be_written_to(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._course() == ": posgrad-edu lab opens the course."
+    read_only(monkeypatch, course)
+    assert "can't be written to. Copy '" in doctor._course()
+
+
 # --- lab ---
 
 
@@ -347,7 +360,104 @@ def test_exit_codes_pass_through_and_a_signal_reaches_the_child() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_lab_takes_photos_that_jupyter_alone_would_lose(course: Path, started: list[list[str]]) -> None:
+    from jupyter_server.serverapp import ServerApp
+
+    run("lab")
+    (option,) = [word for word in started[0] if word.startswith("--ServerApp.tornado_settings=")]
+    server = ServerApp()
+    server.parse_command_line([option])
+    assert server.tornado_settings["websocket_max_message_size"] > cli_lab.UPLOAD_MB * 10**6
+
+
+def read_only(monkeypatch: pytest.MonkeyPatch, *roots: Path) -> None:
+    """Let these folders and what lies in them look as to somebody who may only read, whoever runs the tests."""
+
+    def inside(path: object) -> bool:
+        return any(Path(str(path)).is_relative_to(root) for root in roots)
+
+    access, mkdir = os.access, os.mkdir
+
+    def refuse(path: str, *rest: Any, **options: Any) -> None:
+        if inside(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        mkdir(path, *rest, **options)
+
+    monkeypatch.setattr(os, "access", lambda path, mode: access(path, mode) and not (mode == os.W_OK and inside(path)))
+    monkeypatch.setattr(os, "mkdir", refuse)
+
+
+def test_lab_says_that_nothing_is_saved(
+    course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_only(monkeypatch, course)
+    said = run("lab").stderr
+    assert "so changes aren't saved. Copy '" in said
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize("home", ["none", "read-only"])
+def test_lab_without_a_home(
+    home: str, course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    if home == "none":
+        monkeypatch.setattr(Path, "home", none)
+    else:
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        (tmp_path / "home").mkdir()
+        read_only(monkeypatch, tmp_path / "home")
+    environments = []
+    monkeypatch.setattr(cli_lab, "_run", lambda command, env: environments.append(env) or 0)
+    assert "no home can be written to" in run("lab").stderr
+    assert environments[0]["HOME"] == environments[0]["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0]
+
+
 # --- exercise ---
+
+
+def test_exercise_where_nothing_can_be_written(
+    course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_only(monkeypatch, course)
+    said = refused("exercise", "02")
+    assert f"can't be written to. Copy '{course}' to a folder of your own" in said
+    assert started == []
+
+
+def test_exercise_of_another_user(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("exercise", "02", "--copy-only").exit_code == 0
+    read_only(monkeypatch, course / "exercises" / "mine")
+    assert "02_gradcam' can't be written to. Copy" in refused("exercise", "02")
+
+
+def test_a_copy_of_what_is_read_only_can_be_written(course: Path) -> None:
+    release = course / "exercises" / "release" / "02_gradcam"
+    for path in (*release.iterdir(), release):
+        path.chmod(path.stat().st_mode & ~0o222)
+    assert run("exercise", "02", "--copy-only").exit_code == 0
+    mine = course / "exercises" / "mine"
+    assert all(path.stat().st_mode & 0o200 for path in mine.rglob("*"))
+    assert [path.name for path in mine.iterdir()] == ["02_gradcam"]
+    release.chmod(0o755)
+
+
+def test_a_copy_that_fails_leaves_nothing(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: str, target: str, **_: object) -> None:
+        raise OSError(28, "No space left on device", target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copytree", full)
+        assert "No space left on device" in refused("exercise", "02")
+    assert list((course / "exercises" / "mine").iterdir()) == []
+    assert run("exercise", "02", "--copy-only").exit_code == 0
+
+
+def test_exercise_without_exercises(course: Path) -> None:
+    shutil.rmtree(course / "exercises")
+    assert "There is no exercises/release in '" in refused("exercise", "02")
 
 
 def test_exercise_opens_a_copy_and_never_overwrites_it(course: Path, started: list[list[str]]) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,6 +19,7 @@ from typer.testing import CliRunner, Result
 import posgrad_edu as pg
 from posgrad_edu.cli.app import app
 from posgrad_edu.study import StudyStopped, measuring, planning, read_summary, running
+from posgrad_edu.study import results as writing
 from posgrad_edu.study.charts import describe_dots
 
 SMALL = [
@@ -109,6 +115,73 @@ def test_a_damaged_photo_stops_nothing(tmp_path: Path, tiny: str) -> None:
     assert "Nothing could be measured. The first reason: " in nothing.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows knows neither")
+def test_a_link_to_nowhere_and_a_name_that_is_no_text(tmp_path: Path, tiny: str) -> None:
+    photos = tmp_path / "photos"
+    (photos / "folder.png").mkdir(parents=True)
+    pg.load_photo("cat").save(photos / "b.png")
+    pg.load_photo("coffee").save(photos / "c.png")
+    (photos / "a.png").symlink_to("nowhere.png")
+    (photos / "c.png").rename(photos / os.fsdecode(b"caf\xe9.png"))
+    (photos / os.fsdecode(b"d\xe9.png")).write_bytes(b"no picture")
+    options = ("--networks", tiny, "--methods", "gradient", "--handlings", "signed", "--checks", "class")
+    result = study(*options, "--images", photos, "--out", tmp_path / "out")
+    assert result.exit_code == 1, result.exception
+    assert "left out a.png (class): There is no file" in result.stderr
+    assert "left out d\\udce9.png (class)" in result.stderr
+    assert {*pd.read_csv(tmp_path / "out" / "rows.csv").photo} == {"b.png", "caf\\udce9.png"}
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "* a.png (tiny, class): " in report
+    assert "* d\\udce9.png (tiny, class): " in report
+    assert (
+        "0 units measured, 2 were there already"
+        in study(*options, "--images", photos, "--out", tmp_path / "out").stdout
+    )
+
+
+def test_a_photo_that_vanishes_costs_its_maps_alone(tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    for name in ("a", "b"):
+        pg.load_photo("cat").save(tmp_path / "photos" / f"{name}.png")
+    before = writing.write_results
+
+    def first_removed(*arguments: Any) -> None:
+        (tmp_path / "photos" / "a.png").unlink()
+        before(*arguments)
+
+    monkeypatch.setattr("posgrad_edu.cli.study.write_results", first_removed)
+    options = ("--networks", tiny, "--methods", "gradient", "--handlings", "signed", "--checks", "class")
+    result = study(*options, "--images", tmp_path / "photos", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "![b.png, tiny. gradient" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_another_study_writes_to(tmp_path: Path) -> None:
+    hold = "import filelock, sys; l = filelock.FileLock(sys.argv[1]); l.acquire(); print(1, flush=True); input()"
+    command = [sys.executable, "-c", hold, str(tmp_path / running.LOCK)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        result = study(*SMALL, "--out", tmp_path)
+        other.kill()
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"posgrad-edu: Another study is writing to '{tmp_path}'. ")
+
+
+def test_a_disk_that_is_full_when_the_report_is_written(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (results / "report.md").read_bytes()
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    result = study(*SMALL, "--out", results)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("\nposgrad-edu: The results can't be written: No space left on device.\n")
+    assert (results / "report.md").read_bytes() == before
+    assert list(results.rglob("*.part")) == []
+
+
 @pytest.mark.parametrize(("error", "code"), [(running.Interrupted("Interrupted."), 130), (StudyStopped("Full."), 1)])
 def test_a_study_that_stops(error: Exception, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
@@ -127,6 +200,8 @@ def test_a_study_that_stops(error: Exception, code: int, tmp_path: Path, monkeyp
         (["--networks", "efficientnet-lite"], "Did you mean"),
         (["--images", "nowhere"], "no folder 'nowhere'"),
         (["--seeds", "0"], "seeds is 1 or more"),
+        (["--scenes", "1000000000"], "scenes is 100000 at most"),
+        (["--seeds", "1000000000"], "seeds is 1000 at most"),
     ],
 )
 def test_mistakes_in_the_command(options: list[str], message: str, tmp_path: Path) -> None:

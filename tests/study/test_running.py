@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pandas as pd
 import pytest
 
@@ -148,3 +150,89 @@ def test_a_cluster_without_dask(planned: Plan, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(StudyStopped, match=r"A cluster needs Dask: pip install 'posgrad-edu\[cluster\]'"):
         run(planned.units, tmp_path, scheduler="tcp://127.0.0.1:1", progress=False)
+
+
+# --- Damaged files, other studies, processes ---
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "text", "other columns"])
+def test_a_damaged_unit_is_measured_anew(
+    damage: str, planned: Plan, tmp_path: Path, measured: list[str], tables: dict[str, pd.DataFrame]
+) -> None:
+    whole = run(planned.units, tmp_path, progress=False).rows
+    file = tmp_path / "units" / planned.units[1].file
+    content = bytearray(file.read_bytes())
+    if damage == "other columns":
+        pd.DataFrame({"a": [1]}).to_parquet(file)
+    else:
+        content[30] ^= 1  # in the first column's values, which nothing but a checksum notices
+        changed = {"empty": b"", "cut": content[: len(content) // 2], "flipped": content, "text": b"no table"}
+        file.write_bytes(changed[damage])
+    measured.clear()
+    again = run(planned.units, tmp_path, progress=False)
+    assert measured == [planned.units[1].key]
+    assert (again.computed, again.failures) == (1, [])
+    pd.testing.assert_frame_equal(again.rows, whole)
+    assert run(planned.units, tmp_path, progress=False).computed == 0
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from posgrad_edu.study.running import alone_in
+with alone_in(Path(sys.argv[1])):
+    print("in", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_two_studies_on_one_folder(planned: Plan, tmp_path: Path, measured: list[str]) -> None:
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"in\n"
+        with pytest.raises(running.FolderInUse, match=r"Another study is writing to '.*--out"):
+            run(planned.units, tmp_path, progress=False)
+        assert measured == []
+    finally:
+        other.kill()  # and leaves its file
+        other.wait()
+    assert (tmp_path / running.LOCK).exists()
+    assert run(planned.units, tmp_path, progress=False).computed == 4
+    assert not (tmp_path / running.LOCK).exists()
+
+
+def test_one_process_may_lock_twice(tmp_path: Path) -> None:
+    with running.alone_in(tmp_path):
+        with running.alone_in(tmp_path):
+            pass
+        assert (tmp_path / running.LOCK).exists()
+
+
+@pytest.mark.parametrize(("jobs", "processes"), [(1, 1), (3, 3), (100_000, 4)])
+def test_no_more_processes_than_units(
+    jobs: int, processes: int, planned: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str]
+) -> None:
+    started: list[int] = []
+
+    class Here(joblib.Parallel):
+        def __init__(self, n_jobs: int, **options: Any) -> None:
+            started.append(n_jobs)
+            super().__init__(n_jobs=1, **options)
+
+    monkeypatch.setattr(joblib, "Parallel", Here)
+    run(planned.units, tmp_path, jobs=jobs, progress=False)
+    assert started == [processes]
+    run(planned.units, tmp_path, jobs=jobs, progress=False)
+    assert len(started) == 1  # nothing to measure, nobody to measure it
+
+
+def test_jobs_that_make_no_sense(planned: Plan, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="jobs is 1 or more, not -1"):
+        run(planned.units, tmp_path, jobs=-1, progress=False)
+
+
+def test_a_folder_that_cannot_be_written_to(planned: Plan, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StudyStopped, match=r"^The results can't be written: Not a directory"):
+        run(planned.units, tmp_path / "file" / "out", progress=False)

@@ -1,0 +1,49 @@
+"""How much memory a learner's kernel takes: a lesson is run cell by cell in a kernel of its own.
+
+    OMP_NUM_THREADS=1 python benchmarks/memory.py notebooks/00_start_here.ipynb
+
+"own" is what no other kernel shares with this one (private pages that were written to), so it counts once for each
+learner. "files" are pages of libraries and weights, which all kernels of one installation share: they count once.
+"peak" is the most of both that the kernel ever had. Linux only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import psutil
+from jupyter_client.manager import start_new_kernel
+
+MIB = 2**20
+
+
+def report(pid: int, what: str) -> None:
+    """Print one line about a process's memory, in MiB."""
+    parts = psutil.Process(pid).memory_maps(grouped=True)
+    own = sum(part.private_dirty for part in parts)
+    files = sum(part.rss for part in parts) - own
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    peak = int(status["VmHWM"].split()[0]) / 1024
+    print(f"{what:36} own {own / MIB:5.0f}  files {files / MIB:5.0f}  peak {peak:5.0f}", flush=True)
+
+
+def main(notebook: Path) -> None:
+    """Run a notebook's code cells and report on the kernel after each."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    manager, client = start_new_kernel(cwd=str(notebook.parent))
+    pid = manager.provisioner.process.pid
+    try:
+        report(pid, "empty kernel")
+        for source in code:
+            client.execute_interactive(source, timeout=600, output_hook=lambda message: None)
+            report(pid, source.splitlines()[0][:36])
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
