@@ -24,11 +24,13 @@ class Answer(widgets.VBox):
     summary: the words. trace: where they tell of an exception, its traceback, for whoever looks for the cause.
     """
 
+    _open = False  # until all is made, and again when it's closed
+
     def __init__(self) -> None:
         super().__init__()
         self.pictures, self.words = widgets.HTML(), widgets.HTML()
         self.summary = self.trace = ""
-        self._failed = self._closed = False
+        self._failed = False
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
@@ -65,14 +67,13 @@ class Answer(widgets.VBox):
 
     def close(self) -> None:
         """Close all that is shown, and let go of what was computed; the kernel would keep it to its end."""
-        self._closed = True
-        self._show_no_picture(CLOSED)
-        for child in self.children:
-            close_all(child)
-        self.children = ()
-        close_all(self.pictures)
-        close_all(self.words)
-        self.layout.close()
+        if self._open:  # ipywidgets close what is deleted, too, even if it was never whole
+            self._open = False
+            self._show_no_picture(CLOSED)
+            for part in (*self.children, self.pictures, self.words):
+                close_all(part)
+            self.children = ()
+            self.layout.close()
         super().close()
 
 

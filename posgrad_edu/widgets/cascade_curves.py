@@ -75,9 +75,6 @@ class CascadeCurves(WeightsPanel):
         self._make_controls(start.get("mode"))
         self._begin(["mode", "version", "depth"], start)
 
-    def __repr__(self) -> str:
-        return f"CascadeCurves: {self.summary}"
-
     def _settle(self) -> None:
         super()._settle()
         if (there := len(self.layers)) != self.rows["layers"].iloc[0] or self.rows["layers"].nunique() > 1:

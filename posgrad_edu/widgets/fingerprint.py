@@ -31,10 +31,14 @@ class Fingerprint(NamedTuple):
 
     def same_as(self, other: Fingerprint | None) -> bool:
         """Tell whether nothing has changed; a layer that was only now looked for is no change."""
-        if other is None:
-            return False
-        found = other if other.cam_layer and self.cam_layer else other._replace(cam_layer=self.cam_layer)
-        return self == found
+        if other is not None and other.cam_layer is None:
+            other = other._replace(cam_layer=self.cam_layer)
+        return self == other
+
+    def with_layer(self, clf: Classifier) -> Fingerprint:
+        """Return this fingerprint with the layer for CAMs that ``clf`` has found since, where it had none."""
+        layer = _cam_layer(clf)
+        return self if layer is None or self.cam_layer is not None else self._replace(cam_layer=layer)
 
 
 def fingerprint(clf: Classifier) -> Fingerprint:
@@ -46,7 +50,11 @@ def fingerprint(clf: Classifier) -> Fingerprint:
         for name, tensor in some
     )
     preprocess = (id(clf.preprocess), repr(clf.preprocess), clf.multilabel)
-    return Fingerprint(modules, weights, preprocess, getattr(clf, "_cam_layer", None))
+    return Fingerprint(modules, weights, preprocess, _cam_layer(clf))
+
+
+def _cam_layer(clf: Classifier) -> str | None:
+    return vars(clf).get("_cam_layer")  # asking for clf.cam_layer would look for it, which takes a forward pass
 
 
 def _kind(module: nn.Module) -> tuple[Hashable, ...]:

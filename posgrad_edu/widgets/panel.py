@@ -68,7 +68,7 @@ class Panel(Answer):
 
     def _setting_if_any(self) -> str:
         try:
-            return f"{self.setting}. "
+            return f"{self.setting}. " if self.setting else ""
         except Exception:  # words for what the controls say may be what is missing
             return ""
 
@@ -97,7 +97,12 @@ class Panel(Answer):
         boxes = [line[0] if len(line) == 1 else side_by_side(*line) for line in shown]
         self.children = [*boxes, self.pictures, self.words]
         self._clear()
-        self.refresh()
+        self._open = True
+        try:
+            self.refresh()
+        except BaseException:  # an interrupt: nobody gets this panel, so nobody could close it
+            self.close()
+            raise
 
     def _changed(self, change: dict) -> None:
         if not self._busy:  # else it's the panel that sets its controls
@@ -105,7 +110,7 @@ class Panel(Answer):
 
     def refresh(self) -> None:
         """Compute what the controls ask for, and show it; what can't be computed is said in words."""
-        if self._closed:
+        if not self._open:
             return
         try:
             self._busy = True
@@ -178,6 +183,7 @@ class MapPanel(Panel):
     """A panel about a network and a photo, which shows two maps of it beside each other, ``maps`` (2, H, W).
 
     clf: a ``Classifier``, the default network if ``None``. photo: a picture, or the name of a sample photo.
+    known: the fingerprint of the classifier that the last answer is of, ``None`` where it couldn't answer.
     """
 
     _kept = 256  # the latest answers of _explain
@@ -189,9 +195,10 @@ class MapPanel(Panel):
     def __init__(self, clf: Classifier | None, photo: Image.Image | str) -> None:
         super().__init__()
         self.clf = load_classifier() if clf is None else clf
-        self._shown_photo = load_photo(photo) if isinstance(photo, str) else photo
-        self.view, self._x, self._logits = self._read(self._shown_photo)
-        self._known: Fingerprint | None = fingerprint(self.clf)
+        img = load_photo(photo) if isinstance(photo, str) else photo
+        self.view, self._x, self._logits = self._read(img)
+        self._shown_photo = img
+        self.known: Fingerprint | None = fingerprint(self.clf)
         self._compute = functools.lru_cache(maxsize=self._kept)(self._explain)
         # Maps that were kept are the same objects, so that they needn't be compared again.
         self._compare = functools.lru_cache(maxsize=256)(lambda maps: compare(*maps))
@@ -204,17 +211,17 @@ class MapPanel(Panel):
     # --- A network that changes ---
 
     def _is_stale(self) -> bool:
-        return bool(self.controls) and not self._closed and not fingerprint(self.clf).same_as(self._known)
+        return self._open and not fingerprint(self.clf).same_as(self.known)
 
     def _follow_network(self) -> None:
         now = fingerprint(self.clf)
-        if now.same_as(self._known):
+        if now.same_as(self.known):
             return
         self._forget()
-        self._known = None  # what raises below is tried again the next time
+        self.known = None  # what raises below is tried again the next time
         self.view, self._x, self._logits = self._read(self._shown_photo)
         self._settle()
-        self._known = now
+        self.known = now
 
     def _settle(self) -> None:
         """Find what follows from the network's answer or its structure; called at the start, and when it changed."""
@@ -227,11 +234,18 @@ class MapPanel(Panel):
     # --- From the controls to maps ---
 
     def _clear(self) -> None:
-        self.maps: Tensor = torch.empty(0)
+        self._kept_maps = torch.empty(0)
 
     def _measure(self) -> None:
         self._say_computing()
-        self.maps = self._maps()
+        self._kept_maps = self._maps()
+        if self.known is not None:
+            self.known = self.known.with_layer(self.clf)
+
+    @property
+    def maps(self) -> Tensor:
+        """The two maps (2, H, W), empty where there are none: a copy, which may be changed."""
+        return self._kept_maps.clone()
 
     def _maps(self) -> Tensor:
         """Return the two maps (2, H, W) that the controls ask for."""
@@ -244,12 +258,12 @@ class MapPanel(Panel):
     @property
     def similarity(self) -> Similarity | None:
         """How alike the two maps are, by all measures; ``None`` where there are no maps."""
-        return self._compare(self.maps) if self.maps.numel() else None
+        return self._compare(self._kept_maps) if self._kept_maps.numel() else None
 
     @property
     def spearman(self) -> float:
         """The rank correlation of the two maps; nan where one is constant, or there are no maps."""
-        return self._rank(self.maps) if self.maps.numel() else math.nan
+        return self._rank(self._kept_maps) if self._kept_maps.numel() else math.nan
 
     # --- What is shown ---
 
