@@ -60,6 +60,8 @@ class AlphaSlider(TwoClassPanel):
 
     def __init__(self, scene: Scene | None = None, clf: Classifier | None = None, **start: Any) -> None:
         self.scene = make_scene(3, digits=(3, 7)) if scene is None else scene
+        if len(set(self.scene.digits[:2])) < 2:
+            raise ValueError(f"The AlphaSlider holds two different digits against each other, not {self.scene.digits}.")
         super().__init__(load_classifier("scenes") if clf is None else clf, self.scene.image)
         self.digits, self.boxes = self.scene.digits[:2], self.scene.boxes[:2]
         self.classes = self.digits

@@ -45,7 +45,7 @@ def fingerprint(clf: Classifier) -> Fingerprint:
     """Return what the answers of ``clf`` depend on."""
     modules = tuple((name, *_kind(module)) for name, module in clf.net.named_modules())
     weights = tuple(
-        (name, tensor.device, tensor.dtype, tensor.shape, _checksum(tensor))
+        (name, *_checksum(tensor))
         for some in (clf.net.named_parameters(), clf.net.named_buffers())
         for name, tensor in some
     )
@@ -65,11 +65,10 @@ def _kind(module: nn.Module) -> tuple[Hashable, ...]:
     return id(module), type(module), module.extra_repr(), settings, hooks, type(module).forward, id(own.get("forward"))
 
 
-def _checksum(tensor: Tensor) -> int:
-    """Return a checksum of the values; of tensors that have none in reach (sparse, lazy) their identity."""
+def _checksum(tensor: Tensor) -> tuple[Hashable, ...]:
+    """Return where and what a tensor is, with a checksum of its values; of one without values in reach its identity."""
     try:
-        with torch.no_grad():
-            values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            return zlib.crc32(values.numpy())
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):
-        return id(tensor)
+        values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        return tensor.device, tensor.dtype, tensor.shape, zlib.crc32(values.numpy())
+    except (RuntimeError, TypeError, ValueError):  # sparse, without storage, or not initialized yet
+        return (id(tensor),)

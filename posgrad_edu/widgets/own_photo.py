@@ -97,7 +97,7 @@ class OwnPhoto(Answer):
             self.pictures.value = ""
             self._say("Reading ...")
             photo = read_image(source)
-            title = name or (str(source).replace("\\", "/").rpartition("/")[2] if isinstance(source, str) else "photo")
+            title = title_of(source, name)
             answer, pictures = self._answer(photo, title), self._html(photo, title)
             self.explorer = Explorer(self.clf, {title: photo}, **self._start)
             self.photo, self._title, self._known = photo, title, self.explorer.known
@@ -150,6 +150,12 @@ class OwnPhoto(Answer):
         if self.explorer is None:
             raise ValueError("There is no photo yet. Set path.value, or call show(path).")
         return self.explorer.figure()
+
+
+def title_of(source: Source, name: str | None = None) -> str:
+    """Return what a photo is called: its given name, or its file's, in characters that can be sent to a browser."""
+    file = str(source).replace("\\", "/").rpartition("/")[2] if isinstance(source, str) else "photo"
+    return (name or file).encode(errors="replace").decode()
 
 
 def upload_limit() -> int:

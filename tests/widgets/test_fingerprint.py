@@ -33,7 +33,7 @@ def replace(net: nn.Module, kind: type[nn.Module], new: nn.Module) -> None:
 def train_a_step(net: nn.Module) -> None:
     net.train()
     with torch.no_grad():
-        net(torch.randn(2, 3, 16, 16))
+        net(torch.randn(2, 3, 16, 16, dtype=torch.float64))
     net.eval()
 
 
@@ -53,7 +53,7 @@ CHANGES: dict[str, Callable[[nn.Module], Any]] = {
     "a number": lambda net: setattr(layer(net, nn.BatchNorm2d), "eps", 0.1),
     "a hook": lambda net: layer(net, nn.Conv2d).register_forward_hook(lambda module, args, output: 2 * output),
     "a forward pass put over it": lambda net: setattr(layer(net, nn.ReLU), "forward", torch.tanh),
-    "another precision": lambda net: net.double(),
+    "another precision": lambda net: net.float(),
     "a layer more": lambda net: net.add_module("more", nn.Identity()),
     "weights taken from other storage": lambda net: net.load_state_dict(
         networks.seeded(networks.batchnorm, 1).state_dict()
