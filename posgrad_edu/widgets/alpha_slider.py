@@ -60,10 +60,12 @@ class AlphaSlider(TwoClassPanel):
 
     def __init__(self, scene: Scene | None = None, clf: Classifier | None = None, **start: Any) -> None:
         self.scene = make_scene(3, digits=(3, 7)) if scene is None else scene
+        if len(set(self.scene.digits[:2])) < 2:
+            raise ValueError(f"The AlphaSlider holds two different digits against each other, not {self.scene.digits}.")
         super().__init__(load_classifier("scenes") if clf is None else clf, self.scene.image)
         self.digits, self.boxes = self.scene.digits[:2], self.scene.boxes[:2]
         self.classes = self.digits
-        self._check_logits()
+        self._settle()
         self.kept = slider("Negatives count", [(percent(k), k) for k in KEPT])
         rules = ["both signs in one sum", "positive and negative shared out apart"]
         self.rule = toggles("Rule", ["gamma", "alpha-beta"], rules)
@@ -71,7 +73,7 @@ class AlphaSlider(TwoClassPanel):
         self.bias = toggles("Biases", ["absorb", "ignore"], biases)
         self._begin(["kept", "rule", "bias"], start)
 
-    def _check_logits(self) -> None:
+    def _settle(self) -> None:
         for digit, label in zip(self.digits, self.labels, strict=True):
             if self._logits[digit] <= 0:
                 raise ValueError(
@@ -130,10 +132,10 @@ class AlphaSlider(TwoClassPanel):
         colours = "Red: relevance for. Blue: against. Black box: the digit asked for."
         return f"{colours} {full_colour(FULL_COLOUR, 'of the logit in all maps', self.maps)}"
 
-    def figure(self) -> Figure:
+    def _figure(self) -> Figure:
         from matplotlib.patches import Rectangle
 
-        figure = super().figure()
+        figure = super()._figure()
         for n, axes in enumerate(figure.axes[1:3]):
             for m, (left, top, right, bottom) in enumerate(self.boxes):
                 edge = "black" if m == n else "grey"

@@ -67,13 +67,18 @@ class CamWeights(TwoClassPanel):
         **start: Any,
     ) -> None:
         super().__init__(clf, photo)
-        self.classes = find_pair(self.clf, (class_a, class_b), self._logits)
-        sizes = layer_sizes(self.clf, self._x, layers)
+        self._asked, self._asked_layers = (class_a, class_b), layers
+        self._settle()
         effects = ["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"]
         self.average = toggles("Averaging", list(AVERAGES), effects)
         self.handling = handling_toggles((SIGNED, POSITIVE))
-        self.layer = dropdown("Layer", list(sizes), value=last_layer(self.clf, sizes))
+        self.layer = dropdown("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
         self._begin(["average", "handling", "layer"], start)
+
+    def _settle(self) -> None:
+        self.classes = find_pair(self.clf, self._asked, self._logits)
+        self.sizes = layer_sizes(self.clf, self._x, self._asked_layers)
+        self._offer("layer", list(self.sizes), last_layer(self.clf, self.sizes))
 
     def _clear(self) -> None:
         super()._clear()

@@ -68,17 +68,17 @@ class CascadeCurves(WeightsPanel):
         **start: Any,
     ) -> None:
         _check_rows(rows, methods)
-        super().__init__(clf, photo, target, seed)
         self.rows, self.methods = rows, dict(methods)
-        if (rows["layers"] != len(self.layers)).any():
-            raise ValueError(f"{clf.name} has {len(self.layers)} layers to randomize; the rows are of another network.")
+        super().__init__(clf, photo, target, seed)
         self._points = functools.lru_cache(maxsize=256)(self._of_rows)
         self._chart = functools.lru_cache(maxsize=32)(self._curves)
         self._make_controls(start.get("mode"))
         self._begin(["mode", "version", "depth"], start)
 
-    def __repr__(self) -> str:
-        return f"CascadeCurves: {self.summary}"
+    def _settle(self) -> None:
+        super()._settle()
+        if (there := len(self.layers)) != self.rows["layers"].iloc[0] or self.rows["layers"].nunique() > 1:
+            raise ValueError(f"{self.clf.name} has {there} layers to randomize; the rows are of another network.")
 
     # --- Controls ---
 
@@ -95,14 +95,9 @@ class CascadeCurves(WeightsPanel):
         word = "only layer " if self.mode.value == "independent" else ""
         return [("0", 0), *((f"{word}{d} of {len(self.layers)}", d) for d in measured)]
 
-    def _changed(self, change: dict) -> None:
-        options = self._depths()
-        if options != list(self.depth.options):  # another order was measured at other steps
-            kept = self.depth.value if self.depth.value in dict(options).values() else 0
-            self.depth.unobserve(self._changed, "value")
-            self.depth.options, self.depth.value = options, kept
-            self.depth.observe(self._changed, "value")
-        super()._changed(change)
+    def _measure(self) -> None:
+        self._offer("depth", self._depths(), 0)  # another order was measured at other steps
+        super()._measure()
 
     # --- From the controls to curves and maps ---
 
@@ -243,9 +238,7 @@ class CascadeCurves(WeightsPanel):
         known = method.name not in CONTROLS and handling is not None and handling.name in PALE
         return handling.name if handling is not None and known else CONTROL
 
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
-        self._need_maps()
+    def _figure(self) -> Figure:
         figure = viz.figure_class()(figsize=(10.5, 3.3), dpi=110, layout="constrained")
         axes = figure.subplots(1, 3, width_ratios=(1.35, 1, 1))
         self._plot(axes[0], self.version.value, self.mode.value)

@@ -51,21 +51,32 @@ class ClassSlider(TwoClassPanel):
         **start: Any,
     ) -> None:
         super().__init__(clf, photo)
-        self.ranking: list[int] = self._logits.argsort(descending=True).tolist()
-        self._make_controls(methods, some_places(len(self.ranking)) if ranks is None else ranks)
+        self._asked_ranks = ranks
+        self._settle()
+        self._make_controls(methods)
         self._begin(["rank", "method", "handling"], start)
 
-    def _make_controls(self, methods: Sequence[str], ranks: Sequence[int]) -> None:
-        for name in methods:
-            resolve(name)  # a name that doesn't exist is refused now
+    def _settle(self) -> None:
+        self.ranking: list[int] = self._logits.argsort(descending=True).tolist()
+        places = self._places()
+        self._offer("rank", places, places[0][1])
+
+    def _places(self) -> list[tuple[str, int]]:
+        """Return the slider's steps: places in the ranking."""
         last = len(self.ranking)
+        ranks = some_places(last) if self._asked_ranks is None else self._asked_ranks
         if not ranks:
             raise ValueError("The ClassSlider needs at least one place in the ranking.")
         for rank in ranks:
             if not 1 <= rank <= last:
                 raise ValueError(f"ranks are places in the ranking, 1 (most likely) to {last} (least), not {rank}.")
-        places = [(f"{rank} of {last}: {self.clf.labels[self.ranking[rank - 1]]}", rank) for rank in ranks]
-        first = ranks[min(1, len(ranks) - 1)]  # the runner-up, where it's there
+        return [(f"{rank} of {last}: {self.clf.labels[self.ranking[rank - 1]]}", rank) for rank in ranks]
+
+    def _make_controls(self, methods: Sequence[str]) -> None:
+        for name in methods:
+            resolve(name)  # a name that doesn't exist is refused now
+        places = self._places()
+        first = places[min(1, len(places) - 1)][1]  # the runner-up, where it's there
         self.rank = slider("Class", places, value=first)
         self.method = toggles("Method", list(methods), [])
         self.handling = handling_toggles(HANDLINGS, "Keep")

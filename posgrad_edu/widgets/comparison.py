@@ -53,18 +53,24 @@ class MapComparison(TwoClassPanel):
         **start: Any,
     ) -> None:
         super().__init__(clf, photo)
-        self.target = resolve_class(self.clf, str(target), self._logits)
-        self._make_controls(others)
+        self._asked, self._asked_others = str(target), list(others)
+        self._settle()
+        self._make_controls()
         self._begin(["method", "handling", "other", "measure"], start)
 
-    def _make_controls(self, others: Sequence[str | int]) -> None:
-        options = dict(self._option(word) for word in others)
-        if not options or self.target in options.values():
+    def _settle(self) -> None:
+        self.target = resolve_class(self.clf, self._asked, self._logits)
+        self.others = dict(self._option(word) for word in self._asked_others)
+        if not self.others or self.target in self.others.values():
             raise ValueError(f"others needs one class at least, and none of them may be {self._label(self.target)}.")
+        options = list(self.others.items())
+        self._offer("other", options, options[0][1])
+
+    def _make_controls(self) -> None:
         methods = [*((name, name) for name in METHODS), *((f"{name} (control)", name) for name in CONTROLS)]
         self.method = dropdown("Method", methods, value="gradcam")
         self.handling = handling_toggles((SIGNED, POSITIVE))
-        self.other = dropdown("Second class", list(options.items()))
+        self.other = dropdown("Second class", list(self.others.items()))
         effects = ["rank the values, from against to for", "rank the magnitudes: for and against count alike"]
         self.measure = toggles("Ranked", list(MEASURES), effects)
 
@@ -125,9 +131,7 @@ class MapComparison(TwoClassPanel):
     def _note(self) -> str:
         return f"{EVIDENCE} {full_colour(self.limit, 'in both maps')} Ranks: {AXES}; the darker, the more pixels."
 
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
-        self._need_maps()
+    def _figure(self) -> Figure:
         panels = self._panels()
         figure = viz.figure_class()(figsize=(2.5 * len(panels), 3.5), dpi=110, layout="constrained")
         for (picture, _, title), ax in zip(panels, figure.subplots(1, len(panels)), strict=True):

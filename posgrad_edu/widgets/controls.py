@@ -54,6 +54,16 @@ def class_box(clf: Classifier, description: str, value: str | int, **traits: Any
     )
 
 
+def set_options(control: Any, options: Sequence[Any], otherwise: Any) -> None:
+    """Give a control other options; it keeps its value where that is among them, and takes ``otherwise`` if not."""
+    if list(control.options) == list(options):
+        return
+    values = [option[1] if isinstance(option, tuple) else option for option in options]
+    kept = control.value if control.value in values else otherwise
+    control.options = options
+    control.value = kept
+
+
 def side_by_side(*controls: widgets.Widget) -> widgets.HBox:
     """Return controls side by side, wrapped where there's no room."""
     return widgets.HBox(controls, layout=theme.WRAPPED)

@@ -63,6 +63,13 @@ class Explorer(ClassBoxPanel):
         style = {**NARROW_BUTTONS, **THIRD["style"]}
         self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings, style=style)
 
+    def _settle(self) -> None:
+        self._offer("layer", spatial_layers(self.clf), self.clf.cam_layer)
+
+    def close(self) -> None:
+        super().close()
+        self.photos = {}
+
     def _measure(self) -> None:
         self.photo_name, self._style = self.photo.value, style_of(self.method.value)
         self.layer.disabled = self.opacity.disabled = self._style == "heatmap"

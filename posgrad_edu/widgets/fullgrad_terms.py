@@ -51,13 +51,21 @@ class FullGradLayers(ClassBoxPanel):
         super().__init__(clf, photo)
         self._terms = functools.lru_cache(maxsize=2)(self._contributions)
         self._make_class_boxes(class_a, class_b)
-        self.sizes = [tuple(term.shape[3:]) for term in self._terms(self.classes)]  # () for a linear layer's
-        counts = [(self._count_in_words(count), count) for count in some_counts(len(self.sizes), steps)]
-        self.terms = slider("Terms", counts, value=len(self.sizes))
+        self.steps = steps
+        self._settle()
+        self.terms = slider("Terms", self._steps_in_words(), value=len(self.sizes))
         self.handling = handling_toggles((SIGNED, ABSOLUTE, POSITIVE), "Handling")
         effects = ["in logits, so that they add up", "each to the same range in the photo, as published"]
         self.rescale = toggles("Scaling", [(words, on) for on, words in SCALINGS.items()], effects)
         self._begin(["terms", "handling", "rescale", ["class_a", "class_b"]], start)
+
+    def _settle(self) -> None:
+        classes = self._chosen_classes()
+        self.sizes = [tuple(term.shape[3:]) for term in self._terms(classes)]  # () for a linear layer's
+        self._offer("terms", self._steps_in_words(), len(self.sizes))
+
+    def _steps_in_words(self) -> list[tuple[str, int]]:
+        return [(self._count_in_words(count), count) for count in some_counts(len(self.sizes), self.steps)]
 
     def _count_in_words(self, count: int) -> str:
         return "the input alone" if count == 1 else f"the input and {count - 1} of {len(self.sizes) - 1} biases"

@@ -43,13 +43,18 @@ class LayerSlider(TwoClassPanel):
         **start: Any,
     ) -> None:
         super().__init__(clf, photo)
-        self.classes = find_pair(self.clf, (class_a, class_b), self._logits)
-        self.sizes = layer_sizes(self.clf, self._x, layers)
+        self._asked, self._asked_layers = (class_a, class_b), layers
+        self._settle()
         self.layer = slider("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
         self.handling = handling_toggles((SIGNED, POSITIVE))
         effects = ["show the finished map as it is", "set the finished map's negative values to zero"]
         self.relu = toggles("Final ReLU", [("off", False), ("on", True)], effects)
         self._begin(["layer", "handling", "relu"], start)
+
+    def _settle(self) -> None:
+        self.classes = find_pair(self.clf, self._asked, self._logits)
+        self.sizes = layer_sizes(self.clf, self._x, self._asked_layers)
+        self._offer("layer", list(self.sizes), last_layer(self.clf, self.sizes))
 
     def _maps(self) -> Tensor:
         return self._compute(self.layer.value, self.handling.value, self.relu.value)

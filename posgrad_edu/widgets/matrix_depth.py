@@ -111,10 +111,10 @@ class MatrixDepth(Panel):
 
     def _html(self) -> str:
         scatter = "Left: points on a line through the middle mean that the two signals have the same direction."
-        return gallery([(self.figure(), self.alt, self.setting)], scatter, widths=[760])
+        return gallery([(self._figure(), self.alt, self.setting)], scatter, widths=[760])
 
-    def figure(self) -> Figure:
-        """Return the two signals held against each other, and the angles by depth; ``figure.alt`` says it in words."""
+    def _figure(self) -> Figure:
+        """Return the two signals held against each other, and the angles by depth."""
         figure = viz.figure_class()(figsize=(9, 3.3), dpi=90, layout="constrained")
         signals, angles = figure.subplots(1, 2, width_ratios=[1, 2])
         self._draw_signals(signals)

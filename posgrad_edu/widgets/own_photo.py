@@ -2,10 +2,15 @@
 
 The photo is read by ``photos.read_image``: upright, without what the camera noted in the file, and refused in words
 where it can't be read faithfully. It stays on this computer.
+
+An upload is one message from the browser to the server, which drops messages above a limit without a word to either
+side: the widget never hears of them. So what fits is said beside the button before. ``posgrad-edu lab`` and other
+servers that take larger messages tell their kernels so, in the environment variable ``POSGRAD_EDU_UPLOAD_MB``.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -16,18 +21,21 @@ from torch import Tensor
 from posgrad_edu.data.photos import Source, read_image
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.widgets.answer import Answer, in_words
 from posgrad_edu.widgets.controls import side_by_side
 from posgrad_edu.widgets.explorer import Explorer
-from posgrad_edu.widgets.theme import LIST, gallery, status
+from posgrad_edu.widgets.theme import LIST, gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SETTINGS = ("class_a", "class_b", "method", "handling", "layer", "opacity")  # of the Explorer
 ASK = "Upload a photo, or give the path of one and press Enter. It stays on this computer."
+UPLOAD_MB = 10  # Jupyter's own limit for one message is 10 MiB, a little more
+UPLOAD_VARIABLE = "POSGRAD_EDU_UPLOAD_MB"
 
 
-class OwnPhoto(widgets.VBox):
+class OwnPhoto(Answer):
     """A button and a path to choose a photo with, what the network says to it, and an Explorer for it.
 
     clf: a ``Classifier``, the default network if ``None``. path: a photo to begin with. start: values for the
@@ -40,22 +48,23 @@ class OwnPhoto(widgets.VBox):
         for name in start:
             if name not in SETTINGS:
                 raise ValueError(f"OwnPhoto has no setting {name!r}. There are: {', '.join(SETTINGS)}.")
+        super().__init__()
         self.clf = load_classifier() if clf is None else clf
         self.photo: Image | None = None
         self.explorer: Explorer | None = None
-        self.summary = ""
         self._start = start
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a photo")
         self.path = widgets.Text(
             description="Path", placeholder="such as photos/holiday.jpg", continuous_update=False, layout=LIST
         )
         self.controls = {"upload": self.upload, "path": self.path}
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self._choice = side_by_side(self.upload, self.path)
-        super().__init__([])
+        self.fits = widgets.HTML(f"<small>{what_fits()}</small>")
+        self._choice = widgets.VBox([side_by_side(self.upload, self.path), self.fits])
         self.upload.observe(self._uploaded, "value")
+        self.upload.observe(self._not_uploaded, "error")
         self.path.observe(self._named, "value")
-        self._without(ASK)
+        self._show_no_picture(ASK)
+        self._open = True
         self.path.value = path
 
     def __repr__(self) -> str:
@@ -64,10 +73,18 @@ class OwnPhoto(widgets.VBox):
     def _uploaded(self, change: dict) -> None:
         if self.upload.value:  # a tuple with one file, or none
             file = self.upload.value[0]
+            content, name, size = bytes(file["content"]), file["name"], file["size"]
             # The file itself isn't kept: it may say where it was taken, and a notebook may be saved with its widgets.
             self.upload.value = ()
             self.path.value = ""
-            self.show(bytes(file["content"]), file["name"])
+            if len(content) == size:
+                self.show(content, name)
+            else:
+                self._show_no_picture(f"{name} arrived incomplete: {len(content)} of {size} bytes. {what_fits()}")
+
+    def _not_uploaded(self, change: dict) -> None:
+        if change["new"]:  # what the browser says of a file that it couldn't read
+            self._show_no_picture(f"The browser couldn't read this file ({change['new']}). Give its path instead.")
 
     def _named(self, change: dict) -> None:
         if words := self.path.value.strip().strip("\"'"):
@@ -75,39 +92,45 @@ class OwnPhoto(widgets.VBox):
 
     def show(self, source: Source, name: str | None = None) -> None:
         """Read a photo from a path, bytes or an open file, and explore it; what can't be read is said in words."""
-        self._say("Reading ...")
-        try:
+        with self._answering():
+            self._clear()
+            self.pictures.value = ""
+            self._say("Reading ...")
             photo = read_image(source)
-            title = name or (str(source).replace("\\", "/").rpartition("/")[2] if isinstance(source, str) else "photo")
-            answer = self._answer(photo, title)
-            explorer = Explorer(self.clf, {title: photo}, **self._settings())
-        except (OSError, ValueError, RuntimeError) as error:  # torch raises RuntimeError, out of memory for one
-            self._without(str(error))
-            return
-        self.photo, self.explorer = photo, explorer
-        self.pictures.value = self._html(photo, title)
-        self._say(answer)
-        self.children = [self._choice, self.words, self.pictures, explorer]
+            title = title_of(source, name)
+            answer, pictures = self._answer(photo, title), self._html(photo, title)
+            self.explorer = Explorer(self.clf, {title: photo}, **self._start)
+            self.photo, self._title, self._known = photo, title, self.explorer.known
+            self.pictures.value = pictures
+            self._say(answer)
+            self.explorer.words.observe(self._follow, "value")
+            self.children = [self._choice, self.words, self.pictures, self.explorer]
 
-    def _settings(self) -> dict[str, Any]:
-        """Return values for the next Explorer's controls: those of the last one, or the first ones."""
+    def _follow(self, change: dict) -> None:
+        """Say anew what the network says, where the Explorer has noticed that it's another one now."""
+        if self.explorer is None or self.photo is None or self.explorer.known is self._known:
+            return
+        self._known = self.explorer.known
+        try:
+            words, pictures = self._answer(self.photo, self._title), self._html(self.photo, self._title)
+        except Exception as error:  # the Explorer stays: it recovers together with the network
+            words, pictures = in_words(error), ""
+        self.pictures.value = pictures
+        self._say(words)
+
+    def _clear(self) -> None:
+        """Close the last photo's Explorer, which would keep its maps for ever; the next one starts where it was."""
         if self.explorer is not None:
             self._start = {name: self.explorer.controls[name].value for name in SETTINGS}
-        return self._start
+            self.explorer.close()
+        self.photo = self.explorer = None
+        self.children = [self._choice, self.words]
 
     def _answer(self, photo: Image, title: str) -> str:
         best = ", ".join(f"{p.label} {p.probability:.0%}" for p in self.clf.top(photo, k=min(3, len(self.clf.labels))))
         view = self.clf.view(photo)
         size = f"{photo.width} × {photo.height} pixels, shown to the network as {view.width} × {view.height}"
         return f"{title}: {size}. The network says: {best}."
-
-    def _without(self, words: str) -> None:
-        """Show words in place of a photo, so that the last one isn't taken for an answer."""
-        self._settings()
-        self.photo = self.explorer = None
-        self.pictures.value = ""
-        self._say(words)
-        self.children = [self._choice, self.words]
 
     @property
     def maps(self) -> Tensor:
@@ -122,12 +145,28 @@ class OwnPhoto(widgets.VBox):
             [(small, f"Your photo: {title}", title), (view, "What the network sees of it", "what the network sees")], ""
         )
 
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
-
     def figure(self) -> Figure:
         """Return the Explorer's figure, for readers without a running kernel; ``ValueError`` without a photo."""
         if self.explorer is None:
             raise ValueError("There is no photo yet. Set path.value, or call show(path).")
         return self.explorer.figure()
+
+
+def title_of(source: Source, name: str | None = None) -> str:
+    """Return what a photo is called: its given name, or its file's, in characters that can be sent to a browser."""
+    file = str(source).replace("\\", "/").rpartition("/")[2] if isinstance(source, str) else "photo"
+    return (name or file).encode(errors="replace").decode()
+
+
+def upload_limit() -> int:
+    """Return how many megabytes an upload may have, from ``POSGRAD_EDU_UPLOAD_MB`` or by Jupyter's own limit."""
+    said = os.environ.get(UPLOAD_VARIABLE, "")
+    return int(said) if said.isascii() and said.isdigit() and int(said) else UPLOAD_MB
+
+
+def what_fits() -> str:
+    """Say how large an upload may be, and what to do with a larger one."""
+    return (
+        f"Uploads: up to {upload_limit()} MB. A larger one gets lost on its way, and nothing happens: give its path "
+        "instead, or save the photo smaller."
+    )

@@ -6,10 +6,15 @@
     _measure     computes what the controls ask for
     _sentence    says the results in words
     _html        draws them
+    _figure      draws them for readers without a running kernel
     setting      what the controls say, in words
 
+What any of them raises is said in words, in place of the picture (``answer.py``).
+
 ``MapPanel`` shows maps of a photo beside each other: two, for two classes or for two networks. Its widgets say which
-maps (``_explain`` computes them, through a cache), what they are called, and what the note below them says.
+maps (``_explain`` computes them, through a cache), what they are called, and what the note below them says. Before each
+answer it asks whether the network has changed since the last one; if so, it forgets all that it kept, and
+``_settle`` finds anew what follows from the network: classes, layers, places in the ranking.
 """
 
 from __future__ import annotations
@@ -19,9 +24,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import ipywidgets as widgets
 import torch
-from PIL.Image import Image
+from PIL import Image
 from torch import Tensor, nn
 
 from posgrad_edu import viz
@@ -32,9 +36,11 @@ from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.similarity import Similarity, compare, is_degenerate, spearman
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.models.loading import load_classifier
-from posgrad_edu.widgets.controls import class_box, find_classes, side_by_side
+from posgrad_edu.widgets.answer import Answer
+from posgrad_edu.widgets.controls import class_box, find_classes, set_options, side_by_side
+from posgrad_edu.widgets.fingerprint import Fingerprint, fingerprint
 from posgrad_edu.widgets.sentences import CONSTANT, OWN_UNIT
-from posgrad_edu.widgets.theme import COMPUTING, Picture, gallery, status
+from posgrad_edu.widgets.theme import Picture, gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +50,7 @@ FULL_COLOUR = 0.995  # maps in input space have a few extreme pixels: this share
 Style = Literal["overlay", "heatmap"]
 
 
-class Panel(widgets.VBox):
+class Panel(Answer):
     """Controls, pictures and a sentence. Each control is an ipywidget with a plain ``value``.
 
     ``controls`` holds them by name; ``summary`` is the sentence, or the words for what can't be computed.
@@ -53,12 +59,24 @@ class Panel(widgets.VBox):
     def __init__(self) -> None:
         super().__init__()
         self.controls: dict[str, Any] = {}
-        self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.summary = ""
+        self._busy = False
         self._drawn = functools.lru_cache(maxsize=KEPT_PICTURES)(lambda *state: self._html())  # state: the controls'
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: {self.setting}. {self.summary}"
+        since = " The network has changed since: refresh() asks it anew." if self._is_stale() else ""
+        return f"{type(self).__name__}: {self._setting_if_any()}{self.summary}{since}"
+
+    def _setting_if_any(self) -> str:
+        try:
+            return f"{self.setting}. " if self.setting else ""
+        except Exception:  # words for what the controls say may be what is missing
+            return ""
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Show the panel in a notebook, as the network is now."""
+        if self._is_stale():
+            self.refresh()
+        return super()._repr_mimebundle_(**options)
 
     def _begin(self, rows: Sequence[str | Sequence[str]], start: Mapping[str, Any]) -> None:
         """Give the controls their start values, show everything, and follow the controls from now on.
@@ -79,26 +97,57 @@ class Panel(widgets.VBox):
         boxes = [line[0] if len(line) == 1 else side_by_side(*line) for line in shown]
         self.children = [*boxes, self.pictures, self.words]
         self._clear()
-        self.refresh()
+        self._open = True
+        try:
+            self.refresh()
+        except BaseException:  # an interrupt: nobody gets this panel, so nobody could close it
+            self.close()
+            raise
 
     def _changed(self, change: dict) -> None:
-        self.refresh()
+        if not self._busy:  # else it's the panel that sets its controls
+            self.refresh()
 
     def refresh(self) -> None:
         """Compute what the controls ask for, and show it; what can't be computed is said in words."""
+        if not self._open:
+            return
         try:
-            self._measure()
-            self._say(self._sentence())
-            pictures = self._drawn(*(control.value for control in self.controls.values()))
-        except (ValueError, RuntimeError) as error:  # also NotImplementedError, and what torch raises
-            self._clear()
-            self._say(str(error))
-            pictures = ""
-        self.pictures.value = pictures
+            self._busy = True
+            with self._answering():
+                self._follow_network()
+                self._measure()
+                self._say(self._sentence())
+                self.pictures.value = self._drawn(*(control.value for control in self.controls.values()))
+        finally:
+            self._busy = False
 
-    def _say(self, words: str) -> None:
-        self.summary = words
-        self.words.value = status(words)
+    def _offer(self, name: str, options: Sequence[Any], otherwise: Any) -> None:
+        """Give a control its options anew, if it's there and they are others; it keeps its value if that is left."""
+        if name in self.controls:
+            set_options(self.controls[name], options, otherwise)
+
+    def _forget(self) -> None:
+        """Empty all caches."""
+        for kept in vars(self).values():
+            if hasattr(kept, "cache_clear"):
+                kept.cache_clear()
+
+    def close(self) -> None:
+        """Close the panel with all its controls, and let go of what it kept."""
+        self._forget()
+        super().close()
+
+    def figure(self) -> Figure:
+        """Return what is shown as a figure, for readers without a running kernel; ``figure.alt`` says it in words.
+
+        Raises ``ValueError`` where there is nothing to show.
+        """
+        if self._is_stale():
+            self.refresh()
+        if self._failed:
+            raise ValueError(f"There is nothing to draw. {self.summary}")
+        return self._figure()
 
     # --- What each widget has of its own ---
 
@@ -107,11 +156,15 @@ class Panel(widgets.VBox):
         """What the controls say, in words."""
         return ""
 
-    def _clear(self) -> None:
-        """Set the results to nothing."""
+    def _is_stale(self) -> bool:
+        """Tell whether what is shown no longer holds, though no control was moved."""
+        return False
+
+    def _follow_network(self) -> None:
+        """Forget what no longer holds."""
 
     def _measure(self) -> None:
-        """Compute the results; ``ValueError`` or ``RuntimeError`` say why they can't be computed."""
+        """Compute the results; an exception says why they can't be computed."""
 
     def _sentence(self) -> str:
         """Say the results in words."""
@@ -121,11 +174,16 @@ class Panel(widgets.VBox):
         """Draw the results."""
         return ""
 
+    def _figure(self) -> Figure:
+        """Draw the results as a figure."""
+        raise NotImplementedError
+
 
 class MapPanel(Panel):
     """A panel about a network and a photo, which shows two maps of it beside each other, ``maps`` (2, H, W).
 
     clf: a ``Classifier``, the default network if ``None``. photo: a picture, or the name of a sample photo.
+    known: the fingerprint of the classifier that the last answer is of, ``None`` where it couldn't answer.
     """
 
     _kept = 256  # the latest answers of _explain
@@ -134,27 +192,60 @@ class MapPanel(Panel):
     photo_name = "photo"
     _alt_text = "{what}, for {title}"
 
-    def __init__(self, clf: Classifier | None, photo: Image | str) -> None:
+    def __init__(self, clf: Classifier | None, photo: Image.Image | str) -> None:
         super().__init__()
         self.clf = load_classifier() if clf is None else clf
-        self.view, self._x, self._logits = self._read(load_photo(photo) if isinstance(photo, str) else photo)
+        img = load_photo(photo) if isinstance(photo, str) else photo
+        self.view, self._x, self._logits = self._read(img)
+        self._shown_photo = img
+        self.known: Fingerprint | None = fingerprint(self.clf)
         self._compute = functools.lru_cache(maxsize=self._kept)(self._explain)
         # Maps that were kept are the same objects, so that they needn't be compared again.
         self._compare = functools.lru_cache(maxsize=256)(lambda maps: compare(*maps))
         self._rank = functools.lru_cache(maxsize=256)(rank_correlation)
 
-    def _read(self, photo: Image) -> tuple[Image, Tensor, Tensor]:
+    def _read(self, photo: Image.Image) -> tuple[Image.Image, Tensor, Tensor]:
         """Return the part of the photo that the network sees, the same as a batch of one, and its logits."""
         return self.clf.view(photo), self.clf.batch(photo), self.clf.logits(photo)
+
+    # --- A network that changes ---
+
+    def _is_stale(self) -> bool:
+        return self._open and not fingerprint(self.clf).same_as(self.known)
+
+    def _follow_network(self) -> None:
+        now = fingerprint(self.clf)
+        if now.same_as(self.known):
+            return
+        self._forget()
+        self.known = None  # what raises below is tried again the next time
+        self.view, self._x, self._logits = self._read(self._shown_photo)
+        self._settle()
+        self.known = now
+
+    def _settle(self) -> None:
+        """Find what follows from the network's answer or its structure; called at the start, and when it changed."""
+
+    def close(self) -> None:
+        super().close()
+        self._shown_photo = self.view = Image.new("RGB", (1, 1))
+        self._x = self._logits = torch.empty(0)
 
     # --- From the controls to maps ---
 
     def _clear(self) -> None:
-        self.maps: Tensor = torch.empty(0)
+        self._kept_maps = torch.empty(0)
 
     def _measure(self) -> None:
-        self.words.value = COMPUTING
-        self.maps = self._maps()
+        self._say_computing()
+        self._kept_maps = self._maps()
+        if self.known is not None:
+            self.known = self.known.with_layer(self.clf)
+
+    @property
+    def maps(self) -> Tensor:
+        """The two maps (2, H, W), empty where there are none: a copy, which may be changed."""
+        return self._kept_maps.clone()
 
     def _maps(self) -> Tensor:
         """Return the two maps (2, H, W) that the controls ask for."""
@@ -167,12 +258,12 @@ class MapPanel(Panel):
     @property
     def similarity(self) -> Similarity | None:
         """How alike the two maps are, by all measures; ``None`` where there are no maps."""
-        return self._compare(self.maps) if self.maps.numel() else None
+        return self._compare(self._kept_maps) if self._kept_maps.numel() else None
 
     @property
     def spearman(self) -> float:
         """The rank correlation of the two maps; nan where one is constant, or there are no maps."""
-        return self._rank(self.maps) if self.maps.numel() else math.nan
+        return self._rank(self._kept_maps) if self._kept_maps.numel() else math.nan
 
     # --- What is shown ---
 
@@ -217,20 +308,13 @@ class MapPanel(Panel):
             panels.append((self._picture(values, limit), alt, caption))
         return panels
 
-    def _picture(self, values: Tensor, limit: float) -> Image:
+    def _picture(self, values: Tensor, limit: float) -> Image.Image:
         return viz.overlay(self.view, values, limit) if self._style == "overlay" else viz.heatmap(values, limit)
 
     def _html(self) -> str:
         return gallery(self._panels(), self._note(), self._widths)
 
-    def _need_maps(self) -> None:
-        """Refuse to draw a figure where there is nothing to draw."""
-        if not self.maps.numel():
-            raise ValueError(f"There is nothing to draw. {self.summary}")
-
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel; ``ValueError`` without maps."""
-        self._need_maps()
+    def _figure(self) -> Figure:
         panels = dict(zip(self._titles(), self._scaled, strict=True))
         return viz.show_grid(self.view, panels, limit=self.limit, style=self._style, title=self._heading)
 
@@ -268,8 +352,11 @@ class ClassBoxPanel(TwoClassPanel):
         self.class_a = class_box(self.clf, "Class A", class_a, **traits)
         self.class_b = class_box(self.clf, "Class B", class_b, **traits)
 
+    def _chosen_classes(self) -> tuple[int, ...]:
+        return find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
+
     def _measure(self) -> None:
-        self.classes = find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
+        self.classes = self._chosen_classes()
         super()._measure()
 
     def _titles(self) -> list[str]:
@@ -291,12 +378,16 @@ class WeightsPanel(MapPanel):
 
     _alt_text = "{what}, {title}"
 
-    def __init__(self, clf: Classifier | None, photo: Image | str, target: str | int, seed: int) -> None:
+    def __init__(self, clf: Classifier | None, photo: Image.Image | str, target: str | int, seed: int) -> None:
         super().__init__(clf, photo)
-        self.seed, self.target = seed, resolve_class(self.clf, str(target), self._logits)
-        self.layers = randomizable_layers(self.clf.net, self._x)
+        self.seed, self._target_word = seed, str(target)
         self._network = functools.lru_cache(maxsize=2)(self._with_random)  # copies of a network can be large
         self._pair = functools.lru_cache(maxsize=256)(self._both)
+        self._settle()
+
+    def _settle(self) -> None:
+        self.target = resolve_class(self.clf, self._target_word, self._logits)
+        self.layers = randomizable_layers(self.clf.net, self._x)
 
     def _with_random(self, layers: tuple[str, ...]) -> nn.Module:
         return with_random(self.clf.net, layers, self.seed) if layers else self.clf.net

@@ -51,11 +51,21 @@ class RandomizationSlider(WeightsPanel):
         super().__init__(clf, self.photo, "most likely" if target is None else target, seed)
         self.photo_name = photo if isinstance(photo, str) else "photo"
         self.x = self._x
-        self._make_controls(methods, [0, *evenly_spaced(len(self.layers), steps - 1)])
+        self.steps = steps
+        self._make_controls(methods)
         self._begin(["depth", "method", "handling"], start)
 
-    def _make_controls(self, methods: Sequence[str], depths: Sequence[int]) -> None:
-        self.depth = slider("Random layers", [(f"{depth} of {depths[-1]}", depth) for depth in depths])
+    def _settle(self) -> None:
+        super()._settle()
+        if self.controls:
+            self._offer("depth", self._steps_in_words(), 0)
+
+    def _steps_in_words(self) -> list[tuple[str, int]]:
+        depths = [0, *evenly_spaced(len(self.layers), self.steps - 1)]
+        return [(f"{depth} of {depths[-1]}", depth) for depth in depths]
+
+    def _make_controls(self, methods: Sequence[str]) -> None:
+        self.depth = slider("Random layers", self._steps_in_words())
         self.method = dropdown("Method", list(methods))
         effects = ["keep evidence for and against", "drop evidence against"]
         self.handling = toggles("Gradients", ["signed", "positive"], effects, value="positive", style=NARROW_BUTTONS)

@@ -45,7 +45,11 @@ BLACK, GREY = (30, 30, 30), (150, 150, 150)  # frames drawn into a picture
 
 MAP_WIDTH = 260  # pixels of the screen
 BESIDE_A_CHART = (376, 224, 224)  # of a chart, and two maps
-COMPUTING = '<progress aria-label="computing"></progress> computing ...'
+PENDING = "posgrad-edu-pending"  # the class of a picture that another will follow: pale, if that takes a while
+COMPUTING = (
+    f"<style>.{PENDING} {{ opacity: 0.3; transition: opacity 0.1s 0.2s }}</style>"
+    '<progress aria-label="computing"></progress> computing ...'
+)
 
 
 def gallery(panels: Sequence[tuple[Image | Figure, str, str]], note: str, widths: Iterable[int] | None = None) -> str:
@@ -65,7 +69,8 @@ def gallery(panels: Sequence[tuple[Image | Figure, str, str]], note: str, widths
 
 def status(words: str) -> str:
     """Return a line that a screen reader reads out when it changes."""
-    return f'<p role="status" style="font-size:110%">{html.escape(words)}</p>'
+    sendable = words.encode(errors="replace").decode()  # a file's name may hold half a character
+    return f'<p role="status" style="font-size:110%">{html.escape(sendable)}</p>'
 
 
 def table(caption: str, columns: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:

@@ -125,15 +125,14 @@ class VerdictExplorer(Panel):
         )
 
     def _html(self) -> str:
-        return viz.to_html_img(self.figure(), self.alt, width=860)
+        return viz.to_html_img(self._figure(), self.alt, width=860)
 
     @property
     def alt(self) -> str:
         """What the picture shows, in words."""
         return f"Intervals of {self.setting}, and verdicts of all claims by threshold. {self.summary}"
 
-    def figure(self) -> Figure:
-        """Return what is shown as a figure, for readers without a running kernel."""
+    def _figure(self) -> Figure:
         figure = viz.figure_class()(figsize=(8.6, 2.7), dpi=100)
         # Fixed margins, since a layout engine would take longer than all the drawing.
         margins = {"left": 0.17, "right": 0.98, "bottom": 0.2, "top": 0.89, "wspace": 0.15}

@@ -267,3 +267,10 @@ def test_rules_are_named_as_the_papers_do(kept: float, rule: str, name: str) -> 
 
 def test_numbers_are_short() -> None:
     assert [short(v) for v in (0.061, -2.03, -0.001, 5.2e7)] == ["+0.06", "−2.03", "0.00", "+5e+07"]
+
+
+def test_a_scene_without_two_different_digits_is_refused() -> None:
+    two = make_scene(3, digits=(3, 7))
+    for one in (two._replace(digits=(3,), boxes=two.boxes[:1]), two._replace(digits=(3, 3))):
+        with pytest.raises(ValueError, match="two different digits"):
+            AlphaSlider(one)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
 import posgrad_edu as pg
@@ -186,3 +187,128 @@ def test_an_error_of_the_network_is_said_in_words(
     own.path.value = str(lying)
     assert own.summary == "DefaultCPUAllocator: not enough memory"
     assert own.photo is own.explorer is None
+
+
+def test_many_photos_leave_as_many_widgets_as_one(clf: pg.Classifier) -> None:
+    opened = set(_instances)
+    own = OwnPhoto(clf)
+    explorers = []
+    for n, name in enumerate(["cat", "coffee", "rocket", "china", "cat"]):
+        own.show(png(pg.load_photo(name)), f"{n}.png")
+        assert own.explorer is not None
+        own.explorer.handling.value = "positive"
+        explorers.append(own.explorer)
+        if n == 0:
+            first = len(_instances)
+    assert len(_instances) == first
+    assert own.explorer.handling.value == "positive"
+    for old in explorers[:-1]:  # a notebook may hold them on: they hold no photo, no maps and no pictures
+        assert old.photos == {}
+        assert old.maps.numel() == 0
+        assert old.view.size == (1, 1)
+        assert all(kept.cache_info().currsize == 0 for kept in vars(old).values() if hasattr(kept, "cache_info"))
+        assert "closed" in repr(old)
+    own.show("nowhere.jpg")
+    assert len(_instances) < first
+    own.show(png(pg.load_photo("cat")), "cat.png")
+    own.close()
+    assert set(_instances) == opened
+
+
+def test_a_photo_that_is_refused_leaves_no_widget(clf: pg.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OwnPhoto(clf)
+    opened = set(_instances)
+
+    def interrupt(*asked: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("posgrad_edu.widgets.Explorer._explain", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            own.show(png(pg.load_photo("cat")), "cat.png")
+    assert own.summary.startswith("Interrupted")
+    assert own.photo is own.explorer is None
+    assert own.pictures.value == ""
+    assert set(_instances) == opened
+    own.show(png(pg.load_photo("cat")), "cat.png")
+    assert own.summary.startswith("cat.png")
+
+
+def test_any_exception_is_said_in_words(clf: pg.Classifier, lying: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OwnPhoto(clf, str(lying))
+
+    def fail(*asked: object) -> None:
+        raise TypeError("no such thing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(own, "_answer", fail)
+        own.upload.value = uploaded("cat.png", png(pg.load_photo("cat")))
+        assert "TypeError: no such thing" in own.summary
+        assert "in fail" in own.trace
+        assert own.photo is own.explorer is None
+        assert own.pictures.value == ""
+    own.path.value = ""
+    own.path.value = str(lying)
+    assert own.photo is not None
+    assert own.trace == ""
+
+
+def test_it_says_beside_the_button_what_fits(clf: pg.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = OwnPhoto(clf)
+    assert "up to 10 MB" in own.fits.value
+    assert "give its path" in own.fits.value
+    assert own.fits in own._choice.children
+    own.show(png(pg.load_photo("cat")), "cat.png")
+    assert own._choice in own.children
+    monkeypatch.setenv("POSGRAD_EDU_UPLOAD_MB", "100")  # posgrad-edu lab
+    assert "up to 100 MB" in OwnPhoto(clf).fits.value
+    for wrong in ("", "0", "lots", "-5", "²"):
+        monkeypatch.setenv("POSGRAD_EDU_UPLOAD_MB", wrong)
+        assert "up to 10 MB" in OwnPhoto(clf).fits.value
+
+
+def test_an_upload_that_fails_is_said_and_leaves_no_old_photo(own: OwnPhoto, lying: Path) -> None:
+    own.path.value = str(lying)
+    (file,) = uploaded("cat.png", png(pg.load_photo("cat")))
+    own.upload.value = ({**file, "size": file["size"] + 1000},)
+    assert "cat.png arrived incomplete" in own.summary
+    assert own.photo is own.explorer is None
+    own.path.value = str(lying)
+    assert own.photo is not None
+    own.upload.error = "NotReadableError"
+    assert "The browser couldn't read this file (NotReadableError)" in own.summary
+    assert own.photo is own.explorer is None
+
+
+def test_the_words_follow_a_network_that_changes(lying: Path) -> None:
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4, 2),
+    ).eval()
+    own = OwnPhoto(pg.Classifier(net, pg.Preprocessing(size=32, resize=32), ["yes", "no"]), str(lying))
+    before = own.summary
+    net[4].bias.data.copy_(torch.tensor([50.0, -50.0]))
+    assert own.explorer is not None
+    own.explorer.handling.value = "positive"
+    assert "The network says: yes 100%, no 0%" in own.summary != before
+    net.train()
+    own.explorer.handling.value = "signed"
+    assert "eval" in own.summary
+    assert own.pictures.value == ""
+    net.eval()
+    own.explorer.handling.value = "positive"
+    assert "The network says: yes 100%, no 0%" in own.summary
+    assert own.pictures.value
+
+
+def test_a_name_that_is_not_utf8_can_be_said(own: OwnPhoto) -> None:
+    own.show(b"no picture", "caf\udce9.png")
+    own.show("caf\udce9.png")
+    assert own.words.value.encode()
+    own.show(png(pg.load_photo("cat")), "caf\udce9.png")
+    assert own.explorer is not None
+    assert own.explorer.photo.value == "caf?.png"
+    assert (own.words.value + own.pictures.value).encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Callable
@@ -13,16 +14,19 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from ipywidgets.widgets.widget import _instances
 from PIL import Image
+from torch import nn
 
 import posgrad_edu as pg
 from posgrad_edu import viz, widgets
+from posgrad_edu.handling import Handling
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.study import read_summary
 from posgrad_edu.widgets.cascade_curves import COLUMNS
 from posgrad_edu.widgets.controls import find_pair
 from posgrad_edu.widgets.panel import MapPanel, Panel, TwoClassPanel, rank_correlation
-from posgrad_edu.widgets.theme import gallery, table
+from posgrad_edu.widgets.theme import PENDING, gallery, table
 
 LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
 SUMMARY = Path(__file__).parents[2] / "docs" / "verdicts.csv"
@@ -155,6 +159,11 @@ def test_a_control_that_does_not_exist_is_refused_with_those_that_do(name: str, 
         make(clf, levr=1)
 
 
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise TypeError("an exception may be broken itself")
+
+
 @pytest.mark.parametrize("kind", [ValueError, NotImplementedError, RuntimeError])
 def test_what_cannot_be_computed_is_said_in_words_and_then_forgotten(
     panel: Panel, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
@@ -176,6 +185,296 @@ def test_what_cannot_be_computed_is_said_in_words_and_then_forgotten(
                 panel.figure()
     panel.refresh()
     assert shown(panel) == before
+
+
+def move(name: str, panel: Panel) -> None:
+    _, control, value = PANELS[name]
+    panel.controls[control].value = value
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "says"),
+    [
+        ("_measure", AssertionError("too dark"), "AssertionError: too dark"),
+        ("_measure", RuntimeError(), "RuntimeError"),
+        ("_sentence", KeyError("x"), "KeyError: 'x'"),
+        ("_sentence", Unprintable(), "Unprintable"),
+        ("_html", MemoryError(), "MemoryError"),
+        ("_html", StopIteration(), "StopIteration"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_any_exception_in_a_callback_is_said_and_leaves_no_picture(
+    name: str, panel: Panel, step: str, error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, at = shown(panel), panel.controls[PANELS[name][1]].value
+
+    def fail() -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(panel, step, fail)
+        panel._drawn.cache_clear()  # type: ignore[attr-defined]
+        move(name, panel)
+        assert f"Stopped by {says}. " in panel.summary
+        assert says in panel.trace
+        assert panel.pictures.value == ""
+        assert "computing" not in panel.words.value
+        assert panel.summary in repr(panel)
+        with pytest.raises(ValueError, match="nothing to draw"):
+            panel.figure()
+    panel.controls[PANELS[name][1]].value = at
+    assert shown(panel) == before
+    assert panel.trace == ""
+    assert panel.figure()
+
+
+@pytest.mark.parametrize("step", ["_measure", "_sentence", "_html"])
+def test_an_interrupt_is_said_raised_again_and_recovered_from(
+    name: str, panel: Panel, clf: pg.Classifier, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(panel, step, interrupt)
+        panel._drawn.cache_clear()  # type: ignore[attr-defined]
+        with pytest.raises(KeyboardInterrupt):
+            move(name, panel)
+    assert panel.summary.startswith("Interrupted")
+    assert panel.pictures.value == ""
+    assert "computing" not in panel.words.value
+    with pytest.raises(ValueError, match="nothing to draw"):
+        panel.figure()
+    panel.refresh()
+    _, control, value = PANELS[name]
+    assert shown(panel) == shown(PANELS[name][0](clf, **{control: value}))
+
+
+def test_an_interrupted_panel_that_nobody_gets_is_closed(name: str, clf: pg.Classifier) -> None:
+    make, _, _ = PANELS[name]
+    kind: Any = getattr(widgets, name)
+
+    def interrupt(self: Panel) -> None:
+        raise KeyboardInterrupt
+
+    open_before = set(_instances)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, "_measure", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            make(clf)
+    assert set(_instances) == open_before
+
+
+@pytest.mark.parametrize("name", [n for n in PANELS if n not in ("MatrixDepth", "VerdictExplorer")], indirect=True)
+def test_the_last_picture_is_pale_while_the_next_one_is_computed(
+    name: str, panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def look() -> torch.Tensor:
+        seen.append((PENDING in panel.pictures._dom_classes, "computing" in panel.words.value))
+        raise ValueError("enough")
+
+    monkeypatch.setattr(panel, "_maps", look)
+    move(name, panel)
+    assert seen == [(True, True)]
+    assert PENDING not in panel.pictures._dom_classes
+
+
+def test_a_closed_panel_leaves_nothing_open(name: str, clf: pg.Classifier) -> None:
+    open_before = set(_instances)
+    panel = PANELS[name][0](clf)
+    assert set(_instances) > open_before
+    control = panel.controls[PANELS[name][1]]
+    panel.close()
+    assert set(_instances) == open_before
+    assert all(kept.cache_info().currsize == 0 for kept in vars(panel).values() if hasattr(kept, "cache_info"))
+    control.value = PANELS[name][2]  # whoever still holds a control moves nothing
+    panel.close()
+    assert "closed" in panel.summary
+    assert "closed" in repr(panel)
+    with pytest.raises(ValueError, match="closed"):
+        panel.figure()
+
+
+def test_what_was_never_whole_can_be_deleted(name: str, recwarn: pytest.WarningsRecorder) -> None:
+    half = getattr(widgets, name).__new__(getattr(widgets, name))
+    half.close()
+
+
+# --- A network that changes ---
+
+OF_A_NETWORK = [n for n in PANELS if n not in ("MatrixDepth", "VerdictExplorer")]
+
+
+def fresh(name: str) -> tuple[MapPanel, nn.Module]:
+    """Return a panel of its own network, and that network."""
+    if name == "AlphaSlider":
+        clf = copy.copy(pg.load_classifier("scenes"))
+        clf.net = copy.deepcopy(clf.net)
+    else:
+        clf = pg.Classifier(networks.seeded(networks.plain), pg.Preprocessing(size=16, resize=16), labels=LABELS)
+    return again(name, clf), clf.net
+
+
+def again(name: str, clf: pg.Classifier) -> MapPanel:
+    panel = widgets.AlphaSlider(None, clf) if name == "AlphaSlider" else PANELS[name][0](clf)
+    assert isinstance(panel, MapPanel)
+    return panel
+
+
+def scale_in_place(net: nn.Module) -> None:
+    with torch.no_grad():
+        next(net.parameters()).mul_(1.5)
+
+
+def scale_behind_the_version(net: nn.Module) -> None:
+    next(net.parameters()).data.mul_(1.5)
+
+
+@pytest.mark.parametrize("change", [scale_in_place, scale_behind_the_version], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("name", OF_A_NETWORK)
+def test_a_changed_network_gets_maps_of_its_own(name: str, change: Callable[[nn.Module], None]) -> None:
+    panel, net = fresh(name)
+    move(name, panel)
+    before = panel.maps
+    change(net)
+    assert "changed since" in repr(panel)
+    panel._repr_mimebundle_()  # shown in another cell, without a control moved
+    assert "changed since" not in repr(panel)
+    other = again(name, panel.clf)
+    move(name, other)
+    assert shown(other) == shown(panel)
+    assert torch.equal(other.maps, panel.maps)
+    assert not torch.equal(before, panel.maps) or not before.any()
+
+
+@pytest.mark.parametrize("name", OF_A_NETWORK)
+def test_a_figure_is_of_the_network_as_it_is(name: str) -> None:
+    panel, net = fresh(name)
+    scale_behind_the_version(net)
+    assert "changed since" in repr(panel)
+    assert panel.figure()
+    assert "changed since" not in repr(panel)
+
+
+@pytest.mark.parametrize("name", OF_A_NETWORK)
+def test_training_mode_is_refused_and_recovered_from(name: str) -> None:
+    panel, net = fresh(name)
+    before = shown(panel)
+    net.train()
+    panel.refresh()
+    assert "eval" in panel.summary
+    assert panel.pictures.value == ""
+    net.eval()
+    panel.refresh()
+    assert shown(panel) == before
+
+
+@pytest.mark.parametrize("name", ["MapComparison", "RandomizationSlider"])
+def test_another_layer_for_cams_is_noticed(name: str) -> None:
+    panel, _ = fresh(name)
+    assert isinstance(panel, MapPanel)
+    panel.controls["method"].value = "gradcam"
+    before = panel.maps
+    panel.clf.cam_layer = next(n for n in ("conv1", "relu1", "conv2") if n != panel.clf.cam_layer)
+    panel.refresh()
+    assert not torch.equal(panel.maps, before)
+
+
+def test_the_ranking_follows_the_network() -> None:
+    panel, net = fresh("ClassSlider")
+    assert isinstance(panel, widgets.ClassSlider)
+    last: Any = next(m for m in reversed(list(net.modules())) if isinstance(m, nn.Linear))
+    with torch.no_grad():
+        last.weight.neg_()
+        last.bias.neg_()
+    old = panel.ranking
+    panel.refresh()
+    assert panel.ranking == old[::-1]
+    assert LABELS[old[-1]] in panel.rank.options[0][0]
+
+
+def test_a_network_with_fewer_classes_is_refused_in_words() -> None:
+    panel, net = fresh("Explorer")
+    assert isinstance(panel, MapPanel)
+    panel.clf.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
+    panel.refresh()
+    assert "6 labels" in panel.summary
+    assert panel.pictures.value == ""
+    assert repr(panel)
+    panel.clf.net = net
+    panel.refresh()
+    assert panel.pictures.value
+
+
+def test_layers_that_come_and_go_are_followed() -> None:
+    panel, net = fresh("LayerSlider")
+    assert isinstance(panel, widgets.LayerSlider)
+    panel.clf.net = networks.seeded(networks.batchnorm)
+    panel.refresh()
+    there = dict(panel.clf.net.named_modules())
+    assert set(panel.layer.options) <= set(there)
+    panel.clf.net = net
+    panel.refresh()
+    assert set(panel.layer.options) <= set(dict(net.named_modules()))
+    assert panel.pictures.value
+
+
+def test_pairs_that_became_the_same_class_are_refused_in_words() -> None:
+    panel, net = fresh("LayerSlider")
+    panel.clf.net = nn.Sequential(net, nn.Linear(6, 6)).eval()  # type: ignore[attr-defined]
+    with torch.no_grad():
+        panel.clf.net[1].weight.zero_()  # type: ignore[attr-defined]
+        panel.clf.net[1].bias.zero_()  # type: ignore[attr-defined]
+    panel.refresh()
+    assert panel.summary
+    assert panel.maps.numel() == 0 or panel.classes[0] != panel.classes[1]  # type: ignore[attr-defined]
+
+
+# --- What users bring along ---
+
+
+def test_maps_that_a_user_changes_are_a_copy(panel: Panel) -> None:
+    if isinstance(panel, MapPanel):
+        before = panel.maps
+        panel.maps.zero_()
+        panel.refresh()
+        assert torch.equal(panel.maps, before)
+
+
+def test_a_photo_that_fails_in_preprocessing_is_said_and_then_forgotten() -> None:
+    net = networks.seeded(networks.plain)
+    prepare = pg.Preprocessing(size=16, resize=16)
+
+    def picky(img: Image.Image) -> torch.Tensor:
+        assert img.getpixel((0, 0)) != (0, 0, 0), "a black corner"
+        return prepare(img)
+
+    photos = {"bright": pg.load_photo("cat"), "dark": Image.new("RGB", (32, 32))}
+    panel = widgets.Explorer(pg.Classifier(net, picky, labels=LABELS), photos)
+    before = shown(panel)
+    panel.photo.value = "dark"
+    assert "AssertionError: a black corner" in panel.summary
+    assert panel.pictures.value == ""
+    panel.photo.value = "bright"
+    assert shown(panel) == before
+
+
+def test_a_handling_that_raises_is_said_in_words(clf: pg.Classifier) -> None:
+    def fails(information: torch.Tensor) -> torch.Tensor:
+        return information.no_such_thing  # type: ignore[attr-defined]
+
+    own = Handling("own", fails)
+    methods = {"gradient signed": pg.METHODS["gradient"]("signed"), "edges": pg.METHODS["gradient"](own)}
+    panel = widgets.CascadeCurves(ROWS, methods, clf, "cat")
+    panel.version.value = "edges"
+    assert panel.summary.startswith("Stopped by ")
+    assert "in fails" in panel.trace
+    assert panel.pictures.value == ""
+    panel.version.value = "gradient signed"
+    assert panel.pictures.value
 
 
 def test_what_cannot_be_drawn_is_said_in_words(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
