@@ -217,7 +217,9 @@ def test_find_puts_the_best_match_first() -> None:
     assert clf.find("CAT") == [4, 2, 3, 1, 0]
     assert clf.index("cat") == 4
     assert clf.index("puss") == 2
-    assert clf.index("fish") == 1  # the only match
+    assert clf.find("fish") == [1]
+    with pytest.raises(ValueError, match=r"'fish' is no class, only a part of a name of class 1, 'catfish'"):
+        clf.index("fish")  # the only match, but a part of a word is no answer
     assert clf.find("big_cat") == clf.find("big-cat") == [3]
 
 
