@@ -13,7 +13,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,10 +103,8 @@ def _checked_path(source: str | os.PathLike[str]) -> Path:
         address = path.as_posix().replace(":/", "://", 1)  # a Path keeps one of two slashes
         raise ImageError(f"'{address}' is a web address. Save the picture to a file first, and give its path.")
     if path.parts and path.parts[0].startswith("~") and not path.exists():
-        try:
+        with suppress(RuntimeError):  # nobody of this name has a home here: said below
             path = path.expanduser()
-        except RuntimeError:  # nobody of this name has a home here: said below
-            pass
     try:
         kind = path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
@@ -320,7 +318,7 @@ def _to_eight_bits(picture: Image.Image, file: Image.Image) -> Image.Image:
 def _check_levels(picture: Image.Image, name: str, file: Image.Image) -> None:
     """Refuse levels of 32 bits, except in a picture made by a program, where 0 to 255 are what is usual."""
     low, high = picture.getextrema()
-    if file.format is not None or not (0 <= low and 1 < high <= 255):  # type: ignore[operator]  # one channel
+    if file.format is not None or not (low >= 0 and 1 < high <= 255):  # type: ignore[operator]  # one channel
         raise ImageError(
             f"{name} has 32 bits a pixel or levels below 0, and nothing says which value is white. "
             "Save it with 8 or 16 bits, from 0 on; an array: Image.fromarray((255 * a).astype('uint8'))."

@@ -81,7 +81,7 @@ def as_labels(labels: Any) -> list[str]:
     elif isinstance(labels, str | bytes | set | frozenset) or not isinstance(labels, Iterable):
         why = "has no order" if isinstance(labels, set | frozenset) else "is no list"
         raise ValueError(
-            f'labels is a list with a name for each class, such as ["cat", "dog"], or a mapping {{0: "cat", 1: "dog"}}. '
+            'labels is a list with a name for each class, such as ["cat", "dog"], or a mapping {0: "cat", 1: "dog"}. '
             f"{_short(labels)} {why}."
         )
     else:
@@ -93,7 +93,7 @@ def as_labels(labels: Any) -> list[str]:
 
 
 def _from_mapping(labels: Mapping[Any, Any]) -> list[Any]:
-    """Return the names in the order of the class numbers, which are the keys, as in JSON perhaps texts, or the values."""
+    """Return the names in the order of the class numbers: the keys, which may be texts as in JSON, or the values."""
     inverse = all(isinstance(value, int) for value in labels.values()) and not any(map(_number, labels))
     pairs = [(number, name) for name, number in labels.items()] if inverse else list(labels.items())
     by_number = {int(number): name for number, name in pairs if _number(number)}
