@@ -63,8 +63,7 @@ def plain_weights(layer: nn.Module) -> None:
     """
     for module in layer.modules():
         if parametrize.is_parametrized(module):
-            for name in [*module.parametrizations]:  # type: ignore[union-attr,arg-type]  # a ModuleDict
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+            _without_parametrizations(module)
         for hook in [*module._forward_pre_hooks.values()]:
             if isinstance(hook, prune.BasePruningMethod):
                 prune.remove(module, hook._tensor_name)
@@ -74,3 +73,17 @@ def plain_weights(layer: nn.Module) -> None:
                 remove_spectral_norm(module, hook.name)
         if isinstance(module, nn.RNNBase):  # it keeps a list of its weights, which may be the ones from before
             module._flat_weights = [getattr(module, name, None) for name in module._flat_weights_names]
+
+
+def _without_parametrizations(module: nn.Module) -> None:
+    """Do what ``parametrize.remove_parametrizations`` does, but to this module alone.
+
+    A parametrized layer has a class of its own, which its copies share: torch takes the weight away from all of them.
+    """
+    names = [*module.parametrizations]  # type: ignore[arg-type]  # a ModuleDict
+    values = {name: getattr(module, name).detach().clone() for name in names}
+    trained = {id(each) for each in module.parametrizations.parameters() if each.requires_grad}  # type: ignore[union-attr]
+    del module._modules["parametrizations"]
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value, requires_grad=bool(trained)))

@@ -88,8 +88,7 @@ def still_trained(net: nn.Module, layers: Iterable[str]) -> list[str]:
     random: set[int] = set()
     for name in layers:
         layer = net.get_submodule(name)
-        tensors = [*layer.parameters(), *layer.buffers()]
-        random |= {id(t) for t in tensors if isinstance(layer, _BatchNorm) or not _has_one_value(t)}
+        random |= {id(t) for t in _tensors(layer) if isinstance(layer, _BatchNorm) or not _has_one_value(t)}
     statistics = [(name, t) for name, t in net.named_buffers() if name.endswith(("running_mean", "running_var"))]
     return [name for name, t in (*net.named_parameters(), *statistics) if id(t) not in random]
 
@@ -178,16 +177,15 @@ def randomized_steps(net: nn.Module, steps: Iterable[Step], seed: int = 0) -> It
     One copy serves all steps: use the network of a step before you ask for the next. ``net`` isn't changed.
     """
     changed = copied(net)
-    random: dict[str, dict[str, Tensor]] = {}  # the layers that are random, with what they had learned
+    random: set[str] = set()
     for step in steps:
         _check_names(net, step.random)
-        for name in [name for name in random if name not in step.random]:
-            changed.get_submodule(name).load_state_dict(random.pop(name))
-        for name in [name for name in step.random if name not in random]:
-            layer = changed.get_submodule(name)
-            plain_weights(layer)
-            random[name] = {key: value.clone() for key, value in layer.state_dict().items()}
-            _randomize(layer, name, seed)
+        now = set(step.random)
+        for name in random - now:
+            _restore(changed.get_submodule(name), net.get_submodule(name))
+        for name in now - random:
+            _randomize(changed.get_submodule(name), name, seed)
+        random = now
         yield step, changed
 
 
@@ -200,6 +198,19 @@ def _randomize(layer: nn.Module, name: str, seed: int) -> None:
     generator = _stream(seed, name)
     for tensor in _weights(layer):
         _redraw(tensor, generator)
+
+
+@torch.no_grad()
+def _restore(layer: nn.Module, trained: nn.Module) -> None:
+    """Give a layer of a copy what it had learned back."""
+    trained = copied(trained)
+    plain_weights(trained)
+    for ours, theirs in zip(_tensors(layer), _tensors(trained), strict=True):
+        ours.copy_(theirs)
+
+
+def _tensors(layer: nn.Module) -> list[Tensor]:
+    return [*layer.parameters(), *layer.buffers()]
 
 
 def _weights(layer: nn.Module) -> list[Tensor]:
