@@ -1,21 +1,8 @@
 """Photos, and what makes tensors of them."""
 
-from posgrad_edu.data.photos import (
-    FORMATS,
-    MAX_PIXELS,
-    MAX_SIDE,
-    PHOTOS,
-    Box,
-    ImageError,
-    Mosaic,
-    Photo,
-    Source,
-    load_photo,
-    mosaic,
-    photo_names,
-    read_image,
-)
+from posgrad_edu.data.photos import PHOTOS, Box, Mosaic, Photo, load_photo, mosaic, photo_names
 from posgrad_edu.data.preprocessing import Preprocessing
+from posgrad_edu.data.reading import FORMATS, MAX_PIXELS, MAX_SIDE, ImageError, Source, read_image, upright
 
 __all__ = [
     "FORMATS",
@@ -32,4 +19,5 @@ __all__ = [
     "mosaic",
     "photo_names",
     "read_image",
+    "upright",
 ]

@@ -8,6 +8,7 @@ from posgrad_edu.metrics.randomization import (
     randomized,
     randomized_steps,
     steps,
+    still_trained,
     with_random,
 )
 from posgrad_edu.metrics.sensitivity import class_sensitivity, data_sensitivity, parameter_sensitivity
@@ -47,5 +48,6 @@ __all__ = [
     "spearman",
     "ssim",
     "steps",
+    "still_trained",
     "with_random",
 ]

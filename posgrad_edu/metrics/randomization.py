@@ -1,7 +1,7 @@
 """Copies of a network in which some layers hold random weights.
 
 A map that explains a network has to change when the network loses what it learned. So the layers with weights
-(convolutions and linear layers) are re-initialized, in one of three orders:
+(convolutions, linear and recurrent layers, attention with its projections) are re-initialized, in one of three orders:
 
     cascading             from the output downwards: step d has the d layers nearest the output random
     cascading-from-input  from the input upwards
@@ -14,11 +14,16 @@ A map that explains a network has to change when the network loses what it learn
 
 Each random tensor is drawn from a normal distribution that is cut off at two standard deviations, and has the mean
 and the standard deviation of the trained tensor whose place it takes: what is lost is what was learned, not the
-scale. Biases are drawn likewise, from their own mean and deviation. Each layer and each seed has a random stream of
+scale. Biases are drawn likewise, from their own mean and deviation. A weight whose values are all the same has no
+deviation and gets the one that torch gives new layers. Each layer and each seed has a random stream of
 its own, which depends on the layer's name. Two layers of one shape must not get the same numbers, and a layer gets
 the same numbers in whatever order and company it is randomized.
 
-BatchNorm keeps its statistics and its affine parameters. With ``batchnorm="reset"`` each BatchNorm is a layer of its
+What a layer computes changes, however its weight is stored: of a parametrized layer (weight norm, spectral norm, ...)
+or a pruned one, the copy has the weight alone, and all of its values are drawn anew, also those that were pruned.
+
+BatchNorm keeps its statistics and its affine parameters, as other norms, embeddings and class tokens do: where all
+layers are random, ``still_trained`` names what isn't. With ``batchnorm="reset"`` each BatchNorm is a layer of its
 own in the order, and is reset: mean 0, variance 1, weight 1, bias 0, as when it was made.
 
 Reference: Adebayo et al. Sanity Checks for Saliency Maps. NeurIPS 2018. arXiv:1810.03292, sec. 3.1.
@@ -26,7 +31,6 @@ Reference: Adebayo et al. Sanity Checks for Saliency Maps. NeurIPS 2018. arXiv:1
 
 from __future__ import annotations
 
-import copy
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, get_args
@@ -40,11 +44,14 @@ from torch.nn.modules.conv import _ConvNd
 from posgrad_edu.engine.layers import watch
 from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.errors import unknown_name
+from posgrad_edu.metrics.copies import copied, plain_weights
 
 Mode = Literal["cascading", "cascading-from-input", "independent"]
 BatchNormMode = Literal["keep", "reset"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 BATCHNORM: tuple[BatchNormMode, ...] = get_args(BatchNormMode)
+# Layers with weights. What is inside one, such as attention's last projection, belongs to it.
+WITH_WEIGHTS = (_ConvNd, nn.Linear, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
 CUT = 2.0  # standard deviations at which the normal distribution is cut off
 CUT_DEVIATION = 0.8796257  # the standard deviation of a standard normal distribution cut off there
 
@@ -53,14 +60,14 @@ CUT_DEVIATION = 0.8796257  # the standard deviation of a standard normal distrib
 
 
 def randomizable_layers(net: nn.Module, x: Tensor, *, batchnorm: BatchNormMode | str = "keep") -> list[str]:
-    """Return the names of the convolutions and linear layers that a forward pass of x runs, from the output down.
+    """Return the names of the layers with weights that a forward pass of x runs, from the output down.
 
     A layer that is used several times counts where it's used last. batchnorm: "reset" counts BatchNorms as well.
     """
     if batchnorm not in BATCHNORM:
         raise unknown_name("way to treat BatchNorm", batchnorm, BATCHNORM)
-    kinds = (_ConvNd, nn.Linear) if batchnorm == "keep" else (_ConvNd, nn.Linear, _BatchNorm)
-    names: dict[nn.Module, str] = {m: name for name, m in net.named_modules() if isinstance(m, kinds)}
+    layers = _with_weights(net) if batchnorm == "keep" else _with_weights(net, _BatchNorm)
+    names = {module: name for name, module in layers.items()}
     seen: dict[str, None] = {}
 
     def note(module: nn.Module, output: object) -> None:
@@ -70,6 +77,25 @@ def randomizable_layers(net: nn.Module, x: Tensor, *, batchnorm: BatchNormMode |
     with watch(names, note):
         run_without_graph(net, x[:1])
     return list(reversed(seen))
+
+
+def still_trained(net: nn.Module, layers: Iterable[str]) -> list[str]:
+    """Return the names of what keeps its trained values where all of these layers are random, in the network's order.
+
+    Those are parameters of other kinds of layers (norms, embeddings, class tokens, ...) and of layers that don't run,
+    the statistics of BatchNorms that are kept, and biases of one value, whose random one would be the same.
+    """
+    random: set[int] = set()
+    for name in layers:
+        layer = net.get_submodule(name)
+        random |= {id(t) for t in _tensors(layer) if isinstance(layer, _BatchNorm) or not _has_one_value(t)}
+    statistics = [(name, t) for name, t in net.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    return [name for name, t in (*net.named_parameters(), *statistics) if id(t) not in random]
+
+
+def _has_one_value(tensor: Tensor) -> bool:
+    """Tell whether it's a vector of one value, which isn't 0, as a bias that was never trained is."""
+    return tensor.ndim < 2 and bool((tensor == tensor.flatten()[:1]).all()) and bool(tensor.any())
 
 
 class Step(NamedTuple):
@@ -92,7 +118,7 @@ def steps(
         raise unknown_name("mode of randomization", mode, MODES)
     order = list(reversed(layers)) if mode == "cascading-from-input" else list(layers)
     if not order:
-        raise ValueError("There is nothing to randomize: the network runs no convolution or linear layer of torch.nn.")
+        raise ValueError("There is nothing to randomize: the network runs no layer of torch.nn that has weights.")
     if isinstance(depths, int):
         depths = evenly_spaced(len(order), depths)
     chosen = range(1, len(order) + 1) if depths is None else sorted(set(depths))
@@ -134,11 +160,12 @@ def randomized(net: nn.Module, depth: int, seed: int = 0, *, layers: Sequence[st
 def with_random(net: nn.Module, names: Iterable[str], seed: int = 0) -> nn.Module:
     """Return a copy of the network in which the layers of these names are random; ``net`` isn't changed.
 
-    A BatchNorm that is named is reset. Raises ``ValueError`` for a name without weights.
+    A BatchNorm that is named is reset. Raises ``ValueError`` for a name without weights, and for a network that can't
+    be copied.
     """
     names = list(names)
     _check_names(net, names)
-    changed = copy.deepcopy(net)
+    changed = copied(net)
     for name in names:
         _randomize(changed.get_submodule(name), name, seed)
     return changed
@@ -149,13 +176,13 @@ def randomized_steps(net: nn.Module, steps: Iterable[Step], seed: int = 0) -> It
 
     One copy serves all steps: use the network of a step before you ask for the next. ``net`` isn't changed.
     """
-    changed = copy.deepcopy(net)
+    changed = copied(net)
     random: set[str] = set()
     for step in steps:
         _check_names(net, step.random)
         now = set(step.random)
         for name in random - now:
-            changed.get_submodule(name).load_state_dict(net.get_submodule(name).state_dict())
+            _restore(changed.get_submodule(name), net.get_submodule(name))
         for name in now - random:
             _randomize(changed.get_submodule(name), name, seed)
         random = now
@@ -163,14 +190,35 @@ def randomized_steps(net: nn.Module, steps: Iterable[Step], seed: int = 0) -> It
 
 
 def _randomize(layer: nn.Module, name: str, seed: int) -> None:
-    """Make a layer's parameters random, or reset a BatchNorm, in place."""
+    """Make a layer's weights random, or reset a BatchNorm, in place."""
     if isinstance(layer, _BatchNorm):
         layer.reset_parameters()
         return
+    plain_weights(layer)
     generator = _stream(seed, name)
-    for parameter in (layer.weight, layer.bias):
-        if isinstance(parameter, Tensor):
-            _redraw(parameter, generator)
+    for tensor in _weights(layer):
+        _redraw(tensor, generator)
+
+
+@torch.no_grad()
+def _restore(layer: nn.Module, trained: nn.Module) -> None:
+    """Give a layer of a copy what it had learned back."""
+    trained = copied(trained)
+    plain_weights(trained)
+    for ours, theirs in zip(_tensors(layer), _tensors(trained), strict=True):
+        ours.copy_(theirs)
+
+
+def _tensors(layer: nn.Module) -> list[Tensor]:
+    return [*layer.parameters(), *layer.buffers()]
+
+
+def _weights(layer: nn.Module) -> list[Tensor]:
+    """Return the tensors that a layer computes with: its weight and bias first, whether trained or not, then others."""
+    own = [getattr(layer, name, None) for name in ("weight", "bias")]
+    first = [t for t in own if isinstance(t, Tensor) and t.is_leaf]  # a property's result would change nothing
+    found = {id(t): t for t in (*first, *layer.parameters())}
+    return [t for t in found.values() if t.is_floating_point() or t.is_complex()]
 
 
 def _check_names(net: nn.Module, names: Iterable[str]) -> None:
@@ -181,8 +229,10 @@ def _check_names(net: nn.Module, names: Iterable[str]) -> None:
 
 
 def _with_weights(net: nn.Module, *others: type[nn.Module]) -> dict[str, nn.Module]:
-    kinds: tuple[type[nn.Module], ...] = (_ConvNd, nn.Linear, *others)
-    return {name: module for name, module in net.named_modules() if isinstance(module, kinds)}
+    """Return the layers with weights by name; what is inside one isn't a layer of its own."""
+    found = {name: module for name, module in net.named_modules() if isinstance(module, (*WITH_WEIGHTS, *others))}
+    inside = {part for module in found.values() for part in module.modules() if part is not module}
+    return {name: module for name, module in found.items() if module not in inside}
 
 
 def _stream(seed: int, layer: str) -> torch.Generator:
@@ -195,5 +245,10 @@ def _stream(seed: int, layer: str) -> torch.Generator:
 def _redraw(parameter: Tensor, generator: torch.Generator) -> None:
     """Replace the values by random ones of the same mean and standard deviation."""
     deviation, mean = torch.std_mean(parameter, correction=0)
-    standard = nn.init.trunc_normal_(torch.empty(parameter.shape), 0.0, 1.0, -CUT, CUT, generator=generator)
+    if (
+        deviation == 0 and parameter.ndim > 1
+    ):  # such as a head that begins with zeros: drawn as torch does for new layers
+        deviation = deviation.new_tensor(3 * parameter[0].numel()).rsqrt()
+    empty = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")  # whatever the defaults are
+    standard = nn.init.trunc_normal_(empty, 0.0, 1.0, -CUT, CUT, generator=generator)
     parameter.copy_(mean + deviation * (standard / CUT_DEVIATION).to(parameter))

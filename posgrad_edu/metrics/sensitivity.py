@@ -23,6 +23,7 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -40,6 +41,8 @@ from posgrad_edu.metrics.randomization import (
     randomizable_layers,
     randomized_steps,
     steps,
+    still_trained,
+    with_random,
 )
 from posgrad_edu.metrics.similarity import Features, compare_all, compare_features, features
 from posgrad_edu.metrics.tables import as_table, batches, by_label
@@ -130,16 +133,18 @@ def parameter_sensitivity(
         int for that many evenly spaced ones, ``None`` for all. batchnorm: "keep" or "reset"; see ``randomization.py``.
     progress: whether a bar is shown if it takes more than two seconds.
     Columns: photo, target, mode, depth, layers (how many there are), layer (the last one made random), seed, spearman,
-    spearman_abs, ssim, hog, degenerate; of several methods first method. Raises what ``explain`` does, and
-    ``ValueError`` for a mode, depth or way to treat BatchNorm that doesn't exist.
+    spearman_abs, ssim, hog, degenerate; of several methods first method. ``attrs["still_trained"]`` names what stays
+    trained where all layers are random: norms, embeddings, ... Raises what ``explain`` does, and ``ValueError`` for a
+    mode, depth or way to treat BatchNorm that doesn't exist, and for a network whose copies don't lose what it learned.
     """
-    methods = by_label(method, handling, options)
+    methods = _by_layer_names(net, by_label(method, handling, options))
     check_network(net)
     check_photos(x)
     layers = randomizable_layers(net, x, batchnorm=batchnorm)
     order, draws = steps(layers, mode, depths), list(seeds)
     if not draws:
         raise ValueError("seeds holds no number. One draw of random weights is the least; three or more are better.")
+    _check_copy(net, x, layers, batchnorm)
     of_trained = _explained_class(net, x, target)
     trained = _features(net, x, of_trained, methods)
     rows = []
@@ -147,7 +152,32 @@ def parameter_sensitivity(
         asked = _explained_class(changed, x, OWN) if isinstance(target, str) else of_trained
         place = {"mode": mode, "depth": step.depth, "layers": len(layers), "layer": step.layer, "seed": seed}
         rows += _compared(trained, _features(changed, x, asked, methods), asked, place)
-    return as_table(rows, method)
+    table = as_table(rows, method)
+    table.attrs["still_trained"] = still_trained(net, layers)
+    return table
+
+
+def _check_copy(net: nn.Module, x: Tensor, layers: Sequence[str], batchnorm: BatchNormMode | str) -> None:
+    """Refuse a network whose copies go on computing with its own layers, as a function that holds one makes them do."""
+    changed = with_random(net, layers)
+    own = set(randomizable_layers(changed, x, batchnorm=batchnorm))
+    if not own >= set(layers) or torch.equal(predict(changed, x[:1]), predict(net, x[:1])):
+        kept = next((name for name in layers if name not in own), layers[0])
+        raise ValueError(
+            f"A copy of this network still computes with the trained {kept!r}: something in it, such as a lambda or a "
+            "hook, holds the layer itself. Write it as a module that calls self.layer(...)."
+        )
+
+
+def _by_layer_names(net: nn.Module, methods: Mapping[str, Method]) -> dict[str, Method]:
+    """Return the methods with layers that were given as modules by their names, which copies know, too."""
+    names = {module: name for name, module in net.named_modules()}
+    return {
+        label: dataclasses.replace(method, layer=names[layer])  # type: ignore[call-arg]  # a CAM's
+        if isinstance(layer := getattr(method, "layer", None), nn.Module) and layer in names
+        else method
+        for label, method in methods.items()
+    }
 
 
 def _copies(net: nn.Module, order: Sequence[Step], seeds: Iterable[int]) -> Iterator[tuple[int, Step, nn.Module]]:
@@ -175,7 +205,7 @@ def data_sensitivity(
     Columns: photo, target, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method.
     Raises what ``explain`` does.
     """
-    methods = by_label(method, handling, options)
+    methods = _by_layer_names(net, by_label(method, handling, options))
     for either in (net, other_net):
         check_network(either)
     check_photos(x)

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, overload
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.data import upright
 from posgrad_edu.engine.cam_layer import find_layer, last_spatial_layer
 from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.methods import AnyHandling, Method, Methods, OneMethod, explain, resolve
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models.explanation import Explanation, Explanations, handling_of
-from posgrad_edu.models.labels import matches, plain, single_match
+from posgrad_edu.models.labels import as_labels, matches, plain, single_match
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,6 +40,44 @@ def _no_preprocessing(img: Image) -> Tensor:
         "This classifier doesn't know how to prepare a photo for its network. "
         "Give it one: Classifier(net, preprocess=Preprocessing(size=..., resize=..., mean=..., std=...))."
     )
+
+
+def _prepared(preprocess: Callable[[Image], Any], img: Image) -> Tensor:
+    """Return what somebody's function makes of a photo: a tensor (C, H, W), as the photo is seen in a viewer.
+
+    The dictionary that a Hugging Face processor gives, with one photo under "pixel_values", is taken apart.
+    Raises ``ValueError`` for anything else.
+    """
+    from PIL import Image as PILImage
+
+    if not isinstance(img, PILImage.Image):
+        raise TypeError(f"A photo is a PIL image, not {type(img).__name__}. PIL.Image.open(path) reads one.")
+    x = given = preprocess(upright(img, "This photo"))
+    if isinstance(given, Mapping):
+        x = _first_photo(given.get("pixel_values"))
+        if x is None:
+            raise ValueError(
+                f"preprocess must give a tensor (channels, height, width); it gave a dictionary with {[*given]}. "
+                'Take the photo out of it, such as: lambda img: transform(img)["image"].'
+            )
+    _check_photo(x)
+    return x
+
+
+def _check_photo(x: object) -> None:
+    """Refuse what isn't one photo as a tensor (C, H, W)."""
+    if not isinstance(x, Tensor) or x.ndim != 3:
+        got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"preprocess must give a tensor (channels, height, width); it gave {got}.")
+
+
+def _first_photo(photos: Any) -> Tensor | None:
+    """Return the one photo (C, H, W) that a batch holds, a tensor, an array or a list of one; ``None`` for others."""
+    try:
+        one = torch.as_tensor(photos[0] if len(photos) == 1 else photos, device="cpu")
+    except Exception:  # whatever it is, it isn't a photo
+        return None
+    return one if one.ndim == 3 and one.is_floating_point() else None
 
 
 def _stretched(x: Tensor) -> Image:
@@ -64,9 +103,11 @@ class Prediction(NamedTuple):
 class Classifier:
     """A network in eval mode, with the preprocessing, the labels and the layer for CAMs that belong to it.
 
-    net: (N, 3, H, W) -> logits (N, classes). Used as it is, never changed; refused in training mode.
-    preprocess: PIL image -> tensor (3, H, W). Best a ``Preprocessing``, but any function will do.
-    labels: a name for each class; "class 0", "class 1", ... if you give none.
+    net: (N, C, H, W) -> logits (N, classes). Used as it is, never changed; refused in training mode.
+    preprocess: PIL image -> tensor (C, H, W). Best a ``Preprocessing``, but any function will do, also a processor of
+        Hugging Face. It gets a photo as a viewer shows it: upright, in colours or 8-bit grey, nothing transparent.
+    labels: a name for each class, as a list or a mapping {0: "cat", ...}; "class 0", "class 1", ... if you give none.
+        Their number is compared with the network's answer to a grey picture, at once if there is a ``preprocess``.
     cam_layer: the layer that CAMs look at, a name or a module; found on first use if you give none.
     synonyms: for each class the other names that ``find`` shall know.
     multilabel: classes don't exclude one another, so probabilities are sigmoids and needn't sum to 1.
@@ -76,7 +117,7 @@ class Classifier:
         self,
         net: nn.Module,
         preprocess: Callable[[Image], Tensor] | None = None,
-        labels: Iterable[str] | None = None,
+        labels: Iterable[str] | Mapping[int, str] | Mapping[str, int] | None = None,
         cam_layer: str | nn.Module | None = None,
         name: str | None = None,
         *,
@@ -85,11 +126,16 @@ class Classifier:
     ) -> None:
         check_network(net)
         self.net = net
+        own = preprocess is None or hasattr(preprocess, "view")  # knows what to do with any photo
         self.preprocess = preprocess or _no_preprocessing
+        if not own:
+            self.preprocess = functools.partial(_prepared, preprocess)
         self.name = name or type(net).__name__
         self.multilabel = multilabel
-        self._labels = None if labels is None else [str(label) for label in labels]
+        self._labels = None if labels is None else as_labels(labels)
         self._synonyms = None if synonyms is None else [tuple(names) for names in synonyms]
+        if labels is not None and preprocess is not None:
+            self._check_number_of_labels()
         self._cam_layer: str | None = None
         if cam_layer is not None:
             self.cam_layer = cam_layer
@@ -109,9 +155,24 @@ class Classifier:
     def logits(self, img: Image) -> Tensor:
         """Return the logits (classes,) of one photo; ``ValueError`` if there isn't one for each label."""
         logits = self._answer(self.batch(img))
-        if self._labels is not None and len(self._labels) != len(logits):
-            raise ValueError(f"There are {len(self._labels)} labels, but {len(logits)} logits. Give one for each.")
+        self._compare_labels(len(logits))
         return logits
+
+    def _check_number_of_labels(self) -> None:
+        """Refuse labels that the network has too few or too many classes for."""
+        classes = getattr(self.net, "num_classes", None)  # networks of timm say it, which is quicker
+        if not isinstance(classes, int) or classes != len(self._labels or ()):
+            try:
+                classes = len(self._answer(self.batch()))
+            except Exception:  # of a grey picture; ``logits`` says what is wrong when there is a photo
+                return
+        self._compare_labels(classes)
+
+    def _compare_labels(self, classes: int) -> None:
+        """Raise ``ValueError`` unless there is one label, and one entry of synonyms, for each class."""
+        for name, given in (("labels", self._labels), ("entries of synonyms", self._synonyms)):
+            if given is not None and len(given) != classes:
+                raise ValueError(f"There are {len(given)} {name}, but {classes} logits. Give one for each.")
 
     def probabilities(self, img: Image) -> Tensor:
         """Return (classes,): the softmax of the logits, or of a multilabel network the sigmoids."""
@@ -220,10 +281,9 @@ class Classifier:
         from PIL import Image as PILImage
 
         x = self.preprocess(PILImage.new("RGB", (256, 256), "grey") if img is None else img)
-        if not isinstance(x, Tensor) or x.ndim != 3:
-            got = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"preprocess must give a tensor (channels, height, width); it gave {got}.")
-        weight = next(self.net.parameters(), x)  # a network without parameters works anywhere
+        _check_photo(x)
+        # A network without parameters works anywhere; a quantized one has some that are no floating point numbers.
+        weight = next((each for each in self.net.parameters() if each.is_floating_point()), x)
         return x.unsqueeze(0).to(weight.device, weight.dtype)
 
     def _answer(self, x: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-"""From a word to the classes that it fits, by their labels and the other names they have."""
+"""The names of classes: as a user gives them, and from a word to the classes that it fits."""
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, SupportsIndex
 
 from posgrad_edu.errors import unknown_name
 
@@ -26,12 +28,25 @@ def matches(word: str, labels: Sequence[str], synonyms: Iterable[Iterable[str]])
 
 
 def single_match(word: str, labels: Sequence[str], synonyms: Iterable[Iterable[str]]) -> int:
-    """Return the one class that a word stands for; ``ValueError`` if it's none or several."""
+    """Return the one class that a word stands for; ``ValueError`` if it's none, several or only a part of a name.
+
+    A whole name stands for its class. Of parts only a whole word of a single label does: a mud puppy is an axolotl, but
+    a puppy isn't, and a catfish is no fish that was asked for by "cat".
+    """
+    synonyms = [tuple(names) for names in synonyms]
     found = matches(word, labels, synonyms)
     best_rank = found[0][0]
     best = [index for rank, index in found if rank == best_rank]
-    if len(found) == 1 or (len(best) == 1 and best_rank in (LABEL, SYNONYM)):
+    if len(best) == 1 and best_rank in (LABEL, SYNONYM):
         return best[0]
+    if len(found) == 1 and _rank(plain(word), [plain(labels[best[0]])]) == WHOLE_WORD:
+        return best[0]
+    if len(found) == 1:
+        names = ", ".join(name for name in (labels[best[0]], *synonyms[best[0]]) if plain(word) in plain(name))
+        raise ValueError(
+            f"{word!r} is no class, only a part of a name of class {best[0]}, {labels[best[0]]!r} ({names}). "
+            "If you mean that class, give its label or number."
+        )
     some = ", ".join(f"{index} {labels[index]}" for _, index in found[:8])
     more = f" and {len(found) - 8} more" if len(found) > 8 else ""
     raise ValueError(f"{word!r} fits {len(found)} classes: {some}{more}. Give a full label or a number.")
@@ -51,3 +66,51 @@ def _rank(word: str, names: Sequence[str]) -> int | None:
         if word and re.search(pattern, text):
             return rank
     return None
+
+
+# --- What a user gives as labels ---
+
+
+def as_labels(labels: Any) -> list[str]:
+    """Return a name for each class, from a list, or from a mapping {0: "cat", ...} or {"cat": 0, ...}.
+
+    Raises ``ValueError`` for what can't be one: a single text, a set, which has no order, a mapping with gaps.
+    """
+    if isinstance(labels, Mapping):
+        names = _from_mapping(labels)
+    elif isinstance(labels, str | bytes | set | frozenset) or not isinstance(labels, Iterable):
+        why = "has no order" if isinstance(labels, set | frozenset) else "is no list"
+        raise ValueError(
+            'labels is a list with a name for each class, such as ["cat", "dog"], or a mapping {0: "cat", 1: "dog"}. '
+            f"{_short(labels)} {why}."
+        )
+    else:
+        names = list(labels)
+    wrong = [name for name in names if isinstance(name, bool) or not isinstance(name, str | SupportsIndex)]
+    if wrong or not names:
+        raise ValueError(f"labels holds {f'{_short(wrong[0])}, which is no name' if wrong else 'no name'}. Give texts.")
+    return [name if isinstance(name, str) else str(operator.index(name)) for name in names]
+
+
+def _from_mapping(labels: Mapping[Any, Any]) -> list[Any]:
+    """Return the names in the order of the class numbers: the keys, which may be texts as in JSON, or the values."""
+    inverse = all(isinstance(value, int) for value in labels.values()) and not any(map(_number, labels))
+    pairs = [(number, name) for name, number in labels.items()] if inverse else list(labels.items())
+    by_number = {int(number): name for number, name in pairs if _number(number)}
+    if sorted(by_number) != list(range(len(pairs))):
+        raise ValueError(
+            f"labels, as a mapping, needs each class number from 0 to {len(pairs) - 1} once; it has "
+            f"{_short([number for number, _ in pairs])}."
+        )
+    return [by_number[number] for number in range(len(pairs))]
+
+
+def _number(key: object) -> bool:
+    """Tell whether a key is a class number: an int, of NumPy perhaps, or its digits."""
+    digits = isinstance(key, str) and re.fullmatch(r"[0-9]+", key) is not None
+    return digits or (isinstance(key, SupportsIndex) and not isinstance(key, bool))
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -195,14 +195,15 @@ def _fitting(name: str) -> Iterator[None]:
 
 
 def _timm_preprocessing(net: nn.Module) -> Preprocessing:
-    """Return timm's own settings for a network; ``ValueError`` for two rare ways of cropping."""
+    """Return timm's own settings for a network; ``ValueError`` for rare ways of cropping."""
     from timm.data import resolve_data_config
 
     config = resolve_data_config({}, model=net)
     height, width = config["input_size"][1:]
     resize = int(height / config["crop_pct"]), int(width / config["crop_pct"])
     squeeze = config["crop_mode"] == "squash"
-    if not squeeze and (config["crop_mode"] != "center" or height != width):
+    crops = config["crop_mode"] == "center" and height == width and config["crop_pct"] <= 1  # above 1: a black frame
+    if not (squeeze or crops):
         raise ValueError("Preprocessing can't crop as this network wants it. Use timm and Classifier(net, ...).")
     scale = tuple(config["mean"]), tuple(config["std"])
     return Preprocessing((height, width), resize if squeeze else resize[0], *scale, config["interpolation"])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from posgrad_edu.data.photos import mosaic, read_image
+from posgrad_edu.data import mosaic, read_image
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.methods import METHODS, explain, resolve
 from posgrad_edu.methods.base import Method

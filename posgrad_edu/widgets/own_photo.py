@@ -18,7 +18,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from posgrad_edu.data.photos import Source, read_image
+from posgrad_edu.data import Source, read_image
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.widgets.answer import Answer, in_words

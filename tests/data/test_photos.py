@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from posgrad_edu.data.photos import ImageError, load_photo, mosaic, photo_credits, photo_names, read_image
+from posgrad_edu.data.photos import load_photo, mosaic, photo_credits, photo_names
+from posgrad_edu.data.reading import ImageError, read_image
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
 
 from posgrad_edu.metrics.randomization import (
     MODES,
@@ -19,6 +20,7 @@ from posgrad_edu.metrics.randomization import (
     randomized,
     randomized_steps,
     steps,
+    still_trained,
     with_random,
 )
 from posgrad_edu.models.loading import load_classifier
@@ -345,3 +347,140 @@ def test_networks_of_torchvision(name: str) -> None:
     }
     assert changed >= with_weights
     assert random(clf.batch()).isfinite().all()
+
+
+# --- Weights that are stored in other ways ---
+
+
+def chain() -> nn.Sequential:
+    torch.manual_seed(0)
+    convolutions = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU()]
+    return nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)).eval()
+
+
+def pruned(net: nn.Sequential) -> None:
+    prune.l1_unstructured(net[0], "weight", amount=0.3)
+    prune.random_unstructured(net[0], "weight", amount=0.3)
+    prune.l1_unstructured(net[6], "bias", amount=0.3)
+
+
+STORED = {
+    "weight norm": lambda net: [parametrizations.weight_norm(net[i]) for i in (0, 2, 6)],
+    "spectral norm": lambda net: parametrizations.spectral_norm(net[2]).eval(),
+    "orthogonal": lambda net: parametrizations.orthogonal(net[6]),
+    "old weight norm": lambda net: [nn.utils.weight_norm(net[i]) for i in (0, 6)],
+    "old spectral norm": lambda net: nn.utils.spectral_norm(net[2]).eval(),
+    "pruned": pruned,
+}
+
+
+@pytest.mark.parametrize("way", STORED)
+def test_a_layer_computes_something_else_however_its_weight_is_stored(way: str) -> None:
+    net, x = chain(), torch.randn(1, 3, 12, 12)
+    STORED[way](net)
+    before, names = net(x), list(net.state_dict())
+    layers = randomizable_layers(net, x)
+    assert layers == ["6", "2", "0"]
+    assert torch.allclose(randomized(net, 0, layers=layers)(x), before, atol=1e-6)
+    for name in layers:
+        alone = with_random(net, [name])
+        old, new = net.get_submodule(name).weight, alone.get_submodule(name).weight
+        assert new.is_leaf
+        assert correlation(old, new) < 0.5
+        assert float(new.std() / old.std()) == pytest.approx(1, rel=0.3)
+        assert not torch.allclose(alone(x), before)
+    for step, changed in randomized_steps(net, steps(layers, "independent")):
+        assert torch.allclose(changed(x), with_random(net, step.random)(x), atol=1e-6), step
+    assert torch.equal(net(x), before)
+    assert list(net.state_dict()) == names
+
+
+class Sequence(nn.Module):
+    """Attention and a recurrent layer over the positions of a convolution, behind a class token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 4, 4)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.norm = nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.recurrent = nn.LSTM(8, 8, batch_first=True)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.conv(x).flatten(2).mT
+        z = self.norm(torch.cat([self.token.expand(len(z), -1, -1), z], 1))
+        z, _ = self.recurrent(self.attention(z, z, z, need_weights=False)[0])
+        return self.head(z.mean(1))
+
+
+def test_attention_and_recurrent_layers_become_random_and_the_rest_is_named() -> None:
+    torch.manual_seed(0)
+    net, x = Sequence().eval(), torch.randn(1, 3, 16, 16)
+    layers = randomizable_layers(net, x)
+    assert layers == ["head", "recurrent", "attention", "conv"]
+    changed = randomized(net, len(layers), layers=layers)
+    kept = [name for name, value in net.named_parameters() if torch.equal(value, changed.get_parameter(name))]
+    trained = still_trained(net, layers)
+    assert trained == ["token", "norm.weight", "norm.bias"]
+    assert set(kept) - set(trained) == {"attention.in_proj_bias", "attention.out_proj.bias"}  # zeros, never trained
+    assert not torch.equal(changed(x), net(x))
+
+
+def test_batch_norm_that_is_kept_is_named(net: nn.Module, x: Tensor) -> None:
+    of_norm = ["norm.weight", "norm.bias", "norm.running_mean", "norm.running_var"]
+    assert still_trained(net, ORDER) == ["never.weight", "never.bias", *of_norm]
+    assert still_trained(net, randomizable_layers(net, x, batchnorm="reset")) == ["never.weight", "never.bias"]
+
+
+def test_a_head_of_zeros_becomes_random() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(300, 7)).eval()
+    nn.init.zeros_(net[1].weight)
+    new = randomized(net, 1)[1].weight
+    assert float(new.std()) == pytest.approx(1 / math.sqrt(3 * 300), rel=0.1)
+
+
+class Keeping(nn.Module):
+    """Keeps its activations: as an attribute, in a list, and in an object whose method is a hook."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = chain()
+        self.seen: list[dict[str, Tensor]] = []
+        self.net[0].register_forward_hook(self.see)
+
+    def see(self, module: nn.Module, inputs: object, output: Tensor) -> None:
+        self.seen.append({"output": output})
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.features = self.net[:5](x)
+        return self.net[5:](self.features)
+
+
+def test_a_network_that_keeps_its_activations_is_copied() -> None:
+    net, x = Keeping().eval(), torch.randn(1, 3, 12, 12)
+    before = net(x)
+    changed = with_random(net, ["net.6"])
+    assert net.features.grad_fn is not None
+    assert not torch.allclose(changed(x), before)
+    assert len(net.seen) == 1  # the copy has a list of its own
+
+
+def test_a_network_that_cannot_be_copied_is_refused() -> None:
+    net = chain()
+    net.log = (number for number in range(3))
+    with pytest.raises(ValueError, match="can't be copied, so its layers can't be made random"):
+        with_random(net, ["0"])
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("meta", torch.float32), (None, torch.float64)])
+def test_other_defaults_change_no_number(net: nn.Module, device: str | None, dtype: torch.dtype) -> None:
+    expected = randomized(net, 4, layers=ORDER)
+    torch.set_default_device(device)
+    torch.set_default_dtype(dtype)
+    try:
+        changed = randomized(net, 4, layers=ORDER)
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert same(changed, expected)

@@ -24,6 +24,15 @@ from posgrad_edu.scenes.pictures import make_scenes, scene_tensors
 generator = torch.Generator().manual_seed(0)
 MAP = torch.randn(16, 16, generator=generator)
 OTHER = torch.randn(16, 16, generator=generator)
+PHOTOS_16 = torch.randn(2, 3, 16, 16, generator=generator)
+
+
+def tiny() -> nn.Sequential:
+    """A network of four classes, its layers numbered 0, 3 and 6 from the input."""
+    torch.manual_seed(0)
+    spatial = [nn.Conv2d(3, 5, 3), nn.Identity(), nn.ReLU(), nn.Conv2d(5, 6, 3), nn.ReLU()]
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return nn.Sequential(*spatial, pooled, nn.Linear(6, 4)).eval()
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -319,3 +328,63 @@ def test_data_sensitivity_compares_with_the_network_of_permuted_labels() -> None
         pg.data_sensitivity(true, permuted, x, target=[[0, 1]] * 3)
     own = pg.data_sensitivity(true, permuted, x, target="own")
     assert own.target.tolist() == permuted(x).argmax(1).tolist()
+
+
+# --- Networks as users have them ---
+
+
+def test_a_layer_given_as_a_module_is_found_in_copies() -> None:
+    net = tiny()
+    by_name, by_module = (pg.parameter_sensitivity(net, PHOTOS_16, layer=layer, seeds=[0]) for layer in ("3", net[3]))
+    assert by_module.equals(by_name)
+    labelled = pg.parameter_sensitivity(net, PHOTOS_16, {"a": resolve("gradcam", layer=net[3])}, seeds=[0])
+    assert labelled.drop(columns="method").equals(by_name)
+    assert pg.data_sensitivity(net, with_random(net, ["6"]), PHOTOS_16, layer=net[3]).notna().all(axis=None)
+    with pytest.raises(ValueError, match="not a layer of the network"):
+        pg.parameter_sensitivity(net, PHOTOS_16, layer=nn.ReLU(), seeds=[0])
+
+
+def test_the_table_names_what_stays_trained() -> None:
+    net = tiny()
+    net[1] = nn.BatchNorm2d(5).eval()
+    table = pg.parameter_sensitivity(net, PHOTOS_16, "gradient", seeds=[0])
+    assert table.attrs["still_trained"] == ["1.weight", "1.bias", "1.running_mean", "1.running_var"]
+    reset = pg.parameter_sensitivity(net, PHOTOS_16, "gradient", seeds=[0], batchnorm="reset")
+    assert reset.attrs["still_trained"] == []
+
+
+def test_a_network_whose_copies_call_its_own_layers_is_refused() -> None:
+    class Holds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net = tiny()
+            self.run = lambda x: net(x)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.run(x)
+
+    with pytest.raises(ValueError, match=r"A copy of this network still computes with the trained 'net\.6'"):
+        pg.parameter_sensitivity(Holds().eval(), PHOTOS_16, "gradient", seeds=[0])
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("meta", torch.float32), (None, torch.float64)])
+def test_other_defaults_change_no_measure(device: str | None, dtype: torch.dtype) -> None:
+    net = tiny()
+    other = with_random(net, ["6", "3"])
+
+    def tables() -> list[pd.DataFrame]:
+        return [
+            pg.class_sensitivity(net, PHOTOS_16),
+            pg.parameter_sensitivity(net, PHOTOS_16, seeds=[0]),
+            pg.data_sensitivity(net, other, PHOTOS_16),
+        ]
+
+    expected = tables()
+    torch.set_default_device(device)
+    torch.set_default_dtype(dtype)
+    try:
+        found = tables()
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(torch.float32)
+    assert all(ours.equals(theirs) for ours, theirs in zip(found, expected, strict=True))

@@ -217,7 +217,9 @@ def test_find_puts_the_best_match_first() -> None:
     assert clf.find("CAT") == [4, 2, 3, 1, 0]
     assert clf.index("cat") == 4
     assert clf.index("puss") == 2
-    assert clf.index("fish") == 1  # the only match
+    assert clf.find("fish") == [1]
+    with pytest.raises(ValueError, match=r"'fish' is no class, only a part of a name of class 1, 'catfish'"):
+        clf.index("fish")  # the only match, but a part of a word is no answer
     assert clf.find("big_cat") == clf.find("big-cat") == [3]
 
 
@@ -290,8 +292,113 @@ def test_a_network_in_double_precision() -> None:
 
 
 def test_labels_must_fit_the_logits() -> None:
-    with pytest.raises(ValueError, match="3 labels, but 4 logits"):
-        Classifier(tiny_net(), SMALL, ["a", "b", "c"]).top(COFFEE)
+    for labels in (["a", "b", "c"], {0: "a"}, ["abcd"], list("abcde")):
+        with pytest.raises(ValueError, match=r"There are \d labels, but 4 logits"):
+            Classifier(tiny_net(), SMALL, labels)
+    with pytest.raises(ValueError, match="2 entries of synonyms, but 4 logits"):
+        Classifier(tiny_net(), SMALL, list("abcd"), synonyms=[("x",), ("y",)])
+
+
+def test_labels_are_compared_at_first_use_where_they_cannot_be_at_once() -> None:
+    def only_photos(img: Image.Image) -> Tensor:
+        assert len(set(img.resize((9, 9)).tobytes())) > 1, "this isn't a photo"
+        return SMALL(img)
+
+    for clf in (Classifier(tiny_net(), only_photos, ["a"]), Classifier(tiny_net(), labels=["a"])):
+        clf.preprocess = SMALL if clf.preprocess is not only_photos else clf.preprocess
+        with pytest.raises(ValueError, match="1 labels, but 4 logits"):
+            clf.explain(COFFEE, "a")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("ant", "bee", "cat", "dog"),
+        {1: "bee", 0: "ant", 2: "cat", 3: "dog"},
+        {"0": "ant", "1": "bee", "3": "dog", "2": "cat"},
+        {"dog": 3, "ant": 0, "bee": 1, "cat": 2},
+        iter(["ant", "bee", "cat", "dog"]),
+    ],
+    ids=["list", "mapping", "as in JSON", "class_to_idx", "iterator"],
+)
+def test_labels_in_every_form(labels: Any) -> None:
+    assert Classifier(tiny_net(), SMALL, labels).labels == ["ant", "bee", "cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ("cat", "labels is a list"),
+        (b"cat", "labels is a list"),
+        ({"ant", "bee", "cat", "dog"}, "has no order"),
+        (4, "labels is a list"),
+        ([], "holds no name"),
+        (["ant", "bee", None, "dog"], "None, which is no name"),
+        ([["ant", "bee"], ["cat", "dog"]], "which is no name"),
+        ({1: "ant", 2: "bee", 3: "cat", 4: "dog"}, "each class number from 0 to 3"),
+        ({"ant": "bee"}, "each class number from 0 to 0"),
+    ],
+)
+def test_labels_that_cannot_be_right_are_refused_at_once(labels: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Classifier(tiny_net(), labels=labels)
+
+
+def test_a_part_of_a_name_is_no_class(lite0: Classifier) -> None:
+    with pytest.raises(ValueError, match=r"'puppy' is no class, only a part of .* 'axolotl' \(mud puppy\)"):
+        lite0.index("puppy")
+    assert lite0.labels[lite0.index("mud puppy")] == "axolotl"
+    assert lite0.labels[lite0.index("Egyptian")] == "Egyptian cat"  # a whole word of one label
+
+
+# --- Preprocessing of others ---
+
+
+def test_a_processor_that_gives_a_dictionary_is_taken() -> None:
+    x = SMALL(COFFEE)
+    for pixels in (x[None], [x], [x.numpy()], x.numpy()[None]):
+        clf = Classifier(tiny_net(), lambda img, pixels=pixels: {"pixel_values": pixels, "other": 1})
+        assert torch.equal(clf.preprocess(COFFEE), x)
+        assert clf.view(COFFEE).size == (16, 16)
+        assert len(clf.top(COFFEE)) == 4
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        ({"image": torch.zeros(3, 16, 16)}, r"a dictionary with \['image'\].*Take the photo out"),
+        ({"pixel_values": [0]}, "Take the photo out"),
+        ({"pixel_values": torch.zeros(2, 3, 16, 16)}, "Take the photo out"),
+        (None, "NoneType"),
+        (torch.zeros(1, 3, 16, 16), r"shape \(1, 3, 16, 16\)"),
+    ],
+)
+def test_preprocessing_that_gives_something_else_is_refused(result: Any, words: str) -> None:
+    clf = Classifier(tiny_net(), lambda img: result)
+    for use in (clf.top, clf.view, clf.preprocess, clf.batch):
+        with pytest.raises(ValueError, match=words):
+            use(COFFEE)
+
+
+def test_a_function_gets_the_photo_as_a_viewer_shows_it() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = COFFEE.copy()
+    lying.info["exif"] = exif.tobytes()
+    seen: list[Image.Image] = []
+    clf = Classifier(tiny_net(), lambda img: (seen.append(img), SMALL(img))[1])
+    clf.batch(lying)
+    clf.batch(COFFEE.convert("L"))
+    clf.batch(COFFEE.convert("P"))
+    assert [(img.size, img.mode) for img in seen] == [((400, 600), "RGB"), ((600, 400), "L"), ((600, 400), "RGB")]
+
+
+def test_a_network_of_one_channel() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)).eval()
+    clf = Classifier(net, Preprocessing(28, 28, [0.5], [0.5]), ["a", "b", "c"])
+    assert clf.batch().shape == (1, 1, 28, 28)
+    assert clf.view(COFFEE).mode == "L"
+    assert clf.explain(COFFEE, "a", "gradient").map.shape == (28, 28)
 
 
 @pytest.mark.parametrize("whole", [True, False])
