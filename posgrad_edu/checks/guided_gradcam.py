@@ -35,7 +35,7 @@ def _enlarged(cam: Tensor, guided: Tensor, mode: str = "bilinear", corners: bool
 
 
 def _pooled(values: Tensor, like: Tensor) -> Tensor:
-    return F.adaptive_avg_pool2d(values[:, None], like.shape[1:])[:, 0]
+    return F.adaptive_avg_pool2d(values[:, None], (like.shape[1], like.shape[2]))[:, 0]
 
 
 def _as_it_is(values: Tensor) -> Tensor:

@@ -54,6 +54,10 @@ def _scaled(maps: Tensor, size: Callable[[Tensor], Tensor] = _largest) -> Tensor
     return _over(maps, size(maps))
 
 
+def _largest_plus(epsilon: float, maps: Tensor) -> Tensor:
+    return _largest(maps) + epsilon
+
+
 def _by(size: Callable[[Tensor], Tensor]) -> Function:
     return partial(_scaled, size=size)
 
@@ -171,7 +175,7 @@ keeps its sign, and a map that is zero throughout stays so.
         Mistake("squashed", "you kept nothing but the sign", _STRAIGHT),
         torch.sign,
         Mistake("epsilon", "you added an epsilon to the denominator that is large enough to show", _NO_EPSILON),
-        *(_by(lambda m, epsilon=10.0**-n: _largest(m) + epsilon) for n in range(6)),
+        *(_by(partial(_largest_plus, 10.0**-n)) for n in range(6)),
         Mistake("epsilon", "a map of tiny values isn't scaled rightly", _NO_EPSILON, pattern=(True, True, True, False)),
         Mistake("zero-map", "a map of zeros didn't stay zero", _NO_EVIDENCE, pattern=(True, True, False, True)),
         Mistake("normalized", "you moved or bent the values as well", _LARGEST),

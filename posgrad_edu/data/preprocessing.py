@@ -92,8 +92,8 @@ class Preprocessing:
 
 def _sides(pixels: object) -> list[int]:
     """Return the numbers of pixels; nothing where something isn't one."""
-    sides = list(pixels) if isinstance(pixels, tuple | list) else [pixels]
-    return sides if all(isinstance(side, int) for side in sides) else []
+    sides = [*pixels] if isinstance(pixels, tuple | list) else [pixels]
+    return [side for side in sides if isinstance(side, int)] if all(isinstance(s, int) for s in sides) else []
 
 
 def _both(pixels: int | Sequence[int]) -> tuple[int, int]:

@@ -80,9 +80,10 @@ def _without_parametrizations(module: nn.Module) -> None:
 
     A parametrized layer has a class of its own, which its copies share: torch takes the weight away from all of them.
     """
-    names = [*module.parametrizations]  # type: ignore[arg-type]  # a ModuleDict
+    parametrized: Any = module.parametrizations  # a ModuleDict
+    names = [*parametrized]
     values = {name: getattr(module, name).detach().clone() for name in names}
-    trained = {id(each) for each in module.parametrizations.parameters() if each.requires_grad}  # type: ignore[union-attr]
+    trained = {id(each) for each in parametrized.parameters() if each.requires_grad}
     del module._modules["parametrizations"]
     module.__class__ = parametrize.type_before_parametrizations(module)
     for name, value in values.items():

@@ -230,7 +230,8 @@ def _check_names(net: nn.Module, names: Iterable[str]) -> None:
 
 def _with_weights(net: nn.Module, *others: type[nn.Module]) -> dict[str, nn.Module]:
     """Return the layers with weights by name; what is inside one isn't a layer of its own."""
-    found = {name: module for name, module in net.named_modules() if isinstance(module, (*WITH_WEIGHTS, *others))}
+    kinds: tuple[type[nn.Module], ...] = (*WITH_WEIGHTS, *others)
+    found = {name: module for name, module in net.named_modules() if isinstance(module, kinds)}
     inside = {part for module in found.values() for part in module.modules() if part is not module}
     return {name: module for name, module in found.items() if module not in inside}
 

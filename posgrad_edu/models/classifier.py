@@ -126,9 +126,8 @@ class Classifier:
     ) -> None:
         check_network(net)
         self.net = net
-        own = preprocess is None or hasattr(preprocess, "view")  # knows what to do with any photo
         self.preprocess = preprocess or _no_preprocessing
-        if not own:
+        if preprocess is not None and not hasattr(preprocess, "view"):  # somebody else's: it may give anything
             self.preprocess = functools.partial(_prepared, preprocess)
         self.name = name or type(net).__name__
         self.multilabel = multilabel

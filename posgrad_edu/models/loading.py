@@ -177,7 +177,8 @@ def _build_timm(name: str, weights: str, download: bool) -> tuple[nn.Module, Pre
     source = {"state_dict": timm_state(name, config, download), "custom_load": False}
     with _fitting(name):
         net = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=source)
-    net.pretrained_cfg.pop("state_dict", None)  # or it would be kept, and copied with the network
+    config_of_net: Any = net.pretrained_cfg
+    config_of_net.pop("state_dict", None)  # or it would be kept, and copied with the network
     return net, _timm_preprocessing(net)
 
 

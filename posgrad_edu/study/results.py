@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from posgrad_edu.data import ImageError
 from posgrad_edu.data.files import whole_file, write_table, write_text
-from posgrad_edu.data.photos import ImageError
 from posgrad_edu.study.charts import dot_plot, randomization_curves
 from posgrad_edu.study.measuring import example
 from posgrad_edu.study.planning import Plan, file_name

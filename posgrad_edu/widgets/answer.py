@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -70,9 +71,10 @@ class Answer(widgets.VBox):
         if self._open:  # ipywidgets close what is deleted, too, even if it was never whole
             self._open = False
             self._show_no_picture(CLOSED)
-            for part in (*self.children, self.pictures, self.words):
+            shown: Any = self.children
+            for part in (*shown, self.pictures, self.words):
                 close_all(part)
-            self.children = ()
+            self.children: Any = ()
             self.layout.close()
         super().close()
 

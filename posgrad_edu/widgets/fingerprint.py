@@ -62,13 +62,14 @@ def _kind(module: nn.Module) -> tuple[Hashable, ...]:
     own = vars(module)
     settings = tuple((name, value) for name, value in own.items() if isinstance(value, (bool, float, str)))
     hooks = tuple(tuple(own[name]) for name in HOOKS)
-    return id(module), type(module), module.extra_repr(), settings, hooks, type(module).forward, id(own.get("forward"))
+    passes = id(type(module).forward), id(own.get("forward"))
+    return id(module), id(type(module)), module.extra_repr(), settings, hooks, passes
 
 
 def _checksum(tensor: Tensor) -> tuple[Hashable, ...]:
     """Return where and what a tensor is, with a checksum of its values; of one without values in reach its identity."""
     try:
         values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        return tensor.device, tensor.dtype, tensor.shape, zlib.crc32(values.numpy())
+        return tensor.device, tensor.dtype, tensor.shape, zlib.crc32(values.numpy().data)
     except (RuntimeError, TypeError, ValueError):  # sparse, without storage, or not initialized yet
         return (id(tensor),)
