@@ -164,7 +164,8 @@ class Biases:
 
     def note(self, output: Tensor, bias: Tensor | None) -> Tensor:
         """Take note of a bias, one a channel or of the output's shape, and return the output."""
-        if bias is not None and output.requires_grad:
+        # The bias of a layer that never sees the photo is part of the constant that it makes.
+        if bias is not None and not is_constant(output):
             # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
             self.places.append(get_gradient_edge(output))
             self.zeros.append(output.new_zeros(()).expand(output.shape))

@@ -292,6 +292,15 @@ def test_batchnorm_without_statistics(method: str, x: Tensor) -> None:
         (lambda z: F.layer_norm(z, z.shape[1:]), "torch.nn.functional.layer_norm"),
         (lambda z: F.group_norm(z, 2), "torch.nn.functional.group_norm"),
         (lambda z: F.instance_norm(z) if z.ndim == 4 else z, "torch.nn.functional.instance_norm"),
+        (
+            lambda z: F.conv_transpose1d(z.unsqueeze(1), z.new_ones(1, 1, 1)).squeeze(1),
+            "torch.nn.functional.conv_transpose1d",
+        ),
+        (
+            lambda z: F.conv_transpose3d(z.unsqueeze(1), z.new_ones(1, 1, 1, 1, 1)).squeeze(1),
+            "torch.nn.functional.conv_transpose3d",
+        ),
+        (lambda z: F.bilinear(z, z, z.new_ones(1, z.shape[-1], z.shape[-1])), "torch.nn.functional.bilinear"),
     ],
 )
 def test_fullgrad_refuses_biases_it_would_forget(function: Callable[[Tensor], Tensor], called: str, x: Tensor) -> None:
