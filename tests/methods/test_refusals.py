@@ -293,14 +293,14 @@ def test_batchnorm_without_statistics(method: str, x: Tensor) -> None:
         (lambda z: F.group_norm(z, 2), "torch.nn.functional.group_norm"),
         (lambda z: F.instance_norm(z) if z.ndim == 4 else z, "torch.nn.functional.instance_norm"),
         (
-            lambda z: F.conv_transpose1d(z.unsqueeze(1), z.new_ones(1, 1, 1)).squeeze(1),
+            lambda z: F.conv_transpose1d(z.reshape(len(z), 1, -1), z.new_ones(1, 1, 1)).reshape(z.shape),
             "torch.nn.functional.conv_transpose1d",
         ),
         (
-            lambda z: F.conv_transpose3d(z.unsqueeze(1), z.new_ones(1, 1, 1, 1, 1)).squeeze(1),
+            lambda z: F.conv_transpose3d(z.reshape(len(z), 1, 1, 1, -1), z.new_ones(1, 1, 1, 1, 1)).reshape(z.shape),
             "torch.nn.functional.conv_transpose3d",
         ),
-        (lambda z: F.bilinear(z, z, z.new_ones(1, z.shape[-1], z.shape[-1])), "torch.nn.functional.bilinear"),
+        (lambda z: F.bilinear(z[..., None], z[..., None], z.new_ones(1, 1, 1))[..., 0], "torch.nn.functional.bilinear"),
     ],
 )
 def test_fullgrad_refuses_biases_it_would_forget(function: Callable[[Tensor], Tensor], called: str, x: Tensor) -> None:
