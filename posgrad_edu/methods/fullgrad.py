@@ -37,7 +37,16 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from posgrad_edu.engine.audit import once
-from posgrad_edu.engine.backward import ADDITIONS, WEIGHTED, backward_rules, is_constant, refuse, scale_and_shift
+from posgrad_edu.engine.backward import (
+    ADDITIONS,
+    CLAMP,
+    WEIGHTED,
+    backward_rules,
+    is_constant,
+    is_relu,
+    refuse,
+    scale_and_shift,
+)
 from posgrad_edu.engine.inputs import Target, checked_classes
 from posgrad_edu.engine.passes import checked_logits, forward, gradients, with_gradients
 from posgrad_edu.errors import UnsupportedOperation
@@ -64,6 +73,8 @@ _OTHER_BIASES = (
     F.conv_transpose1d,
     F.conv_transpose2d,
     F.conv_transpose3d,
+    torch.fake_quantize_per_tensor_affine,
+    torch.fake_quantize_per_channel_affine,
 )
 TOKENS = "Here it works on tokens, whose positions are no picture's."
 
@@ -116,6 +127,12 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     biases = Biases()
     with biases.context():
         logits = forward(net, x.requires_grad_(), target)
+    for place in biases.zeros:
+        if len(place) != len(x):
+            raise UnsupportedOperation(
+                f"fullgrad: a layer of this network runs on {len(place)} picture(s) for {len(x)} photo(s), so it isn't "
+                "clear which term is whose. Choose another method."
+            )
     factors = [x.detach(), *biases.values]
     unreached = [torch.zeros_like(x), *biases.zeros]
     per_class = [
@@ -160,6 +177,7 @@ class Biases:
         """Return the context to run the network in."""
         rules = {F.batch_norm: self.batch_norm, **dict.fromkeys(WEIGHTED, self.linear)}
         rules |= dict.fromkeys(ADDITIONS + SUBTRACTIONS, self.addition)
+        rules |= dict.fromkeys(CLAMP, self.clamp)
         return backward_rules(rules | dict.fromkeys(_OTHER_BIASES, self.other))
 
     def note(self, output: Tensor, bias: Tensor | None) -> Tensor:
@@ -210,6 +228,16 @@ class Biases:
         if output.ndim not in (2, 4):
             raise refuse("fullgrad", func, TOKENS)
         return output - shift if self.without else self.note(output, shift)
+
+    def clamp(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """A clamp: where it is no ReLU and clips a value, its bound is a constant of the network."""
+        if self.without or is_constant(input) or is_relu(func, (input, *args), kwargs):
+            return func(input, *args, **kwargs)
+        before = input.detach().clone()
+        output = func(input, *args, **kwargs)
+        if not torch.equal(before, output):
+            raise refuse("fullgrad", func, "Where it clips, its bound is a constant: choose another method.")
+        return output
 
     def other(self, func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """A layer whose bias isn't treated here."""
