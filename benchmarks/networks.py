@@ -81,7 +81,8 @@ class Verdict(NamedTuple):
 def make(name: str, library: str, small: bool = False) -> tuple[nn.Module, Tensor]:
     """Return a network, its random weights made lively, and two photos.
 
-    name: perhaps with the size of photos that it needs, as in "vit:224". small: build it for smaller photos, as some networks can be.
+    name: perhaps with the size of photos that it needs, as in "vit:224".
+    small: build it for smaller photos, as some networks can be.
     """
     name, _, size = name.partition(":")
     torch.manual_seed(0)

@@ -93,7 +93,8 @@ class FullGrad(Method):
     rescale: bool = True
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
-        return [term for term in contributions(net, x, target) if term.ndim == 5]
+        terms = contributions(net, x, target)
+        return [term for term in terms if term.ndim == 5 and len(term) == len(x)]  # others are zero
 
     def read(self, record: list[Tensor]) -> Tensor:
         size = record[0].shape[-2:]  # the input's own term is as fine as the photo
@@ -127,20 +128,25 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     biases = Biases()
     with biases.context():
         logits = forward(net, x.requires_grad_(), target)
-    for place in biases.zeros:
-        if len(place) != len(x):
-            raise UnsupportedOperation(
-                f"fullgrad: a layer of this network runs on {len(place)} picture(s) for {len(x)} photo(s), so it isn't "
-                "clear which term is whose. Choose another method."
-            )
     factors = [x.detach(), *biases.values]
     unreached = [torch.zeros_like(x), *biases.zeros]
-    per_class = [
-        [factor * (zeros if g is None else g) for factor, zeros, g in zip(factors, unreached, grads, strict=True)]
-        for grads in gradients(logits, target, [x, *biases.places])
-    ]
+    per_class = []
+    for grads in gradients(logits, target, [x, *biases.places]):
+        _refuse_other_batches(grads, len(x))
+        reached = [zeros if g is None else g for zeros, g in zip(unreached, grads, strict=True)]
+        per_class.append([factor * g for factor, g in zip(factors, reached, strict=True)])
     once(refuse_unseen_constants, net, x, logits.detach())
     return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]
+
+
+def _refuse_other_batches(grads: list[Tensor | None], photos: int) -> None:
+    """Refuse a bias that works on other pictures than the photos, such as their crops, or each photo by itself."""
+    for grad in grads:
+        if grad is not None and len(grad) != photos:
+            raise UnsupportedOperation(
+                f"fullgrad: a layer of this network runs on {len(grad)} picture(s) for {photos} photo(s), so it isn't "
+                "clear which term is whose. Choose another method."
+            )
 
 
 def refuse_unseen_constants(net: nn.Module, x: Tensor, logits: Tensor) -> None:
