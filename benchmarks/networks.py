@@ -286,7 +286,8 @@ class Judge:
         theirs, logits = lrp_map(net, self.alone, self.target, HANDLINGS[handling])
         if not torch.allclose(logits, self.logits, rtol=1e-4, atol=1e-4):  # the stabilizer moves the logits
             return ""
-        return differ(ours, theirs, "the restatement", 1e-3)
+        alike = float(F.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0))  # stabilizers move single pixels
+        return "" if alike > 0.99 else f"the restatement is another map (cosine {alike:.3f})"
 
 
 def merged(net: nn.Module) -> nn.Module | None:
