@@ -24,20 +24,23 @@ def layer_with_poles(n: int) -> Args:
 
     Nor is it close to the poles of typical mistakes, where rounding would tell apart what is equal.
     """
-    a, g, h = layer(n)
-    near = (2 + total(a) * g).abs() < 0.5
-    wrong_sums = [total(a, axes) for axes in ((0, 2, 3), (1,), (2,), (3,), (1, 2, 3), (0, 1, 2, 3))]
-    for wrong in [2 * total(a), a, mean(a), *wrong_sums]:
-        near |= (2 + wrong * g).abs() < 0.05
-    g = torch.where(near | (torch.rand_like(g) < 0.1), 0.0, g)
-    too_near = (2 + total(g) * g).abs() < 0.005
-    return layer_with_poles(n) if too_near.any() else (a, g, h)
+    while True:
+        a, g, h = layer(n)
+        near = (g.abs() < 0.05) | (torch.rand_like(g) < 0.1) | ((2 + total(a) * g).abs() < 0.5)
+        axes = ((0, 2, 3), (1,), (2,), (3,), (1, 2, 3), (0, 1, 2, 3))
+        others = (2 * total(a), -total(a), total(a.relu()), total(a.abs()), a, mean(a), *(total(a, x) for x in axes))
+        for wrong in others:
+            near |= (2 + wrong * g).abs() < 0.05
+        g = torch.where(near, 0.0, g)
+        poles = (2 + total(g) * g, 2 + total(g) * a, 2 + total(a * g), total(alpha(a, g)))
+        if all((pole.abs() > 0.02).all() for pole in poles):
+            return a, g, h
 
 
 def _layer_of_small_gradients(n: int) -> Args:
     """Activations and gradients (N, 5, 4, 6), as in ``layer_with_poles``, but small gradients."""
     a, g, _ = layer_with_poles(n)
-    return a / SMALL, torch.where(g.abs() < 0.05, 0.0, g) * SMALL
+    return a / SMALL, g * SMALL
 
 
 def alpha(a: Tensor, g: Tensor, s: Callable[[Tensor], Tensor] = total, two: float = 2.0) -> Tensor:

@@ -92,8 +92,9 @@ class Preprocessing:
 
 def _sides(pixels: object) -> list[int]:
     """Return the numbers of pixels; nothing where something isn't one."""
-    sides = [*pixels] if isinstance(pixels, tuple | list) else [pixels]
-    return [side for side in sides if isinstance(side, int)] if all(isinstance(s, int) for s in sides) else []
+    sides = pixels if isinstance(pixels, tuple | list) else [pixels]
+    whole = [side for side in sides if isinstance(side, int)]
+    return whole if len(whole) == len(sides) else []
 
 
 def _both(pixels: int | Sequence[int]) -> tuple[int, int]:

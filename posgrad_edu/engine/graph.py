@@ -27,6 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 
+from posgrad_edu.engine.audit import once
+from posgrad_edu.engine.passes import checked_logits
 from posgrad_edu.errors import UnsupportedOperation
 
 # Operations whose output is a linear function of what depends on the photo, plus perhaps a constant; or one that only
@@ -35,7 +37,10 @@ WEIGHTED = ("Convolution", "MkldnnConvolution", "SlowConv2D", "ThnnConv2D", "Add
 BATCH_NORMS = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 SUMS = ("Add", "Sub", "Rsub", "Neg", "Sum", "Mean", "Cumsum")
 AVERAGES = ("AvgPool1D", "AvgPool2D", "AvgPool3D", "AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D")
-RESIZES = ("UpsampleNearest2D", "UpsampleNearestExact2D", "UpsampleBilinear2D", "UpsampleBicubic2D")
+RESIZES = (
+    *("UpsampleNearest1D", "UpsampleNearest2D", "UpsampleNearest3D", "UpsampleNearestExact2D", "UpsampleLinear1D"),
+    *("UpsampleBilinear2D", "UpsampleBilinear2DAa", "UpsampleBicubic2D", "UpsampleBicubic2DAa", "UpsampleTrilinear3D"),
+)
 MAXIMA = (
     "MaxPool2DWithIndices",
     "MaxPool3DWithIndices",
@@ -44,6 +49,9 @@ MAXIMA = (
     "Amax",
     "Max",
     "Topk",
+    "Sort",
+    "Kthvalue",
+    "Median",
 )
 VIEWS = (
     *(
@@ -74,16 +82,45 @@ VIEWS = (
 )
 MOVES = (
     *("Cat", "Stack", "Index", "IndexSelect", "Gather", "Take", "Copy", "CopySlices", "AsStrided", "Repeat", "Roll"),
-    *("RepeatInterleave", "Flip", "Rot90", "Unfold", "Im2Col", "PixelShuffle", "PixelUnshuffle", "ChannelShuffle"),
+    *(
+        "RepeatInterleave",
+        "Flip",
+        "Rot90",
+        "Unfold",
+        "Im2Col",
+        "Col2Im",
+        "PixelShuffle",
+        "PixelUnshuffle",
+        "ChannelShuffle",
+    ),
     *("ConstantPadNd", "ReflectionPad1D", "ReflectionPad2D", "ReplicationPad1D", "ReplicationPad2D"),
 )
 LINEAR = frozenset((*WEIGHTED, *BATCH_NORMS, *SUMS, *AVERAGES, *RESIZES, *MAXIMA, *VIEWS, *MOVES))
 CLAMPS = ("Clamp", "ClampMin", "ClampMax", "Hardtanh")
-# Linear in each of two factors: linear where only one of them depends on the photo.
-PRODUCTS = frozenset(("Mul", "Div", "Bmm", "Baddbmm"))
+# Linear in each of two factors, so linear where only one of them depends on the photo: where the node keeps each
+# factor, and which of its inputs it is.
+PRODUCTS: dict[str, tuple[tuple[str, int], tuple[str, int]]] = {
+    "Mul": (("self", 0), ("other", 1)),
+    "Div": (("self", 0), ("other", 1)),
+    "Mm": (("self", 0), ("mat2", 1)),
+    "Mv": (("self", 0), ("vec", 1)),
+    "Bmm": (("self", 0), ("mat2", 1)),
+    "Addmm": (("mat1", 1), ("mat2", 2)),
+    "Addmv": (("mat", 1), ("vec", 2)),
+    "Baddbmm": (("batch1", 1), ("batch2", 2)),
+    "Convolution": (("input", 0), ("weight", 1)),
+    "Linear": (("input", 0), ("weight", 1)),
+    "GridSampler2D": (("input", 0), ("grid", 1)),
+    "GridSampler3D": (("input", 0), ("grid", 1)),
+}
 # Not linear, but no activation either: rules made for ReLUs leave them their own derivative.
 NORMALIZATIONS = frozenset(("NativeLayerNorm", "NativeGroupNorm", "FusedRmsNorm"))
-SATURATING = frozenset(("Sigmoid", "Hardsigmoid", "Softmax", "LogSoftmax", "Tanh", "Logsumexp"))
+NORMS = frozenset(("LinalgVectorNorm", "Norm"))
+SOFTMAXES = frozenset(("Softmax", "LogSoftmax", "Logsumexp"))
+# These too, where they scale whole channels or end in the logits; before a layer of weights they are activations.
+SIGMOIDS = frozenset(("Sigmoid", "Hardsigmoid", "Tanh"))
+_SPELLED = {"Col2Im": "torch.nn.functional.fold", "Im2Col": "torch.nn.functional.unfold"}
+_SPELLED |= dict.fromkeys(("GridSampler2D", "GridSampler3D"), "torch.nn.functional.grid_sample")
 
 
 def operation(node: Node) -> str:
@@ -105,6 +142,8 @@ def spelled(node: Node) -> str:
         return f"the {name.replace('custom', 'custom function', 1)}"
     if name == "DifferentiableGraph":
         return "a scripted part whose operations can't be seen (torch.jit)"
+    if name in _SPELLED:
+        return _SPELLED[name]
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     for word in (plain, plain.rpartition("_")[0], plain.partition("_")[0]):  # prelu_kernel is prelu
         for module, prefix in ((F, "torch.nn.functional"), (torch, "torch"), (Tensor, "torch.Tensor")):
@@ -231,14 +270,18 @@ def gates(method: str, net: nn.Module, logits: Tensor, photo: Tensor) -> list[Ga
     Raises ``UnsupportedOperation`` for any other operation that isn't linear, and where there is no ReLU.
     """
     order = nodes(logits, photo)
-    inside, weighted = set(order), _with_weights_below(order)
+    weighted = _with_weights_below(order)
     found: list[Gate] = []
+    others: list[Node] = []
     for node in order:
         gate = as_gate(node)
-        if gate is not None:
-            found += [gate] if math.isinf(gate.limit) or node in weighted else []
-        elif not (_keeps_its_derivative(node, inside, net) or (node not in weighted and operation(node) in CLAMPS)):
-            raise refuse(method, node, "It is made for ReLUs: choose a ReLU network, or another method.")
+        if gate is None:
+            others += [] if node not in weighted and operation(node) in CLAMPS else [node]
+        elif math.isinf(gate.limit) or node in weighted:
+            found.append(gate)
+    _refuse_activations(method, order, others)
+    if _unknown_factors(net, order):
+        once(_refuse_masks, net, photo, method)
     if order and not found:  # without a way to the photo, gradients say so
         raise UnsupportedOperation(
             f"{method} acts on ReLUs, and none was seen in this network, so it would be the plain gradient. Use "
@@ -257,25 +300,128 @@ def _with_weights_below(order: Iterable[Node]) -> set[Node]:
     return found
 
 
-def _keeps_its_derivative(node: Node, inside: set[Node], net: nn.Module) -> bool:
-    name = operation(node)
-    if name not in PRODUCTS:
-        return name in LINEAR | NORMALIZATIONS | SATURATING
-    sides = ("self", "other") if name in ("Mul", "Div") else ("self", "mat2")
-    factors: list[Tensor | None] = [getattr(node, f"_saved_{side}", None) for side in sides]
-    depends = [before in inside for before, _ in node.next_functions[:2]]
-    if all(depends):  # a gate that scales whole channels; of one shape, the two could be any activation
-        shapes = [None if factor is None else factor.shape for factor in factors]
-        return name in ("Mul", "Div") and None not in shapes and shapes[0] != shapes[1]
-    constant = factors[1] if depends[0] else factors[0]
-    return constant is None or _is_fixed(constant, net)
+def _refuse_activations(method: str, order: list[Node], others: Iterable[Node]) -> None:
+    """Refuse what may be an activation among the nodes that are no ReLUs; order: all nodes, from the logits down."""
+    inside, joined, before_weights = set(order), _joined_with_constants(order), _before_weights(order)
+    for node in others:
+        name = operation(node)
+        if name in SIGMOIDS:
+            known = node not in before_weights
+        elif name == "CopySlices":
+            node, known = node._wrapped_node, _moves_values(node._wrapped_node)  # type: ignore[attr-defined]
+        elif name in MAXIMA or name in ("Gather", "Index", "Take"):
+            known = node not in joined  # the larger of z and 0, or one of the two by an index, is a ReLU
+        elif name in ("ClampMin", "Clamp"):
+            below = node.next_functions[0][0]
+            known = below is not None and operation(below) in NORMS  # so that nothing is divided by zero
+        elif name in NORMS:
+            known = node._saved_result.numel() < node._saved_self.numel()  # type: ignore[attr-defined]
+        elif name in PRODUCTS:
+            known = _is_linear_product(node, inside) or (name in ("Mul", "Div") and _scales_channels(node))
+        else:
+            known = name in LINEAR or name in NORMALIZATIONS or name in SOFTMAXES
+        if not known:
+            raise refuse(method, node, "It is made for ReLUs: choose a ReLU network, or another method.")
 
 
-def _is_fixed(factor: Tensor, net: nn.Module) -> bool:
-    """Tell whether a factor is surely the same for each photo; a mask such as z > 0, without a gradient, isn't."""
-    if factor.dtype == torch.bool:
+def _before_weights(order: Iterable[Node]) -> set[Node]:
+    """Return the nodes whose output a layer of weights reads, before it is multiplied by what depends on the photo."""
+    found: set[Node] = set()
+    inside = set(order)
+    for node in order:
+        stops = operation(node) in PRODUCTS and not _is_linear_product(node, inside)
+        if operation(node) in WEIGHTED or (node in found and not stops):
+            found |= {before for before, _ in node.next_functions if before is not None}
+    return found
+
+
+def _joined_with_constants(order: list[Node]) -> set[Node]:
+    """Return the nodes that choose among values some of which are constants joined to what depends on the photo."""
+    found: set[Node] = set()
+    for node in reversed(order):
+        name = operation(node)
+        below = [before for before, _ in node.next_functions]
+        if (name in ("Cat", "Stack") and None in below) or (name == "CopySlices" and below[0] is None):
+            found.add(node)
+        elif name in VIEWS or name in MOVES or name in MAXIMA:
+            found |= {node} if any(before in found for before in below) else set()
+    return found
+
+
+def _moves_values(inner: Node) -> bool:
+    """Tell whether what was done in place to a part of a tensor is an assignment, a sum or a multiple."""
+    if operation(inner) in ("Mul", "Div"):
+        factor = getattr(inner, "_saved_other", None)
+        return factor is None or factor.ndim == 0
+    return operation(inner) in ("Copy", "Fill", "Zero", "Add", "Sub")
+
+
+def _factors(node: Node) -> tuple[tuple[Tensor | None, Node | None], tuple[Tensor | None, Node | None]]:
+    """Return both factors of a product, each with its node; a tensor that the derivative doesn't need is ``None``."""
+    first, second = (
+        (getattr(node, f"_saved_{field}", None), node.next_functions[place][0])
+        for field, place in PRODUCTS[operation(node)]
+    )
+    return first, second
+
+
+def _is_linear_product(node: Node, inside: set[Node]) -> bool:
+    """Tell whether only one factor depends on the photo, and it is no divisor."""
+    (_, first), (_, second) = _factors(node)
+    return not (first in inside and second in inside) and not (operation(node) == "Div" and second in inside)
+
+
+def _scales_channels(node: Node) -> bool:
+    """Tell whether one of two factors is the same for many values of the other, as a gate of whole channels is.
+
+    Of one shape, the two could be any activation, such as z · sigmoid(z). An expanded tensor has its own shape.
+    """
+    (first, _), (second, _) = _factors(node)
+    if first is None or second is None:
         return False
-    if sum(length > 1 for length in factor.shape) <= 1:  # a number, or one a channel
-        return True
-    where = factor.untyped_storage().data_ptr()
-    return any(where == t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers()))
+    axes = max(first.ndim, second.ndim)
+    shapes = [_own_shape(factor, axes) for factor in (first, second)]
+    product = [max(lengths) for lengths in zip(*shapes, strict=True)]
+    if shapes[0] == shapes[1]:
+        return False
+    return product == shapes[0] or (operation(node) == "Mul" and product == shapes[1])
+
+
+def _own_shape(factor: Tensor, axes: int) -> list[int]:
+    """Return a tensor's shape before it was expanded, with 1 for the axes that it lacks."""
+    own = [1 if stride == 0 else length for length, stride in zip(factor.shape, factor.stride(), strict=True)]
+    return [1] * (axes - factor.ndim) + own
+
+
+def _unknown_factors(net: nn.Module, order: Iterable[Node]) -> list[Tensor]:
+    """Return the factors that are neither numbers, parameters nor buffers, and through which no gradient flows.
+
+    They may be the same for all photos, as standardized weights are, or a mask such as z > 0.
+    """
+    inside = set(order)
+    places = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
+    found = []
+    for node in order:
+        if operation(node) not in PRODUCTS or as_gate(node) is not None:
+            continue
+        for factor, made_by in _factors(node):
+            if factor is None or made_by in inside or factor.ndim == 0:
+                continue
+            if factor.untyped_storage().data_ptr() not in places:
+                found.append(factor)
+    return found
+
+
+def _refuse_masks(net: nn.Module, photo: Tensor, method: str) -> None:
+    """Refuse a network in which a factor without a gradient is a mask, or is another for another photo."""
+    x = photo.detach()
+    factors = []
+    for other in (x.clone(), -3 * x.flip(-1), 30 * x):
+        leaf = other.requires_grad_()
+        factors.append(_unknown_factors(net, nodes(checked_logits(net, leaf), leaf)))
+    same = all(len(some) == len(factors[0]) and all(map(torch.equal, some, factors[0])) for some in factors[1:])
+    if not same or any(((factor == 0) | (factor == 1)).all() for factor in factors[0]):
+        raise UnsupportedOperation(
+            f"{method} has no rule for a factor that depends on the photo but passes no gradient, such as z > 0 in "
+            "z * (z > 0). It is made for ReLUs: choose a ReLU network, or another method."
+        )

@@ -22,7 +22,9 @@ def with_gradients() -> Iterator[None]:
     with torch.inference_mode(False), torch.enable_grad():
         try:
             yield
-        except CheckpointError as error:
+        except (CheckpointError, RuntimeError) as error:
+            if not isinstance(error, CheckpointError) and "use_reentrant" not in str(error):
+                raise
             raise UnsupportedOperation(
                 "This network computes parts of its forward pass anew on the way back (torch.utils.checkpoint), where "
                 "no rule can follow. Switch that off, as by memory_efficient=False or set_grad_checkpointing(False)."

@@ -37,7 +37,16 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from posgrad_edu.engine.audit import once
-from posgrad_edu.engine.backward import ADDITIONS, WEIGHTED, backward_rules, is_constant, refuse, scale_and_shift
+from posgrad_edu.engine.backward import (
+    ADDITIONS,
+    CLAMP,
+    WEIGHTED,
+    backward_rules,
+    is_constant,
+    is_relu,
+    refuse,
+    scale_and_shift,
+)
 from posgrad_edu.engine.inputs import Target, checked_classes
 from posgrad_edu.engine.passes import checked_logits, forward, gradients, with_gradients
 from posgrad_edu.errors import UnsupportedOperation
@@ -64,6 +73,8 @@ _OTHER_BIASES = (
     F.conv_transpose1d,
     F.conv_transpose2d,
     F.conv_transpose3d,
+    torch.fake_quantize_per_tensor_affine,
+    torch.fake_quantize_per_channel_affine,
 )
 TOKENS = "Here it works on tokens, whose positions are no picture's."
 
@@ -82,7 +93,8 @@ class FullGrad(Method):
     rescale: bool = True
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
-        return [term for term in contributions(net, x, target) if term.ndim == 5]
+        terms = contributions(net, x, target)
+        return [term for term in terms if term.ndim == 5 and len(term) == len(x)]  # others are zero
 
     def read(self, record: list[Tensor]) -> Tensor:
         size = record[0].shape[-2:]  # the input's own term is as fine as the photo
@@ -118,12 +130,23 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
         logits = forward(net, x.requires_grad_(), target)
     factors = [x.detach(), *biases.values]
     unreached = [torch.zeros_like(x), *biases.zeros]
-    per_class = [
-        [factor * (zeros if g is None else g) for factor, zeros, g in zip(factors, unreached, grads, strict=True)]
-        for grads in gradients(logits, target, [x, *biases.places])
-    ]
+    per_class = []
+    for grads in gradients(logits, target, [x, *biases.places]):
+        _refuse_other_batches(grads, len(x))
+        reached = [zeros if g is None else g for zeros, g in zip(unreached, grads, strict=True)]
+        per_class.append([factor * g for factor, g in zip(factors, reached, strict=True)])
     once(refuse_unseen_constants, net, x, logits.detach())
     return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]
+
+
+def _refuse_other_batches(grads: list[Tensor | None], photos: int) -> None:
+    """Refuse a bias that works on other pictures than the photos, such as their crops, or each photo by itself."""
+    for grad in grads:
+        if grad is not None and len(grad) != photos:
+            raise UnsupportedOperation(
+                f"fullgrad: a layer of this network runs on {len(grad)} picture(s) for {photos} photo(s), so it isn't "
+                "clear which term is whose. Choose another method."
+            )
 
 
 def refuse_unseen_constants(net: nn.Module, x: Tensor, logits: Tensor) -> None:
@@ -160,11 +183,13 @@ class Biases:
         """Return the context to run the network in."""
         rules = {F.batch_norm: self.batch_norm, **dict.fromkeys(WEIGHTED, self.linear)}
         rules |= dict.fromkeys(ADDITIONS + SUBTRACTIONS, self.addition)
+        rules |= dict.fromkeys(CLAMP, self.clamp)
         return backward_rules(rules | dict.fromkeys(_OTHER_BIASES, self.other))
 
     def note(self, output: Tensor, bias: Tensor | None) -> Tensor:
         """Take note of a bias, one a channel or of the output's shape, and return the output."""
-        if bias is not None and output.requires_grad:
+        # The bias of a layer that never sees the photo is part of the constant that it makes.
+        if bias is not None and not is_constant(output):
             # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
             self.places.append(get_gradient_edge(output))
             self.zeros.append(output.new_zeros(()).expand(output.shape))
@@ -210,6 +235,16 @@ class Biases:
         if output.ndim not in (2, 4):
             raise refuse("fullgrad", func, TOKENS)
         return output - shift if self.without else self.note(output, shift)
+
+    def clamp(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """A clamp: where it is no ReLU and clips a value, its bound is a constant of the network."""
+        if self.without or is_constant(input) or is_relu(func, (input, *args), kwargs):
+            return func(input, *args, **kwargs)
+        before = input.detach().clone()
+        output = func(input, *args, **kwargs)
+        if not torch.equal(before, output):
+            raise refuse("fullgrad", func, "Where it clips, its bound is a constant: choose another method.")
+        return output
 
     def other(self, func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """A layer whose bias isn't treated here."""

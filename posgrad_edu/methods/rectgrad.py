@@ -22,6 +22,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.methods.relu_rules import ReLUMethod, ReLUPass
 
 
@@ -50,6 +51,13 @@ class RectGrad(ReLUMethod):
         return signal * (contribution > quantile(contribution, self.q))
 
     def read(self, record: ReLUPass) -> Tensor:
+        for gate in record.gates:
+            pictures, photos = len(gate.output()), len(record.x)
+            if pictures > photos:
+                raise UnsupportedOperation(
+                    f"rectgrad: a ReLU of this network runs on {pictures} pictures for {photos} photo(s), so it isn't "
+                    "clear which contributions compete. Choose another method."
+                )
         signal = record.signal(self.back)
         return self.reduced(record.x.detach().unsqueeze(1) * signal if self.times_input else signal)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
@@ -80,11 +80,10 @@ def _without_parametrizations(module: nn.Module) -> None:
 
     A parametrized layer has a class of its own, which its copies share: torch takes the weight away from all of them.
     """
-    parametrized: Any = module.parametrizations  # a ModuleDict
-    names = [*parametrized]
-    values = {name: getattr(module, name).detach().clone() for name in names}
-    trained = {id(each) for each in parametrized.parameters() if each.requires_grad}
+    made_of = cast("nn.ModuleDict", module.parametrizations)
+    values = {name: getattr(module, name).detach().clone() for name in made_of}
+    trained = any(each.requires_grad for each in made_of.parameters())
     del module._modules["parametrizations"]
     module.__class__ = parametrize.type_before_parametrizations(module)
     for name, value in values.items():
-        module.register_parameter(name, nn.Parameter(value, requires_grad=bool(trained)))
+        module.register_parameter(name, nn.Parameter(value, requires_grad=trained))

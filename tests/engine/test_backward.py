@@ -36,6 +36,13 @@ RELU_SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "clamp_min": lambda z: z.clamp_min(0),
     "torch.clamp, keyword": lambda z: torch.clamp(input=z, min=0),
     "clip": lambda z: z.clip(min=0),
+    "clip_": lambda z: z.clip_(0),
+    "clamp_min_": lambda z: z.clamp_min_(0),
+    "torch.clamp_": lambda z: torch.clamp_(z, 0),
+    "torch.clamp_min": lambda z: torch.clamp_min(z, 0),
+    "torch.clamp_min_": lambda z: torch.clamp_min_(z, 0),
+    "torch.clip": lambda z: torch.clip(z, min=0),
+    "torch.clip_": lambda z: torch.clip_(z, min=0),
 }
 RELU6_SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "F.relu6": F.relu6,
@@ -107,6 +114,18 @@ IN_A_RELUS_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "torch.celu_": torch.celu_,
     "torch.rrelu_": torch.rrelu_,
     "Tensor.prelu": lambda z: z.prelu(torch.full((1,), 0.2).double()),
+    "torch.prelu": lambda z: torch.prelu(z, torch.full((1,), 0.2).double()),
+    "F.prelu": lambda z: F.prelu(z, torch.full((1,), 0.2).double()),
+    "F.rrelu": F.rrelu,
+    "F.selu": F.selu,
+    "F.celu": F.celu,
+    "F.mish": F.mish,
+    "F.elu_": F.elu_,
+    "F.leaky_relu_": F.leaky_relu_,
+    "torch.selu": torch.selu,
+    "torch.selu_": torch.selu_,
+    "torch.celu": torch.celu,
+    "torch.rrelu": torch.rrelu,
 }
 
 

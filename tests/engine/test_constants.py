@@ -7,6 +7,7 @@ from collections.abc import Callable
 import networks as nets
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import posgrad_edu as pg
@@ -45,6 +46,7 @@ CONSTANTS: dict[str, Change] = {
     "multiple": lambda net, z: torch.add(z, net.fixed, alpha=-0.5),
     "into a buffer": lambda net, z: net.fixed.repeat(len(z), 1, *z.shape[2:]).add_(z),
     "detached": lambda net, z: z + z.detach().abs(),
+    "a layer of a buffer": lambda net, z: z + F.conv2d(net.fixed[None], net.shift.diag()[..., None, None], net.shift),
 }
 DIFFERENCES: dict[str, Change] = {
     "minus a number": lambda net, z: z - 0.5,

@@ -92,3 +92,9 @@ def test_channels_that_come_second_are_not_refused(norm: type[nn.Module]) -> Non
     weights = net.fc.weight[1].detach() / 64  # the gradient of the mean over 64 positions
     expected = torch.einsum("c,nchw->nhw", weights, values)
     assert nets.largest(pg.explain(net, x, 1, "gradcam", layer="norm"), expected) < 1e-12
+
+
+@pytest.mark.parametrize("norm", [LayerNorm2d, timm.layers.LayerNorm2d])
+def test_as_many_channels_as_columns_are_no_sign_that_they_come_last(norm: type[nn.Module]) -> None:
+    net = nets.seeded(lambda: nn.Sequential(nn.Conv2d(3, 8, 1), norm(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+    assert pg.explain(net, nets.photos(8), 0, "gradcam", layer="1").shape == (3, 8, 8)

@@ -14,6 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 import posgrad_edu as pg
 from posgrad_edu.handling import HANDLINGS, SIGNED, Handling
+from posgrad_edu.methods.lrp import Propagation
 from posgrad_edu.methods.lrp_rules import AlphaBeta, Epsilon, Flat, Gamma, Handled, Rule, ZBox, Zero, ZPlus
 
 Case = tuple[str, nn.Module, Tensor, Tensor]
@@ -534,3 +535,44 @@ def test_gamma_takes_nothing_back_where_the_sum_is_zero() -> None:
     nn.init.ones_(net[1].weight)
     x = torch.tensor([1.0, -1.0]).double().reshape(1, 1, 1, 2)
     assert pg.explain(net, x, 0, "lrp", rule="gamma").tolist() == [[[0.0, 0.0]]]
+
+
+def test_additions_and_averages_go_by_the_linear_layers_epsilon() -> None:
+    assert Propagation(Zero(), Epsilon(), first=None).unweighted == Epsilon()
+    assert Propagation(Epsilon(), Zero(), first=None).unweighted == Zero()
+
+
+def test_z_plus_uses_inputs_however_little_negative() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False)).double().eval()
+    net[1].weight.data = torch.tensor([[-1.0, 1.0]]).double()
+    x = torch.tensor([-1e-3, 1.0]).double().reshape(1, 1, 1, 2)
+    maps = pg.explain(net, x, 0, "lrp", rule=ZPlus(epsilon=0)).flatten()
+    assert torch.allclose(maps, torch.tensor([1e-3, 1.0]).double() / 1.001)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_z_box_allows_for_rounding_of_the_pixels(value: float) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 1)).double().eval()
+    outwards = 2 * value - 1
+    for by, fits in [(5e-5, True), (2e-4, False)]:
+        x = torch.full((1, 1, 1, 2), value + by * outwards, dtype=torch.float64)
+        if fits:
+            assert pg.explain(net, x, 0, "lrp", first=ZBox(0, 1)).isfinite().all()
+        else:
+            with pytest.raises(ValueError, match="z-box: the input leaves the box from 0 to 1"):
+                pg.explain(net, x, 0, "lrp", first=ZBox(0, 1))
+
+
+@pytest.mark.parametrize("dimensions", [1, 3])
+def test_convolutions_of_other_dimensions(dimensions: int) -> None:
+    class Reshaped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = (nn.Conv1d if dimensions == 1 else nn.Conv3d)(3, 4, 1), nn.Linear(4 * 64, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.conv(x.flatten(2) if dimensions == 1 else x.unsqueeze(2)).relu().flatten(1))
+
+    net, x = nets.seeded(Reshaped), nets.photos(8)
+    maps = explain(net, x, 1, "lrp", rule="zero", seed="logit")
+    assert largest(maps, explain(net, x, 1, "input-x-gradient")) < 1e-9

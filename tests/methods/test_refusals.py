@@ -292,6 +292,15 @@ def test_batchnorm_without_statistics(method: str, x: Tensor) -> None:
         (lambda z: F.layer_norm(z, z.shape[1:]), "torch.nn.functional.layer_norm"),
         (lambda z: F.group_norm(z, 2), "torch.nn.functional.group_norm"),
         (lambda z: F.instance_norm(z) if z.ndim == 4 else z, "torch.nn.functional.instance_norm"),
+        (
+            lambda z: F.conv_transpose1d(z.reshape(len(z), 1, -1), z.new_ones(1, 1, 1)).reshape(z.shape),
+            "torch.nn.functional.conv_transpose1d",
+        ),
+        (
+            lambda z: F.conv_transpose3d(z.reshape(len(z), 1, 1, 1, -1), z.new_ones(1, 1, 1, 1, 1)).reshape(z.shape),
+            "torch.nn.functional.conv_transpose3d",
+        ),
+        (lambda z: F.bilinear(z[..., None], z[..., None], z.new_ones(1, 1, 1))[..., 0], "torch.nn.functional.bilinear"),
     ],
 )
 def test_fullgrad_refuses_biases_it_would_forget(function: Callable[[Tensor], Tensor], called: str, x: Tensor) -> None:
@@ -437,5 +446,5 @@ def test_a_network_without_layers_to_randomize(x: Tensor) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return F.conv2d(x, self.weight).mean((2, 3))
 
-    with refused(ValueError, "the network runs no convolution or linear layer of torch.nn."):
+    with refused(ValueError, "the network runs no layer of torch.nn that has weights."):
         pg.parameter_sensitivity(Own().eval(), x, "gradient")

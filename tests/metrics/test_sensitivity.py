@@ -339,7 +339,7 @@ def test_a_layer_given_as_a_module_is_found_in_copies() -> None:
     assert by_module.equals(by_name)
     labelled = pg.parameter_sensitivity(net, PHOTOS_16, {"a": resolve("gradcam", layer=net[3])}, seeds=[0])
     assert labelled.drop(columns="method").equals(by_name)
-    assert pg.data_sensitivity(net, with_random(net, ["6"]), PHOTOS_16, layer=net[3]).notna().all(axis=None)
+    assert pg.data_sensitivity(net, with_random(net, ["6"]), PHOTOS_16, layer=net[3]).spearman.notna().all()
     with pytest.raises(ValueError, match="not a layer of the network"):
         pg.parameter_sensitivity(net, PHOTOS_16, layer=nn.ReLU(), seeds=[0])
 
