@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SETTINGS = ("class_a", "class_b", "method", "handling", "layer", "opacity")  # of the Explorer
 ASK = "Upload a photo, or give the path of one and press Enter. It stays on this computer."
-UPLOAD_MB = 10  # Jupyter's own limit for one message is 10 MiB, a little more
+UPLOAD_MB = 10  # Jupyter's own limit for one message is 10 MiB: 10.48 MB arrived in JupyterLab, 11 MB vanished
 UPLOAD_VARIABLE = "POSGRAD_EDU_UPLOAD_MB"
 
 

@@ -169,8 +169,9 @@ def test_a_network_of_ones_own_and_mistakes(lying: Path) -> None:
     small = pg.Classifier(net, pg.Preprocessing(size=32, resize=32), ["yes", "no"])
     own = OwnPhoto(small, str(lying))
     assert own.maps.shape == (2, 32, 32)
-    with pytest.raises(ValueError, match="There are 3 labels, but 2 logits"):
-        pg.Classifier(net, pg.Preprocessing(size=32, resize=32), ["yes", "no", "perhaps"])
+    wrong = pg.Classifier(net, pg.Preprocessing(size=32, resize=32), ["yes", "no"])
+    wrong.net = torch.nn.Sequential(net, torch.nn.Linear(2, 3)).eval()  # labels that don't fit are refused before this
+    assert "There are 2 labels, but 3 logits" in OwnPhoto(wrong, str(lying)).summary
     with pytest.raises(ValueError, match="no setting 'photo'"):
         OwnPhoto(small, photo="cat")
 
