@@ -33,7 +33,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.graph import get_gradient_edge
+from torch.autograd.graph import Node, get_gradient_edge
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from posgrad_edu.errors import UnsupportedOperation
@@ -174,19 +174,24 @@ def is_relu(func: Callable[..., Any], args: tuple, kwargs: dict) -> bool:
     return relu_limit(func, args, kwargs) is not None
 
 
-def is_constant(value: object) -> bool:
-    """Tell whether an operand holds nothing of the photo: a number, a parameter, or a tensor made of these alone."""
+def is_constant(value: object, seen_photo: set[Node] | None = None) -> bool:
+    """Tell whether an operand holds nothing of the photo: a number, a parameter, or a tensor made of these alone.
+
+    seen_photo: nodes that are known to depend on the photo, added to, so that the layers of one pass are walked once.
+    """
     if not isinstance(value, Tensor) or not value.requires_grad:
         return True
     # Back through the graph: of all tensors that it may begin with, only the photo is no parameter.
-    nodes, seen = [get_gradient_edge(value).node], set()
+    start, known = get_gradient_edge(value).node, set() if seen_photo is None else seen_photo
+    nodes, seen = [start], set()
     while nodes:
         node = nodes.pop()
         if node in seen:
             continue
         seen.add(node)
         leaf = getattr(node, "variable", None)
-        if leaf is not None and not isinstance(leaf, torch.nn.Parameter):
+        if node in known or (leaf is not None and not isinstance(leaf, torch.nn.Parameter)):
+            known.add(start)
             return False
         nodes += [before for before, _ in node.next_functions if before is not None]
     return True

@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from posgrad_edu.engine.audit import once
 from posgrad_edu.engine.backward import (
@@ -175,6 +175,7 @@ class Biases:
 
     def __init__(self, without: bool = False) -> None:
         self.without = without  # run the network without them
+        self.seen_photo: set[Node] = set()
         self.values: list[Tensor] = []
         self.places: list[GradientEdge] = []
         self.zeros: list[Tensor] = []  # of the shape that the output has there
@@ -186,10 +187,13 @@ class Biases:
         rules |= dict.fromkeys(CLAMP, self.clamp)
         return backward_rules(rules | dict.fromkeys(_OTHER_BIASES, self.other))
 
+    def constant(self, value: object) -> bool:
+        """Tell whether a value holds nothing of the photo."""
+        return is_constant(value, self.seen_photo)
+
     def note(self, output: Tensor, bias: Tensor | None) -> Tensor:
         """Take note of a bias, one a channel or of the output's shape, and return the output."""
-        # The bias of a layer that never sees the photo is part of the constant that it makes.
-        if bias is not None and not is_constant(output):
+        if bias is not None and output.requires_grad:
             # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
             self.places.append(get_gradient_edge(output))
             self.zeros.append(output.new_zeros(()).expand(output.shape))
@@ -206,9 +210,9 @@ class Biases:
         **kwargs: Any,
     ) -> Tensor:
         """A convolution or linear layer: its own bias."""
-        if is_constant(input) and is_constant(weight):
+        if self.constant(input) and self.constant(weight):
             return func(input, weight, bias, *args, **kwargs)
-        if not (is_constant(weight) and is_constant(bias)):
+        if not (self.constant(weight) and self.constant(bias)):
             raise refuse("fullgrad", func, "Its weights depend on the photo.")
         if func is F.linear and input.ndim != 2:
             raise refuse("fullgrad", func, TOKENS)
@@ -218,27 +222,32 @@ class Biases:
 
     def batch_norm(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A BatchNorm: what it adds to each channel."""
-        if is_constant(input):  # as where weights are standardized
+        if self.constant(input):  # as where weights are standardized
             return func(input, *args, **kwargs)
-        shift = scale_and_shift(input, *args, **kwargs)[1]
-        output = func(input, *args, **kwargs)
-        return output - in_channels(shift, output) if self.without else self.note(output, shift)
+        scale, shift = scale_and_shift(input, *args, **kwargs)
+        if self.without:
+            return input * in_channels(scale, input)
+        return self.note(func(input, *args, **kwargs), shift)
 
     def addition(self, func: Callable[..., Tensor], input: Any, other: Any, *args: Any, **kwargs: Any) -> Tensor:
         """A sum or difference of a constant and of what depends on the photo: the constant."""
-        fixed = is_constant(input), is_constant(other)
+        fixed = self.constant(input), self.constant(other)
         if fixed[0] == fixed[1]:  # two that depend on the photo, such as a residual addition, or none
             return func(input, other, *args, **kwargs)
+        if self.without:
+            return func(
+                *(0 * v if constant else v for v, constant in zip((input, other), fixed, strict=True)), *args, **kwargs
+            )
         alone = [v if constant else torch.zeros_like(v) for v, constant in zip((input, other), fixed, strict=True)]
         shift = func(*alone, *args, **kwargs).detach().clone()  # what is added to the part that depends on the photo
         output = func(input, other, *args, **kwargs)
         if output.ndim not in (2, 4):
             raise refuse("fullgrad", func, TOKENS)
-        return output - shift if self.without else self.note(output, shift)
+        return self.note(output, shift)
 
     def clamp(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A clamp: where it is no ReLU and clips a value, its bound is a constant of the network."""
-        if self.without or is_constant(input) or is_relu(func, (input, *args), kwargs):
+        if self.without or self.constant(input) or is_relu(func, (input, *args), kwargs):
             return func(input, *args, **kwargs)
         before = input.detach().clone()
         output = func(input, *args, **kwargs)

@@ -38,6 +38,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.graph import Node
 
 from posgrad_edu.engine import backward
 from posgrad_edu.engine.backward import (
@@ -166,7 +167,12 @@ class Propagation:
     linear: Rule
     first: Rule | None
     with_bias: bool = True
+    seen_photo: set[Node] = field(default_factory=set)
     sources: dict[int, Source] = field(default_factory=dict)  # by the id of their output
+
+    def constant(self, value: object) -> bool:
+        """Tell whether a value holds nothing of the photo."""
+        return is_constant(value, self.seen_photo)
 
     def context(self) -> backward_rules:
         """Return the context to run the network in."""
@@ -184,11 +190,11 @@ class Propagation:
 
     def weighted(self, func: Callable, input: Tensor, weight: Tensor, bias: Any = None, *rest: Any, **k: Any) -> Tensor:
         """A convolution or linear layer: its rule redistributes."""
-        if is_constant(input) and is_constant(weight):  # no relevance passes here
+        if self.constant(input) and self.constant(weight):  # no relevance passes here
             return func(input, weight, bias, *rest, **k)
         if torch.is_autocast_enabled(input.device.type):
             raise refuse("lrp", func, "It runs here under autocast, in half precision: switch that off.")
-        if not (is_constant(weight) and is_constant(bias)):
+        if not (self.constant(weight) and self.constant(bias)):
             raise refuse("lrp", func, "Its weights depend on the photo.")
         rule = self.linear if func is F.linear else self.conv
         if self.first is not None:
@@ -202,7 +208,7 @@ class Propagation:
 
     def batch_norm(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A BatchNorm: merged into the layer that made its input, or a layer of one weight a channel."""
-        if is_constant(input):  # as where weights are standardized
+        if self.constant(input):  # as where weights are standardized
             return func(input, *args, **kwargs)
         scale, shift = scale_and_shift(input, *args, **kwargs)
         places = (1, -1, *[1] * (input.ndim - 2))
@@ -238,7 +244,7 @@ class Propagation:
 
     def addition(self, func: Callable, input: Tensor, other: Tensor, **kwargs: Any) -> Tensor:
         """A residual addition: each summand receives its part of the sum."""
-        constant = is_constant(input), is_constant(other)
+        constant = self.constant(input), self.constant(other)
         if all(constant):  # no relevance passes here
             return func(input, other, **kwargs)
         if any(constant) or kwargs.get("alpha", 1) != 1:
@@ -269,7 +275,7 @@ class Propagation:
         """Anything else: fine where no relevance passes, refused where some would."""
         output = func(*args, **kwargs)
         outputs = output if isinstance(output, (tuple, list)) else [output]
-        if not all(is_constant(o) for o in outputs):
+        if not all(self.constant(o) for o in outputs):
             raise refuse("lrp", func, "It works on networks of linear layers, ReLUs, BatchNorm, pooling and additions.")
         return output
 
