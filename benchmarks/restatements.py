@@ -155,7 +155,7 @@ def fullgrad_map(net: nn.Module, x: Tensor, target: int, handle: Callable[[Tenso
         size = term.abs()
         span = size.max() - size.min()
         scaled = term.sign() * (size - size.min()) / (span if span > 0 else 1)
-        found += F.interpolate(scaled, x.shape[-2:], mode="bilinear", align_corners=True)[0].sum(0)
+        found += F.interpolate(scaled.sum(1, True), x.shape[-2:], mode="bilinear", align_corners=True)[0, 0]
     return found
 
 
