@@ -412,15 +412,24 @@ def _unknown_factors(net: nn.Module, order: Iterable[Node]) -> list[Tensor]:
         if operation(node) not in PRODUCTS:
             continue
         for (field, _), made_by in zip(PRODUCTS[operation(node)], _made_by(node), strict=True):
-            if made_by in inside or isinstance(getattr(made_by, "variable", None), nn.Parameter):
+            if made_by in inside or _is_parameter(made_by):
                 continue
             factor = getattr(node, f"_saved_{field}", None)
-            if factor is not None and factor.ndim and not isinstance(factor, nn.Parameter):
+            if factor is None or factor.ndim == 0:
+                continue
+            if not isinstance(factor if factor._base is None else factor._base, nn.Parameter):
                 found.append(factor)
     if not found:
         return []
     places = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
     return [factor for factor in found if factor.untyped_storage().data_ptr() not in places]
+
+
+def _is_parameter(node: Node | None) -> bool:
+    """Tell whether a node stands for a parameter, or for a view of one, such as its transpose."""
+    while node is not None and operation(node) == "T":
+        node = node.next_functions[0][0]
+    return isinstance(getattr(node, "variable", None), nn.Parameter)
 
 
 def _refuse_masks(net: nn.Module, photo: Tensor, method: str) -> None:
