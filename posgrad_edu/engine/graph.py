@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -127,7 +128,12 @@ def operation(node: Node) -> str:
     """Return a node's operation, such as "Convolution" for ``ConvolutionBackward0``."""
     if is_custom(node):
         return f"custom {node.name().removesuffix('Backward')}"
-    return re.sub(r"(Backward|Backwards)\d*$", "", node.name().rpartition("::")[2])
+    return _without_backward(node.name())
+
+
+@cache
+def _without_backward(name: str) -> str:
+    return re.sub(r"(Backward|Backwards)\d*$", "", name.rpartition("::")[2])
 
 
 def is_custom(node: Node) -> bool:
@@ -356,19 +362,21 @@ def _moves_values(inner: Node) -> bool:
     return operation(inner) in ("Copy", "Fill", "Zero", "Add", "Sub")
 
 
-def _factors(node: Node) -> tuple[tuple[Tensor | None, Node | None], tuple[Tensor | None, Node | None]]:
-    """Return both factors of a product, each with its node; a tensor that the derivative doesn't need is ``None``."""
-    first, second = (
-        (getattr(node, f"_saved_{field}", None), node.next_functions[place][0])
-        for field, place in PRODUCTS[operation(node)]
-    )
-    return first, second
+def _made_by(node: Node) -> list[Node | None]:
+    """Return what made the two factors of a product."""
+    below = node.next_functions
+    return [below[place][0] for _, place in PRODUCTS[operation(node)]]
+
+
+def _factors(node: Node) -> list[Tensor | None]:
+    """Return the two factors of a product; ``None`` for one that the derivative doesn't need."""
+    return [getattr(node, f"_saved_{field}", None) for field, _ in PRODUCTS[operation(node)]]
 
 
 def _is_linear_product(node: Node, inside: set[Node]) -> bool:
     """Tell whether only one factor depends on the photo, and it is no divisor."""
-    (_, first), (_, second) = _factors(node)
-    return not (first in inside and second in inside) and not (operation(node) == "Div" and second in inside)
+    first, second = _made_by(node)
+    return not (second in inside and (first in inside or operation(node) == "Div"))
 
 
 def _scales_channels(node: Node) -> bool:
@@ -376,7 +384,7 @@ def _scales_channels(node: Node) -> bool:
 
     Of one shape, the two could be any activation, such as z · sigmoid(z). An expanded tensor has its own shape.
     """
-    (first, _), (second, _) = _factors(node)
+    first, second = _factors(node)
     if first is None or second is None:
         return False
     axes = max(first.ndim, second.ndim)
@@ -399,17 +407,29 @@ def _unknown_factors(net: nn.Module, order: Iterable[Node]) -> list[Tensor]:
     They may be the same for all photos, as standardized weights are, or a mask such as z > 0.
     """
     inside = set(order)
-    places = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
-    found = []
+    found: list[Tensor] = []
     for node in order:
-        if operation(node) not in PRODUCTS or as_gate(node) is not None:
+        if operation(node) not in PRODUCTS:
             continue
-        for factor, made_by in _factors(node):
-            if factor is None or made_by in inside or factor.ndim == 0:
+        for (field, _), made_by in zip(PRODUCTS[operation(node)], _made_by(node), strict=True):
+            if made_by in inside or _is_parameter(made_by):
                 continue
-            if factor.untyped_storage().data_ptr() not in places:
+            factor = getattr(node, f"_saved_{field}", None)
+            if factor is None or factor.ndim == 0:
+                continue
+            if not isinstance(factor if factor._base is None else factor._base, nn.Parameter):
                 found.append(factor)
-    return found
+    if not found:
+        return []
+    places = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
+    return [factor for factor in found if factor.untyped_storage().data_ptr() not in places]
+
+
+def _is_parameter(node: Node | None) -> bool:
+    """Tell whether a node stands for a parameter, or for a view of one, such as its transpose."""
+    while node is not None and operation(node) == "T":
+        node = node.next_functions[0][0]
+    return isinstance(getattr(node, "variable", None), nn.Parameter)
 
 
 def _refuse_masks(net: nn.Module, photo: Tensor, method: str) -> None:
