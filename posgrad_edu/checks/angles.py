@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 TINY = 2e-8  # radians, so about a millionth of a degree: the cosine of it is 1 in double precision
 
@@ -46,7 +48,11 @@ def _opposite(n: int) -> Args:
 
 def angle(first: Tensor, second: Tensor) -> float:
     """Return the angle between two vectors in degrees, exact for all sizes; nan if one vector is zero."""
-    one, other = _unit(first.double()), _unit(second.double())
+    return _by_halves(_unit(first.double()), _unit(second.double()))
+
+
+def _by_halves(one: Tensor, other: Tensor) -> float:
+    """Return the angle of two vectors of one length, from its half."""
     return _degrees(2 * torch.atan2((one - other).norm(), (one + other).norm()))
 
 
@@ -79,6 +85,18 @@ _HALF = (
 )
 _LENGTHS = "Divide each vector by its own length first."
 _ROUNDED = "Rounding can put a cosine just below -1, and acos of that is nan. " + _HALF
+_ATAN2 = "Rounding can put a sine or cosine just above 1 in size; atan2 doesn't mind."
+_TINY = "Near 1 the cosine hardly changes, so acos can't tell; nor can float32. " + _HALF
+_SIGN = "A cosine's sign tells them apart, so keep it; and asin gives nothing above 90."
+_DEGREES = "Degrees: times 180 / π."
+_INVERSE = "Which function turns it into an angle?"
+
+
+def _opposite_wrong(key: str, says: str, hint: str, tiny: bool) -> list[Mistake]:
+    """Return the rows of who is wrong for one opposite pair at least. tiny: whether tiny angles are right."""
+    return [Mistake(key, says, hint, pattern=(_RIGHT, _RIGHT, tiny, None, *which, _RIGHT)) for which in _OPPOSITE]
+
+
 ANGLE = Task(
     name="angle",
     signature="angle(first, second)",
@@ -94,28 +112,14 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
     tries=8,
     hint="Unit vectors first; then the angle from the lengths of their difference and of their sum, in degrees.",
     mistakes=[
-        *(
-            Mistake(
-                "acos-nan",
-                "for opposite vectors your angle is nan or wrong, and tiny angles aren't exact",
-                _ROUNDED,
-                pattern=(_RIGHT, _RIGHT, _WRONG, None, *which, _RIGHT),
-            )
-            for which in _OPPOSITE
+        *_opposite_wrong(
+            "acos-nan", "for opposite vectors your angle is nan or wrong, and tiny angles aren't exact", _ROUNDED, False
         ),
-        *(
-            Mistake(
-                "opposite",
-                "for opposite vectors your angle is nan or wrong",
-                "Rounding can put a sine or cosine just above 1 in size; atan2 doesn't mind.",
-                pattern=(_RIGHT, _RIGHT, _RIGHT, None, *which, _RIGHT),
-            )
-            for which in _OPPOSITE
-        ),
+        *_opposite_wrong("opposite", "for opposite vectors your angle is nan or wrong", _ATAN2, True),
         Mistake(
             "inexact",
             "tiny angles aren't exact: between nearly parallel vectors yours is off, perhaps 0",
-            "Near 1 the cosine hardly changes, so acos can't tell; nor can float32. " + _HALF,
+            _TINY,
             pattern=(_RIGHT, _RIGHT, _WRONG, None, _RIGHT, _RIGHT, _RIGHT, _RIGHT),
         ),
         Mistake(
@@ -124,71 +128,76 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
             "A number such as 0 or 90 would look like a finding.",
             pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT),
         ),
-        Mistake("radians", "your angle is in radians", "Degrees: times 180 / π."),
-        lambda a, b: math.radians(angle(a, b)),
-        Mistake(
-            "radians",
-            "you turned degrees into radians once too often or the wrong way round",
-            "Degrees: times 180 / π.",
-        ),
+        Mistake("radians", "your angle is in radians", _DEGREES),
+        then(angle, math.radians),
+        Mistake("radians", "you turned degrees into radians once too often or the wrong way round", _DEGREES),
         lambda a, b: math.radians(math.radians(angle(a, b))),
-        Mistake("cosine", "you returned the cosine, not the angle", "Which function turns it into an angle?"),
+        Mistake("cosine", "you returned the cosine, not the angle", _INVERSE),
         _cosine,
-        Mistake("cosine", "you returned 1 minus the cosine, not the angle", "Which function turns it into an angle?"),
+        Mistake("cosine", "you returned 1 minus the cosine, not the angle", _INVERSE),
         lambda a, b: 1 - _cosine(a, b),
         Mistake(
-            "chord", "you returned the distance of the unit vectors, not the angle", "It is 2 sin(θ/2): solve for θ."
+            "chord", "you returned the distance of the unit vectors, not the angle", "It's 2 sin(θ/2): solve for θ."
         ),
         _chord,
-        Mistake("sine", "you returned the sine, not the angle", "Which function turns it into an angle?"),
+        Mistake("sine", "you returned the sine, not the angle", _INVERSE),
         _sine,
         Mistake(
             "folded",
             "beyond 90 degrees your angle is wrong: it goes back to 0",
-            "A cosine's sign tells them apart, so keep it; and asin gives nothing above 90.",
+            _SIGN,
             pattern=(_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT),
         ),
         Mistake("half-angle", "your angle is half of what it should be", "atan2 of the two lengths is θ/2."),
-        lambda a, b: angle(a, b) / 2,
-        Mistake(
-            "supplement",
-            "your angle is 180 degrees minus the right one",
-            "Is the difference in the place of the sum, or a sign reversed?",
-        ),
-        lambda a, b: 180 - angle(a, b),
+        then(angle, lambda found: found / 2),
+        Mistake("supplement", "your angle is 180 degrees minus the right one", "Are sum and difference swapped?"),
+        then(angle, lambda found: 180 - found),
         Mistake("not-normalized", "your angle depends on the vectors' lengths", _LENGTHS),
-        lambda a, b: _degrees(2 * torch.atan2((a - b).norm(), (a + b).norm())),
+        _by_halves,
         Mistake("not-normalized", "you divided only one vector by its length", _LENGTHS),
-        lambda a, b: _degrees(2 * torch.atan2((_unit(a) - b).norm(), (_unit(a) + b).norm())),
-        lambda a, b: _degrees(2 * torch.atan2((a - _unit(b)).norm(), (a + _unit(b)).norm())),
+        on_arguments(_by_halves, _unit, 0),
+        on_arguments(_by_halves, _unit, 1),
         Mistake("not-normalized", "your cosine isn't divided by the vectors' lengths", _LENGTHS),
         lambda a, b: _degrees((a @ b).clamp(-1, 1).acos()),
         lambda a, b: _degrees((a @ b).acos()),
-        Mistake(
-            "centred", "you took off the mean: that is the angle of a correlation", "Take the vectors as they are."
-        ),
-        lambda a, b: angle(a - a.mean(), b - b.mean()),
+        Mistake("centred", "you took off the mean: that is the angle of a correlation", "Take vectors as they are."),
+        on_arguments(angle, lambda vector: vector - vector.mean(), 0, 1),
         Mistake("magnitudes", "you dropped the signs of the vectors' entries", "They decide the direction."),
-        lambda a, b: angle(a.abs(), b.abs()),
+        on_arguments(angle, torch.abs, 0, 1),
         Mistake("not-finite", "your angle is nan or inf for vectors that aren't zero", _ROUNDED),
     ],
 )
-
-
 check_angle = checker(ANGLE)
 
 
 # --- The angle after each matrix of a chain ---
 
 STRONG, WEAK = 8.0, 0.02  # the entries' spread, for chains whose plain product leaves the range of float32
+SIZES = ((6, 4, 1.0), (6, 4, 1.0), (16, 80, STRONG), (16, 80, WEAK), (6, 0, 1.0), (5, 3, 1.0))  # width, depth, spread
+ROUNDING = 0.01  # degrees: 30 times what float32 can do to a chain that is steady
+FLAT = 0.1  # of a product's size: a vector that it makes shorter lies next to what it turns into zero
 
 
 def _chain(n: int) -> Args:
     """Square matrices, and two vectors: short chains; one that overflows; one that vanishes; none at all; positive."""
-    width, depth, spread = ((6, 4, 1.0), (6, 4, 1.0), (16, 80, STRONG), (16, 80, WEAK), (6, 0, 1.0), (5, 3, 1.0))[n]
-    matrices = [spread * torch.randn(width, width) for _ in range(depth)]
-    first, second = torch.randn(2, width)
-    return [m.abs() for m in matrices] if n == 5 else matrices, first, second
+    width, depth, spread = SIZES[n]
+    while True:
+        matrices = [spread * torch.randn(width, width) for _ in range(depth)]
+        if n == 5:
+            matrices = [matrix.abs() for matrix in matrices]
+        first, second = torch.randn(2, width)
+        if 0.15 < abs(float(_cosine(first, second))) < 0.98 and _is_steady(matrices, torch.stack([first, second], 1)):
+            return matrices, first, second
+
+
+def _is_steady(matrices: Sequence[Tensor], vectors: Tensor) -> bool:
+    """Whether float32 keeps the vectors' directions (columns), however the chain is multiplied."""
+    product, vectors = torch.eye(len(vectors), dtype=torch.float64), vectors.double() / vectors.norm(dim=0)
+    for matrix in matrices:
+        product = _unit(matrix.double() @ product)
+        if (product @ vectors).norm(dim=0).min() < FLAT:
+            return False
+    return True
 
 
 Step = Callable[[Tensor, Tensor], Tensor]
@@ -199,16 +208,16 @@ def _angles(
     first: Tensor,
     second: Tensor,
     step: Step = torch.mv,
-    then: Callable[[Tensor, Tensor], float] = angle,
+    of: Callable[[Tensor, Tensor], float] = angle,
 ) -> list[float]:
-    """Return the angle, or what ``then`` makes of two vectors, before the first step and after each."""
+    """Return the angle, or what ``of`` makes of two vectors, before the first step and after each."""
     one, other = first.double(), second.double()
-    found = [then(one, other)]
+    found = [of(one, other)]
     for matrix in matrices:
         one, other = step(matrix.double(), one), step(matrix.double(), other)
         size = (one.norm() + other.norm()).clamp(min=torch.finfo(torch.float64).tiny)
         one, other = one / size, other / size
-        found.append(then(one, other))
+        found.append(of(one, other))
     return found
 
 
@@ -217,13 +226,8 @@ def _apart(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[fl
     return [angle(first, second), *(angle(m @ first, m @ second) for m in matrices)]
 
 
-def _first_again(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
-    return _angles([*matrices[:1]] * len(matrices), first, second)
-
-
 def _only_one(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
-    ones = _signals(matrices, first)
-    return [angle(one, second) for one in ones]
+    return [angle(one, second) for one in _signals(matrices, first)]
 
 
 def _to_start(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
@@ -245,6 +249,28 @@ def _signals(matrices: Sequence[Tensor], vector: Tensor) -> list[Tensor]:
 _RESCALE = "Divide both vectors by their lengths after each matrix: an angle doesn't mind."
 _ONE_EACH = "One angle before the first matrix, then one after each."
 _ALL_SO_FAR = "After n matrices each vector has gone through the first n of them."
+_BOTH = "Both vectors go through the same matrices."
+_AS_THEY_ARE = "The matrices come as they are to be used."
+_TWO = "Compare the two vectors."
+
+
+def _by_step(step: Step) -> Function:
+    return partial(_angles, step=step)
+
+
+def _entrywise(matrix: Tensor, vector: Tensor) -> Tensor:
+    return (matrix * vector[:, None]).sum(1)
+
+
+def _of_each(change: Callable[[Tensor], Tensor]) -> Callable[[Sequence[Tensor]], list[Tensor]]:
+    return lambda matrices: [change(matrix) for matrix in matrices]
+
+
+def _from_wrong_side(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
+    chains = [matrices[:n][::-1] for n in range(len(matrices) + 1)]
+    return [_angles(chain, first, second)[-1] for chain in chains]
+
+
 ANGLES_BY_DEPTH = Task(
     name="angles by depth",
     signature="angles_by_depth(matrices, first, second)",
@@ -259,6 +285,7 @@ They are right for long chains, too, whose numbers would outgrow float32. A list
     right=_angles,
     form=forms.numbers,
     tries=6,
+    rounding=ROUNDING,
     hint="Start with the angle of the two vectors; then, matrix by matrix, multiply both, rescale, and take the angle.",
     mistakes=[
         Mistake(
@@ -280,63 +307,53 @@ They are right for long chains, too, whose numbers would outgrow float32. A list
             pattern=(_RIGHT, _RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT),
         ),
         Mistake("depth-zero-missing", "the first angle, before any matrix, is missing", _ONE_EACH),
-        lambda *a: _angles(*a)[1:],
+        then(_angles, lambda found: found[1:]),
         Mistake("last-missing", "the angle after the last matrix is missing", _ONE_EACH),
-        lambda m, a, b: _angles(m, a, b)[: max(len(m), 1)],
+        then(_angles, lambda found: found[: max(len(found) - 1, 1)]),
         Mistake("last-only", "you returned only the angle after the last matrix", _ONE_EACH),
-        lambda *a: _angles(*a)[-1:],
-        lambda *a: _angles(*a)[-1],
+        then(_angles, lambda found: found[-1:]),
+        then(_angles, lambda found: found[-1]),
+        Mistake("wrong-order", "you multiplied by the matrices from the last to the first", "matrices[0] acts first."),
+        on_arguments(_angles, lambda matrices: matrices[::-1], 0),
         Mistake(
-            "wrong-order",
-            "you multiplied by the matrices from the last to the first",
-            "matrices[0] acts first. In a product it stands on the right.",
+            "wrong-order", "you multiplied the product so far from the wrong side", "A new matrix stands on the left."
         ),
-        lambda m, a, b: _angles(m[::-1], a, b),
-        Mistake(
-            "wrong-order",
-            "you multiplied the product so far from the wrong side",
-            "A new matrix acts after the others: it stands on the left.",
-        ),
-        lambda m, a, b: [angle(a, b), *(_angles(m[:n][::-1], a, b)[-1] for n in range(1, len(m) + 1))],
+        _from_wrong_side,
         Mistake("list-reversed", "your list is the wrong way round", "The angle without any matrix comes first."),
-        lambda *a: _angles(*a)[::-1],
+        then(_angles, lambda found: found[::-1]),
         Mistake("transposed", "you multiplied by the transposed matrices", "matrix @ vector, not vector @ matrix."),
-        lambda m, a, b: _angles([matrix.T for matrix in m], a, b),
+        on_arguments(_angles, _of_each(torch.t), 0),
         Mistake("entrywise", "you multiplied entry by entry", "matrix @ vector adds up over the columns."),
-        lambda m, a, b: _angles(m, a, b, lambda w, v: (w * v[:, None]).sum(1)),
+        _by_step(_entrywise),
         Mistake("not-cumulative", "each of your matrices acts on the vectors that came in", _ALL_SO_FAR),
         _apart,
         Mistake("first-matrix-again", "you multiplied by the first matrix again and again", _ALL_SO_FAR),
-        _first_again,
-        Mistake("second-stays", "only your first vector goes through the matrices", "Both go through the same ones."),
+        on_arguments(_angles, lambda matrices: matrices[:1] * len(matrices), 0),
+        Mistake("second-stays", "only your first vector goes through the matrices", _BOTH),
         _only_one,
-        Mistake("second-stays", "only your second vector goes through the matrices", "Both go through the same ones."),
-        lambda m, a, b: _only_one(m, b, a),
-        Mistake("with-its-past", "you compared a vector with what it was at the start", "Compare the two vectors."),
+        Mistake("second-stays", "only your second vector goes through the matrices", _BOTH),
+        swapped(_only_one, 1, 2),
+        Mistake("with-its-past", "you compared a vector with what it was at the start", _TWO),
         _to_start,
-        Mistake(
-            "with-its-past", "you compared a vector with what it was before the matrix", "Compare the two vectors."
-        ),
+        Mistake("with-its-past", "you compared a vector with what it was before the matrix", _TWO),
         _to_previous,
-        Mistake("clamped", "you dropped negative numbers on the way", "The matrices come as they are to be used."),
-        lambda m, a, b: _angles(m, a, b, lambda w, v: (w @ v).clamp(min=0)),
-        Mistake("clamped", "you dropped the matrices' negative numbers", "They come as they are to be used."),
-        lambda m, a, b: _angles(m, a, b, lambda w, v: w.clamp(min=0) @ v),
-        Mistake("magnitudes", "you took magnitudes on the way", "The matrices come as they are to be used."),
-        lambda m, a, b: _angles(m, a, b, lambda w, v: (w @ v).abs()),
-        Mistake("magnitudes", "you took the magnitudes of the matrices' entries", "They come as they are to be used."),
-        lambda m, a, b: _angles(m, a, b, lambda w, v: w.abs() @ v),
+        Mistake("clamped", "you dropped negative numbers on the way", _AS_THEY_ARE),
+        _by_step(lambda matrix, vector: (matrix @ vector).clamp(min=0)),
+        Mistake("clamped", "you dropped the matrices' negative numbers", _AS_THEY_ARE),
+        on_arguments(_angles, _of_each(torch.relu), 0),
+        Mistake("magnitudes", "you took magnitudes on the way", _AS_THEY_ARE),
+        _by_step(lambda matrix, vector: (matrix @ vector).abs()),
+        Mistake("magnitudes", "you took the magnitudes of the matrices' entries", _AS_THEY_ARE),
+        on_arguments(_angles, _of_each(torch.abs), 0),
         Mistake(
             "first-photo-only",
             "only the first angle, before any matrix, is right",
             "Look at what happens to the two vectors from then on, and in which unit.",
         ),
-        Mistake("radians", "your angles are in radians", "Degrees: times 180 / π."),
-        lambda *a: [math.radians(found) for found in _angles(*a)],
+        Mistake("radians", "your angles are in radians", _DEGREES),
+        then(_angles, lambda found: [math.radians(degrees) for degrees in found]),
         Mistake("cosine", "you returned cosines, not angles", "Degrees, as in angle()."),
-        lambda m, a, b: _angles(m, a, b, then=lambda one, other: float(_cosine(one, other))),
+        partial(_angles, of=lambda one, other: float(_cosine(one, other))),
     ],
 )
-
-
 check_angles_by_depth = checker(ANGLES_BY_DEPTH)

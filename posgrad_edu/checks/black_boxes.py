@@ -32,7 +32,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -43,9 +43,11 @@ from torch import Tensor, nn
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.forms import Unfit
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
-
-if TYPE_CHECKING:
-    from posgrad_edu.methods import Method
+from posgrad_edu.data.photos import load_photo
+from posgrad_edu.engine.cam_layer import find_layer
+from posgrad_edu.engine.passes import run_without_graph
+from posgrad_edu.methods import Method, resolve
+from posgrad_edu.models import load_classifier
 
 Box = Callable[[nn.Module, Tensor, Tensor], Tensor]
 PHOTOS = ("cat", "coffee", "astronaut", "motorcycle", "china")
@@ -108,16 +110,11 @@ def boxed(kind: Kind, name: str = "black_box") -> Box:
 
 
 def _method(kind: Kind) -> Method | Box:
-    from posgrad_edu.methods import resolve
-
     return _activations if kind.method == "activations" else resolve(kind.method, kind.handling)
 
 
 def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Return the mean over the channels of the layer for CAMs: it needs the network, and neither class nor gradient."""
-    from posgrad_edu.engine.cam_layer import find_layer
-    from posgrad_edu.engine.passes import run_without_graph
-
     kept: list[Tensor] = []
     handle = find_layer(net, None, x).register_forward_hook(lambda module, inputs, output: kept.append(output.clone()))
     try:
@@ -153,8 +150,6 @@ def what_is(number: int) -> Kind:
 
 def photos(names: Sequence[str] = PHOTOS, size: int = SIZE) -> Tensor:
     """Return sample photos (N, 3, size, size) as EfficientNet-Lite0 wants them, smaller than usual and so faster."""
-    from posgrad_edu.data.photos import load_photo
-
     clf = _classifier()
     x = torch.cat([clf.batch(load_photo(name)) for name in names])
     return F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
@@ -162,8 +157,6 @@ def photos(names: Sequence[str] = PHOTOS, size: int = SIZE) -> Tensor:
 
 @functools.cache
 def _classifier() -> Any:
-    from posgrad_edu.models import load_classifier
-
     return load_classifier("efficientnet-lite0")
 
 
@@ -187,19 +180,13 @@ def _case(n: int) -> Args:
 def verdict(answer: Any) -> list[bool]:
     """True or False, also as NumPy or PyTorch write it."""
     if answer is None:
-        raise Unfit(
-            "returns-none",
-            "your function returned None instead of True or False",
-            "Does each way through it end in a return?",
-        )
+        words = "your function returned None instead of True or False"
+        raise Unfit("returns-none", words, "Does each way through it end in a return?")
     if isinstance(answer, (Tensor, np.ndarray)) and len(answer.reshape(-1)) == 1:
         answer = answer.item()
     if not isinstance(answer, (bool, np.bool_)):
-        raise Unfit(
-            "not-a-verdict",
-            f"your function returned a {type(answer).__name__} instead of True or False",
-            "A verdict, not a number: compare what you measured with a line.",
-        )
+        words = f"your function returned a {type(answer).__name__} instead of True or False"
+        raise Unfit("not-a-verdict", words, "A verdict, not a number: compare what you measured with a line.")
     return [bool(answer)]
 
 
@@ -217,6 +204,7 @@ def _judge(tries: list[Args], answers: list[list[bool]]) -> str | None:
     return next(key for key, lines in FOOLED.items() if any(line in wrong for line in lines))
 
 
+# The line-ups that each mistake shows in, the most telling first.
 FOOLED = {
     "fooled-by-noise": ("noise",),
     "fooled-by-the-photo": ("photo",),
@@ -228,6 +216,16 @@ FOOLED = {
     "misses-propagation": ("propagates",),
     "misses-aggregation": ("aggregates",),
 }
+_LINE = "Is your line too high, or a number nan, with which every comparison is false?"
+_NOISE = "Noise changes with everything. What is it that a positive map fails to do?"
+_PHOTO = "Such a map doesn't change in a single value when the class does. A positive map does, a little."
+_KEEP = "Keep correlations' signs, ask about the least likely class, and keep the class when the network forgets."
+_CLIPPED = "Maps without negative values prove nothing: see whether they change with the question."
+_MAGNITUDE = "Magnitudes are always somewhat alike: raise your line, and look at more than one comparison."
+_PROPAGATION = "Its maps may be negative: a first layer has weights of both signs. Look for maps that stay."
+_AGGREGATION = "Let only the classifier forget: lower down, such a map does change. And is your line too high?"
+_REVERSED = "What becomes of such a map when the classifier forgets? One comparison isn't enough."
+_SIGNED = "you call a signed method positive because"
 DETECTIVE = Task(
     name="detective",
     signature="handles_positively(box, net, x)",
@@ -246,58 +244,23 @@ maps without gradients. It takes as long as your function takes for ten boxes.
     timeout=TIMEOUT,
     mistakes=[
         Mistake("always-true", "you call every box positive", "Which number has to be low for a signed method?"),
-        Mistake(
-            "always-false",
-            "you call no box positive",
-            "Is your line too high, or a number nan, with which every comparison is false?",
-        ),
+        Mistake("always-false", "you call no box positive", _LINE),
         Mistake("reversed", "you are wrong about every box", "Positive handling makes maps alike that should differ."),
+        Mistake("fooled-by-noise", "you call noise positive", _NOISE),
         Mistake(
-            "fooled-by-noise",
-            "you call noise positive",
-            "Noise changes with everything. What is it that a positive map fails to do?",
-        ),
-        Mistake(
-            "fooled-by-the-photo",
-            "you call a map positive that never looks at the network, such as the edges",
-            "Such a map doesn't change in a single value when the class does. A positive map does, a little.",
+            "fooled-by-the-photo", "you call a map positive that never looks at the network: the edges, say", _PHOTO
         ),
         Mistake(
             "fooled-by-activations",
             "you call a map positive that looks at the network, but at no class and no gradient",
             "Compare its values for two classes: are they alike, or exactly equal?",
         ),
-        Mistake(
-            "accuses-signed",
-            "you call a signed method positive",
-            "Keep the sign of correlations, ask about the least likely class, and keep the class when the network "
-            "forgets.",
-        ),
-        Mistake(
-            "fooled-by-clipping",
-            "you call a signed method positive because its finished map was clipped",
-            "Maps without negative values prove nothing: see whether they change with the question.",
-        ),
-        Mistake(
-            "fooled-by-a-reversed-map",
-            "you call a signed method positive because the magnitudes of two opposite maps are alike",
-            "What becomes of such a map when the classifier forgets? One comparison isn't enough.",
-        ),
-        Mistake(
-            "fooled-by-magnitude",
-            "you call a signed method positive because its finished map is a magnitude",
-            "Magnitudes are always somewhat alike: raise your line, and look at more than one comparison.",
-        ),
-        Mistake(
-            "misses-propagation",
-            "you miss a method that passes back positive gradients or shares",
-            "Its maps may hold negative values: a first layer has weights of both signs. Look for maps that stay.",
-        ),
-        Mistake(
-            "misses-aggregation",
-            "you miss a method that adds up positive gradients",
-            "Let only the classifier forget: lower down, such a map does change. And is your line too high?",
-        ),
+        Mistake("accuses-signed", "you call a signed method positive", _KEEP),
+        Mistake("fooled-by-clipping", f"{_SIGNED} its finished map was clipped", _CLIPPED),
+        Mistake("fooled-by-a-reversed-map", f"{_SIGNED} the magnitudes of two opposite maps are alike", _REVERSED),
+        Mistake("fooled-by-magnitude", f"{_SIGNED} its finished map is a magnitude", _MAGNITUDE),
+        Mistake("misses-propagation", "you miss a method that passes back positive gradients or shares", _PROPAGATION),
+        Mistake("misses-aggregation", "you miss a method that adds up positive gradients", _AGGREGATION),
     ],
 )
 

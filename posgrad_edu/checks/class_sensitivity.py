@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,16 @@ def gradient_maps(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     return (x * of_input(copy.deepcopy(net).double(), x, target)).sum(1)
 
 
+def maps_of(explain: Explain, net: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
+    """Return ``explain(net, x, classes)``, computed once for all the mistakes of a draw."""
+    return _remembered(explain, net, x, tuple(classes.tolist()))
+
+
+@lru_cache(maxsize=256)
+def _remembered(explain: Explain, net: nn.Module, x: Tensor, classes: tuple[int, ...]) -> Tensor:
+    return explain(net, x, torch.tensor(classes))
+
+
 def _to_compare(n: int) -> Args:
     """A network, photos (N, 3, 8, 6) and a method; the first photos differ in their most and least likely class."""
     count = (3, 3, 2, 1)[n]
@@ -50,7 +60,7 @@ def _most_and_least(logits: Tensor) -> Sequence[Tensor]:
 def _sensitivity(
     net: nn.Module, x: Tensor, explain: Explain, pairs: Pairs = _most_and_least, compare: Compare = spearman
 ) -> Tensor:
-    first, second = (explain(net, x, classes) for classes in pairs(net(x).detach()))
+    first, second = (maps_of(explain, net, x, classes) for classes in pairs(net(x).detach()))
     return torch.tensor([compare(a, b) for a, b in zip(first, second, strict=True)])
 
 
@@ -68,12 +78,12 @@ def _same_for_all(z: Tensor, *classes: Tensor | int) -> list[Tensor]:
 
 
 def _all_at_once(net: nn.Module, x: Tensor, explain: Explain) -> Tensor:
-    first, second = (explain(net, x, classes) for classes in _most_and_least(net(x).detach()))
+    first, second = (maps_of(explain, net, x, classes) for classes in _most_and_least(net(x).detach()))
     return torch.full((len(x),), spearman(first, second))
 
 
 def _neighbours(net: nn.Module, x: Tensor, explain: Explain) -> Tensor:
-    maps = explain(net, x, net(x).argmax(1))
+    maps = maps_of(explain, net, x, net(x).argmax(1))
     return torch.tensor([spearman(a, b) for a, b in zip(maps, maps.roll(1, 0), strict=True)])
 
 

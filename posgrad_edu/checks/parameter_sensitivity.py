@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.checks.class_sensitivity import Explain, gradient_maps
+from posgrad_edu.checks.class_sensitivity import Explain, gradient_maps, maps_of
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.forms import Unfit
-from posgrad_edu.checks.engine.given import CLASSES, network, photos
+from posgrad_edu.checks.engine.given import network, photos
 from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.spearman import Compare, spearman, wrong_comparisons
 
 STEPS = (4, 4, 2, 3)  # of the tries; never as many as photos
+CLASSES = 12  # enough that some are never the most likely
 Classes = Callable[[nn.Module, nn.Module, Tensor, Tensor], Tensor]  # trained, another, photos, target -> classes
 Stacks = list[Tensor]  # each network's maps (N, H, W)
 
@@ -31,7 +32,7 @@ def _to_compare(n: int) -> Args:
     constant: its classifier is all zero. No other map is.
     """
     while True:
-        net, others = network(), [network() for _ in range(STEPS[n])]
+        net, *others = (network(classes=CLASSES) for _ in range(1 + STEPS[n]))
         if n == 2:
             nn.init.zeros_(others[-1].get_parameter("fc2.weight"))
         x = photos(n)
@@ -40,8 +41,8 @@ def _to_compare(n: int) -> Args:
         if len(free) < min(2, len(x)):
             continue
         chosen = torch.tensor([free[k % len(free)] for k in range(len(x))])
-        constant = [bool((gradient_maps(other, x, chosen).flatten(1).std(1) == 0).any()) for other in [net, *others]]
-        if constant == [False] * STEPS[n] + [n == 2]:
+        maps = [maps_of(gradient_maps, each, x, chosen) for each in [net, *others]]
+        if [bool((m.flatten(1).std(1) == 0).any()) for m in maps] == [False] * STEPS[n] + [n == 2]:
             return net, others, x, chosen, gradient_maps
 
 
@@ -104,16 +105,16 @@ def _sensitivity(
 
     first, later: the classes that the trained network and the others are asked about.
     """
-    stacks = [explain(net, x, first(net, net, x, target))]
-    stacks += [explain(other, x, later(net, other, x, target)) for other in nets]
+    stacks = [maps_of(explain, net, x, first(net, net, x, target))]
+    stacks += [maps_of(explain, other, x, later(net, other, x, target)) for other in nets]
     rows = [[compare(a, b) for a, b in zip(one, other, strict=True)] for one, other in pairs(stacks)]
     return torch.tensor(rows, dtype=torch.float64)
 
 
 def _rows_at_once(net: nn.Module, nets: Sequence[nn.Module], x: Tensor, target: Tensor, explain: Explain) -> Tensor:
     """Return one correlation a network, of all photos' maps in one heap."""
-    trained = explain(net, x, target)
-    return torch.tensor([spearman(trained, explain(other, x, target)) for other in nets], dtype=torch.float64)
+    trained, *others = (maps_of(explain, each, x, target) for each in [net, *nets])
+    return torch.tensor([spearman(trained, other) for other in others], dtype=torch.float64)
 
 
 def _pairing(pair: Callable[[Stacks, Tensor], tuple[Tensor, Tensor]]) -> Function:

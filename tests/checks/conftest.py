@@ -10,9 +10,13 @@ RUN = chosen(None)
 
 
 @pytest.fixture(autouse=True)
-def seed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Give each test tries of its own; what is printed here is shown if the test fails."""
-    own = f"{RUN} {request.node.name}"
-    print(f"The same tries again: {SEED}={RUN} python -m pytest ...")
+def seed(request: pytest.FixtureRequest, seeds: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give each test tries of its own; what is printed here is shown if the test fails.
+
+    They follow from what ``make repeat`` draws for each run, or from the environment, or else are fresh.
+    """
+    run = request.config.getoption("randomly_seed", RUN)
+    own = f"{run} {request.node.name}"
+    print(f"The same tries again: {SEED}={run} python -m pytest ...")
     monkeypatch.setenv(SEED, own)
     return own

@@ -5,25 +5,135 @@ from __future__ import annotations
 import pytest
 import torch
 from test_checks import TASKS
+from torch import Tensor
 
-from posgrad_edu.checks.engine.diagnosis import diagnose
-from posgrad_edu.checks.engine.draw import Draw, as_number
-from posgrad_edu.checks.engine.task import Task
+from posgrad_edu.checks.engine import compare, draw, snapshot
+from posgrad_edu.checks.engine.check import SETS
+from posgrad_edu.checks.engine.diagnosis import Finding, diagnose, settled, was_rounding
+from posgrad_edu.checks.engine.task import Mistake, Task
+
+COMPARED = [task for task in TASKS if task.right]
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task.right], ids=lambda task: task.name)
+def names(task: Task) -> str:
+    return task.name
+
+
+def fresh(task: Task, seed: str) -> draw.Draw:
+    torch.manual_seed(draw.as_number(seed))
+    return draw.fresh(task)
+
+
+@pytest.mark.parametrize("task", COMPARED, ids=names)
 def test_each_coded_mistake_is_named_as_itself(task: Task, seed: str) -> None:
-    torch.manual_seed(as_number(seed))
-    draw = Draw(task)
-    while draw.hides_a_mistake():
-        draw = Draw(task)
-    assert diagnose(draw, draw.rights) is None
+    drawn = fresh(task, seed)
+    assert diagnose(drawn, drawn.rights) is None
     misnamed = []
     for mistake in task.mistakes:
         for wrong in mistake.wrong:
-            answers = [answer for answer in draw.wrongs(wrong) if answer is not None]
+            answers = [answer for answer in drawn.wrongs(wrong) if answer is not None]
             assert len(answers) == task.tries, (mistake.key, mistake.says)
-            found = diagnose(draw, answers)
-            if found is None or not found.certain or found.mistakes[0].key != mistake.key:
+            found = diagnose(drawn, answers)
+            if found is None or not found.certain or found.first.says != mistake.says:
                 misnamed.append((mistake.key, mistake.says, found))
     assert misnamed == []
+
+
+@pytest.mark.parametrize("task", COMPARED, ids=names)
+def test_own_implementations_change_nothing_that_they_are_given(task: Task, seed: str) -> None:
+    drawn = fresh(task, seed)
+    before = [snapshot.take(args) for args in drawn.args]
+    for mistake in task.mistakes:
+        for wrong in mistake.wrong:
+            list(drawn.wrongs(wrong))
+    assert [snapshot.changed(state) for state in before] == [None] * task.tries
+
+
+@pytest.mark.parametrize("task", COMPARED, ids=names)
+def test_right_answers_are_steady(task: Task, seed: str) -> None:
+    """Each can be computed in float64, too: that is how a try is known on which rounding would show."""
+    drawn = fresh(task, seed)
+    for args, right in zip(drawn.args, drawn.rights, strict=True):
+        exact = compare.answer_of(task, task.right, compare.in_double(args))  # type: ignore[arg-type]
+        assert compare.gap(right, exact, task.rounding) <= compare.STEADY
+
+
+# --- what is concluded from several sets of tries ---
+
+
+def finding(*keys: str, certain: bool = False, correct: bool | None = False) -> Finding:
+    return Finding([Mistake(key, key, key) for key in keys], certain, [correct])
+
+
+@pytest.mark.parametrize(
+    ("findings", "key"),
+    [
+        ([finding("a")], None),
+        ([finding("a"), finding("b")], None),
+        ([finding("a"), finding("a")], "a"),
+        ([finding("a"), None, finding("a")], "a"),
+        ([finding("a", "b"), finding("b", "c")], "b"),
+        ([finding("a", "b"), finding("a", "b")], None),
+        ([finding("a", "b"), finding("a", "b"), finding("b")], "b"),
+        ([finding("a"), finding("b", certain=True)], "b"),
+    ],
+)
+def test_what_comes_up_twice_is_settled(findings: list[Finding | None], key: str | None) -> None:
+    found = settled(findings)
+    assert (found and found.key) == key
+
+
+def test_a_doubt_that_does_not_come_again_was_rounding() -> None:
+    assert SETS >= 3
+    assert was_rounding([finding("unknown", correct=None), None])
+    assert not was_rounding([finding("unknown", correct=False), None])
+    assert not was_rounding([finding("unknown", correct=None), finding("unknown", correct=None)])
+
+
+# --- gaps ---
+
+
+def gap(ours: object, theirs: object, rounding: float = 0.0) -> float:
+    return compare.gap([torch.tensor(ours)], [torch.tensor(theirs)], rounding)
+
+
+def test_gaps_count_tolerances_of_the_largest_value() -> None:
+    assert gap([1.0, 100.0], [1.002, 100.0]) == pytest.approx(2.0, rel=1e-2)
+    assert gap([0.0], [1e-3], rounding=1e-3) == pytest.approx(1.0, rel=1e-2)
+    assert gap([torch.nan, torch.inf, 1.0], [torch.nan, torch.inf, 1.0], rounding=1e-9) == 0
+    assert gap([torch.nan, 1.0], [2.0, 1.0]) == gap([2.0], [torch.inf], 1.0) == gap([torch.inf], [-torch.inf], 1.0)
+    assert gap([torch.nan, 1.0], [2.0, 1.0]) == gap([1.0], [1.0, 1.0]) == compare.gap(None, []) == torch.inf
+    assert compare.gap([torch.ones(0)], [torch.ones(0)]) == 0
+
+
+def test_a_mistake_explains_what_is_ten_times_nearer_to_it_than_to_the_right_answer() -> None:
+    def nearer(ours: float, wrong: float) -> bool:
+        parts: list[Tensor] = [torch.tensor([value, 1.0], dtype=torch.float64) for value in (ours, wrong, 0.0)]
+        return compare.nearer([parts[0]], [parts[1]], [parts[2]])
+
+    assert nearer(0.109, 0.1)
+    assert not nearer(0.111, 0.1)
+    assert nearer(2.005, 2.0)
+    assert not nearer(2.03, 2.0)  # a hundredth at most
+
+
+def test_draws_on_which_a_mistake_hides_are_drawn_again() -> None:
+    def make(n: int) -> tuple[Tensor]:
+        return (torch.randn(2),)
+
+    rows = [Mistake("absolute", "you took absolute values", "Keep the signs."), torch.abs]
+    task = Task("copy", "copy(values)", 0, make, rows, right=torch.clone, tries=1)
+    torch.manual_seed(0)
+    assert any(draw.Draw(task).hides_a_mistake() for _ in range(20))
+    assert not any(draw.fresh(task).hides_a_mistake() for _ in range(20))
+
+
+def test_tries_on_which_rounding_shows_are_drawn_again() -> None:
+    """As it does in the difference of two numbers that are close to each other."""
+
+    def make(n: int) -> tuple[Tensor]:
+        return (10.0 ** -torch.randint(1, 3, ()) * torch.rand(50),)
+
+    task = Task("difference", "difference(values)", 0, make, [], right=lambda x: (x + 1) - 1, tries=1)
+    torch.manual_seed(0)
+    assert min(draw.Draw(task).args[0][0].max().item() for _ in range(20)) > 0.05

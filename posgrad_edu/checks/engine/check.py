@@ -17,12 +17,13 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine import forms, snapshot, tracebacks
 from posgrad_edu.checks.engine.compare import EXACTLY, alike
-from posgrad_edu.checks.engine.diagnosis import REMEMBERS, UNKNOWN, Finding, diagnose
-from posgrad_edu.checks.engine.draw import REDRAWS, Draw, as_number, chosen
+from posgrad_edu.checks.engine.diagnosis import REMEMBERS, Finding, diagnose, of_memory, settled, was_rounding
+from posgrad_edu.checks.engine.draw import Draw, as_number, chosen, fresh
 from posgrad_edu.checks.engine.general import named
 from posgrad_edu.checks.engine.sandbox import Outcome, call
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Result, Task
 
+SETS = 3  # of tries, where the first leaves doubt
 _FILLED = " (backward() also filled .grad of the network's parameters; torch.autograd.grad leaves them alone.)"
 
 
@@ -82,17 +83,15 @@ def _examine(task: Task, function: Function, timeout: float) -> str:
     """Raise ``Failed`` with what is wrong; return what may be said beside "right"."""
     if task.inspect is not None:
         return _inspect(task, task.inspect, _ask(task, function, timeout))
-    for _ in range(REDRAWS):
-        asked = _ask(task, function, timeout)
-        found = diagnose(asked.draw, asked.answers)
-        if found is not None or not asked.draw.hides_a_mistake():
-            break  # otherwise the function is right by luck, perhaps
+    asked = _ask(task, function, timeout)
+    found = diagnose(asked.draw, asked.answers)
     if found is not None and found.certain:
-        raise Failed(found.mistakes[0], asked.printed)
+        raise Failed(found.first, asked.printed)
     again = _read(task, function, call(function, asked.last, timeout), timeout)
-    same = alike(again, asked.answers[-1], times=EXACTLY)
     if found is not None:
-        raise Failed(_confirmed(task, function, timeout, found, same), asked.printed)
+        mistake = _confirmed(task, function, timeout, found, alike(again, asked.answers[-1], times=EXACTLY))
+        if mistake is not None:
+            raise Failed(mistake, asked.printed)
     if not alike(again, asked.answers[-1], task.rounding):
         doubled = alike(again, [2 * part for part in asked.answers[-1]])
         raise Failed(named(task, "accumulates" if doubled else "not-repeatable"), asked.printed)
@@ -108,12 +107,21 @@ def _inspect(task: Task, inspect: Callable[[list[Args], list[Any]], str | None],
     return asked.note
 
 
-def _confirmed(task: Task, function: Function, timeout: float, found: Finding, repeatable: bool) -> Mistake:
-    """Return the mistake of a function whose first set of tries left doubt: a second, fresh set decides."""
-    if not repeatable and found.mistakes[0].key == REMEMBERS:
-        return Mistake(UNKNOWN, "none of the mistakes known here, and two calls with the same input differ", task.hint)
-    asked = _ask(task, function, timeout)
-    return found.confirmed_by(diagnose(asked.draw, asked.answers))
+def _confirmed(task: Task, function: Function, timeout: float, found: Finding, repeatable: bool) -> Mistake | None:
+    """Return the mistake of a function whose first set of tries left doubt: more, fresh sets decide.
+
+    ``None`` where it was rounding.
+    """
+    findings: list[Finding | None] = [found]
+    for _ in range(SETS - 1):
+        asked = _ask(task, function, timeout)
+        findings.append(diagnose(asked.draw, asked.answers))
+        if found.first.key == REMEMBERS:
+            return of_memory(findings[-1], repeatable)
+        mistake = settled(findings)
+        if mistake is not None or was_rounding(findings):
+            return mistake
+    return found.first
 
 
 class Asked(NamedTuple):
@@ -129,7 +137,7 @@ class Asked(NamedTuple):
 
 def _ask(task: Task, function: Function, timeout: float) -> Asked:
     """Call the function on a fresh set of tries; raise ``Failed`` for an error, or for what it left changed."""
-    drawn, answers, kept, note = Draw(task), [], False, ""
+    drawn, answers, kept, note = fresh(task), [], False, ""
     for args in drawn.args:
         mine = copy.deepcopy(args)
         before = snapshot.take(mine)

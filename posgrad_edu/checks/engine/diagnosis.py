@@ -6,7 +6,8 @@ are right may be luck: such a finding has to come up again on fresh tries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from posgrad_edu.checks.engine.changes import BESIDE, BY_A_FACTOR, CHANGES, changed, first_photo_right, proportional
 from posgrad_edu.checks.engine.compare import alike, apart
 from posgrad_edu.checks.engine.draw import Draw
-from posgrad_edu.checks.engine.general import named
+from posgrad_edu.checks.engine.general import GENERAL, named
 from posgrad_edu.checks.engine.task import Answer, Mistake
 
 REMEMBERS = "remembers"
@@ -31,18 +32,46 @@ class Finding:
     certain: bool
     correct: Correct
 
-    def confirmed_by(self, other: Finding | None) -> Mistake:
-        """Return what can be said after a second set of tries, where this finding was in doubt."""
-        first = self.mistakes[0]
-        if first.key == REMEMBERS and (other is None or other.correct[0] is not False):
-            return Mistake(UNKNOWN, _REMEMBERED, _SPECIAL)
-        if other is None or first.key == REMEMBERS:
-            return first
-        both = [m for m in self.mistakes if any(m.key == o.key for o in other.mistakes)]
-        return both[0] if both else other.mistakes[0]
+    @property
+    def first(self) -> Mistake:
+        """The likeliest mistake."""
+        return self.mistakes[0]
 
 
-_REMEMBERED = "the first try was right, the others weren't, and it is none of the mistakes known here"
+def settled(findings: Sequence[Finding | None]) -> Mistake | None:
+    """Return the mistake that is certain in one of several sets of tries, or comes up in two, and the most often.
+
+    ``None`` among the findings: that set was right.
+    """
+    found = [finding for finding in findings if finding is not None]
+    for finding in found:
+        if finding.certain:
+            return finding.first
+    times = Counter(key for finding in found for key in {mistake.key for mistake in finding.mistakes})
+    (key, most), *others = times.most_common()
+    if most < 2 or any(number == most for _, number in others):
+        return None
+    return next(mistake for finding in found for mistake in finding.mistakes if mistake.key == key)
+
+
+def was_rounding(findings: Sequence[Finding | None]) -> bool:
+    """Whether a set of tries was right, and no try of the others clearly wrong."""
+    return None in findings and not any(False in finding.correct for finding in findings if finding is not None)
+
+
+def of_memory(finding: Finding | None, repeatable: bool) -> Mistake:
+    """Return what is wrong where the first try alone was right, after a second set of tries.
+
+    repeatable: whether two calls with the same input agree.
+    """
+    if not repeatable:
+        return Mistake(UNKNOWN, "none of the mistakes known here, and two calls with the same input differ", _SPECIAL)
+    if finding is not None and finding.correct[0] is False:
+        return GENERAL[REMEMBERS]
+    says = "the first try was right, the others weren't, and it is none of the mistakes known here"
+    return Mistake(UNKNOWN, says, _SPECIAL)
+
+
 _SPECIAL = "What is particular about the first try: its handling, its sizes, its signs?"
 
 
@@ -54,6 +83,12 @@ def diagnose(draw: Draw, answers: list[Answer]) -> Finding | None:
     same = draw.explained_by(answers)
     if same:
         return Finding(same, len({mistake.key for mistake in same}) == 1, correct)
+    change = _changed(draw, answers)
+    if change:
+        return Finding([change], True, correct)
+    similar = draw.explained_by(answers, nearly=True)
+    if similar:
+        return Finding(similar, False, correct)
     for certain, find in _WAYS:
         found = find(draw, answers, correct)
         if found:
@@ -67,7 +102,7 @@ def _correct(draw: Draw, answers: list[Answer]) -> Correct:
     return [True if alike(*pair, rounding) else False if apart(*pair, rounding) else None for pair in pairs]
 
 
-def _changed(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+def _changed(draw: Draw, answers: list[Answer]) -> Mistake | None:
     """Return the general mistake that turns the right answers into these, if there is one."""
     pairs = list(zip(answers, draw.rights, strict=True))
     for key, change in CHANGES:
@@ -139,9 +174,8 @@ def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake
     return None
 
 
-# In this order; whether what is found is certain.
+# For what neither a mistake of the task nor a change explains. In this order; whether what is found is certain.
 _WAYS: list[tuple[bool, Callable[[Draw, list[Answer], Correct], Mistake | None]]] = [
-    (True, _changed),
     (False, _by_pattern),
     (True, _not_finite),
     (True, _constant),

@@ -23,7 +23,7 @@ def handling(n: int) -> Keep:
     return HANDLINGS[("positive", "signed", "absolute", "negative")[n]]
 
 
-def network(batchnorm: bool = False, inplace: bool = False) -> nn.Sequential:
+def network(batchnorm: bool = False, inplace: bool = False, classes: int = CLASSES) -> nn.Sequential:
     """Return a random classifier of photos (N, 3, 8, 6) with three ReLU modules, in evaluation mode.
 
     batchnorm: each convolution is followed by one, and the second convolution has no bias of its own.
@@ -37,7 +37,7 @@ def network(batchnorm: bool = False, inplace: bool = False) -> nn.Sequential:
     if batchnorm:
         layers["norm2"] = nn.BatchNorm2d(7)
     layers |= {"relu2": nn.ReLU(inplace), "pool": nn.AvgPool2d(2), "flat": nn.Flatten()}
-    layers |= {"fc1": nn.Linear(7 * 4 * 3, 10), "relu3": nn.ReLU(inplace), "fc2": nn.Linear(10, CLASSES)}
+    layers |= {"fc1": nn.Linear(7 * 4 * 3, 10), "relu3": nn.ReLU(inplace), "fc2": nn.Linear(10, classes)}
     for module in layers.values():
         _initialize(module)
     return nn.Sequential(layers).eval()
