@@ -3,7 +3,7 @@
 >>> from posgrad_edu import checks
 >>> checks.check_gradcam(my_gradcam)
 ✗ gradcam: you averaged over the channels instead of the positions.
-  Hint: A weight belongs to a channel: mean over the last two axes, (2, 3).
+  Hint: A weight belongs to one channel of one photo: mean over the last two axes, (2, 3).
   Read: lesson 02, GradCAM.
 
 Each check states in its docstring how the function is called. It runs it on fresh random networks and inputs, so

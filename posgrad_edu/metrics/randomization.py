@@ -118,7 +118,7 @@ def steps(
         raise unknown_name("mode of randomization", mode, MODES)
     order = list(reversed(layers)) if mode == "cascading-from-input" else list(layers)
     if not order:
-        raise ValueError("There is nothing to randomize: the network runs no convolution or linear layer of torch.nn.")
+        raise ValueError("There is nothing to randomize: the network runs no layer of torch.nn that has weights.")
     if isinstance(depths, int):
         depths = evenly_spaced(len(order), depths)
     chosen = range(1, len(order) + 1) if depths is None else sorted(set(depths))
