@@ -150,19 +150,19 @@ class Judge:
         self.network, self.net, self.x = network, net, x
         self.alone, self.target = x[1:], TARGETS[1]
         self.seen = Seen()
-        photo = self.alone.clone().requires_grad_()
+        photo = self.alone.repeat(2, 1, 1, 1).requires_grad_()  # of a single one, PyTorch's own may be wrong: layout.py
         with self.seen:
             logits = net(photo)
-        (grad,) = torch.autograd.grad(logits[0, self.target], photo)
-        self.grad, self.logits = grad[0], logits.detach()
+        (grad,) = torch.autograd.grad(logits[:, self.target].sum(), photo)
+        self.grad, self.logits = grad[0], logits[:1].detach()
         self.kept: dict[Any, Any] = {}
 
     @cached_property
     def piecewise_linear(self) -> bool:
         """Tell whether the gradient stays the same for a photo that is a little different."""
         for _ in range(2):
-            photo = (self.alone + 1e-7 * torch.randn_like(self.alone)).requires_grad_()
-            (grad,) = torch.autograd.grad(self.net(photo)[0, self.target], photo)
+            photo = (self.alone + 1e-7 * torch.randn_like(self.alone)).repeat(2, 1, 1, 1).requires_grad_()
+            (grad,) = torch.autograd.grad(self.net(photo)[:, self.target].sum(), photo)
             if (grad[0] - self.grad).abs().max() <= 1e-11 * self.grad.abs().max():
                 return True
         return False
@@ -280,7 +280,7 @@ class Judge:
             if self.kept["zero"]:
                 return self.kept["zero"]
         if "merged" not in self.kept:
-            self.kept["merged"] = merged(self.net)
+            self.kept["merged"] = merged(self.net, self.alone)
         if (net := self.kept["merged"]) is None:
             return ""
         theirs, logits = lrp_map(net, self.alone, self.target, HANDLINGS[handling])
@@ -290,7 +290,7 @@ class Judge:
         return "" if alike > 0.99 else f"the restatement is another map (cosine {alike:.3f})"
 
 
-def merged(net: nn.Module) -> nn.Module | None:
+def merged(net: nn.Module, x: Tensor) -> nn.Module | None:
     """Return a copy whose BatchNorms are merged into convolutions; ``None`` where torch.fx can't, or some are left."""
     from torch.fx.experimental.optimization import fuse
 
@@ -298,8 +298,9 @@ def merged(net: nn.Module) -> nn.Module | None:
         copy = fuse(net)
     except Exception:
         return None
-    left = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in copy.modules())
-    return None if left else copy.requires_grad_(False)
+    with Seen() as seen:
+        copy.requires_grad_(False)(x.clone().requires_grad_())
+    return None if "batch_norm" in seen.names else copy
 
 
 def spatial(output: object) -> bool:

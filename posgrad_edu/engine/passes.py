@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointError
 
+from posgrad_edu.engine.layout import layouts
 from posgrad_edu.errors import UnsupportedOperation
 
 
@@ -88,13 +89,14 @@ def gradients(
     if not logits.requires_grad:
         raise unreachable()
     classes = target.shape[1]
-    for k in range(classes):
-        logit = logits.gather(1, target[:, k : k + 1]).sum()
-        retain = retain_graph or k < classes - 1
-        grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=retain, allow_unused=True)]
-        if grads[0] is None:  # the logits depend on the network's parameters alone
-            raise unreachable()
-        yield grads
+    with layouts(logits):
+        for k in range(classes):
+            logit = logits.gather(1, target[:, k : k + 1]).sum()
+            retain = retain_graph or k < classes - 1
+            grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=retain, allow_unused=True)]
+            if grads[0] is None:  # the logits depend on the network's parameters alone
+                raise unreachable()
+            yield grads
 
 
 def input_gradients(logits: Tensor, target: Tensor, x: Tensor, retain_graph: bool = False) -> Tensor:
