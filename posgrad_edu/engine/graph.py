@@ -363,9 +363,9 @@ def _moves_values(inner: Node) -> bool:
 
 
 def _made_by(node: Node) -> list[Node | None]:
-    """Return what made the two factors of a product."""
-    below = node.next_functions
-    return [below[place][0] for _, place in PRODUCTS[operation(node)]]
+    """Return what made the two factors of a product; ``None`` for a constant, also a number that has no node."""
+    below = [before for before, _ in node.next_functions]
+    return [below[place] if place < len(below) else None for _, place in PRODUCTS[operation(node)]]
 
 
 def _factors(node: Node) -> list[Tensor | None]:

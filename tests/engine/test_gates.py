@@ -79,6 +79,7 @@ SERVED: dict[str, Callable[[Between, Tensor], Tensor]] = {
     "a part times a number": doubled_part,
     "unfolded and folded": lambda net, z: F.fold(F.unfold(z, 3, padding=1), z.shape[-2:], 3, padding=1),
     "a constant grid": rotated,
+    "a number": lambda net, z: torch.ops.aten.mul.Scalar(torch.ops.aten.div.Scalar(z, 3.0), 2.0),
     "shuffled": lambda net, z: F.channel_shuffle(z, 4),
     "sorted": lambda net, z: z.sort(1).values,
     "antialiased": lambda net, z: F.interpolate(z, scale_factor=0.5, mode="bilinear", antialias=True),
