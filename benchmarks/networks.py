@@ -48,13 +48,13 @@ TIMM = (
     "efficientvim_m1:224 efficientvit_b0 efficientvit_m0:224 eva02_tiny_patch14_224:224 fasternet_t0 "
     "fastvit_t8:128 ghostnet_050 ghostnetv3_050 hgnetv2_b0 hrnet_w18_small inception_next_atto inception_v4:96 "
     "lcnetv2_small lcnet_035 levit_128s:224 test_mambaout test_maxvit:160 test_coatnet:160 poolformer_s12 "
-    "convformer_s18 mixer_s32_224:224 gmlp_ti16_224:224 resmlp_12_224:224 mobilenetv3_small_050 fbnetv3_b mobilevit_xxs:128 "
-    "mobilevitv2_050:128 test_nfnet nfnet_l0 pit_ti_224:224 pvt_v2_b0:128 regnetx_002 regnety_002 regnetz_005 "
-    "repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d resnet10t resnet18d ecaresnet26t seresnet18 "
-    "test_resnet resnetv2_18 resnetv2_50d_gn rexnet_100 selecsls42 legacy_seresnet18 shvit_s1:224 skresnet18 "
-    "starnet_s050 swiftformer_xs:224 swin_tiny_patch4_window7_224:224 swinv2_tiny_window8_256:256 "
-    "tiny_vit_5m_224:224 tnt_s_patch16_224:224 test_vit test_vit_relpos:160 ese_vovnet19b_slim vovnet39a "
-    "xception41:96 xcit_nano_12_p16_224:224"
+    "convformer_s18 mixer_s32_224:224 gmlp_ti16_224:224 resmlp_12_224:224 mobilenetv3_small_050 fbnetv3_b "
+    "mobilevit_xxs:128 mobilevitv2_050:128 test_nfnet nfnet_l0 pit_ti_224:224 pvt_v2_b0:128 regnetx_002 "
+    "regnety_002 regnetz_005 repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d resnet10t resnet18d "
+    "ecaresnet26t seresnet18 test_resnet resnetv2_18 resnetv2_50d_gn rexnet_100 selecsls42 legacy_seresnet18 "
+    "shvit_s1:224 skresnet18 starnet_s050 swiftformer_xs:224 swin_tiny_patch4_window7_224:224 "
+    "swinv2_tiny_window8_256:256 tiny_vit_5m_224:224 tnt_s_patch16_224:224 test_vit test_vit_relpos:160 "
+    "ese_vovnet19b_slim vovnet39a xception41:96 xcit_nano_12_p16_224:224"
 )
 CAMS = ("gradcam", "gradcam++", "layercam")
 HANDLINGS: dict[str, Callable[[Tensor], Tensor]] = {"signed": lambda t: t, "positive": lambda t: t.clamp(min=0)}

@@ -358,7 +358,7 @@ def _moves_values(inner: Node) -> bool:
     """Tell whether what was done in place to a part of a tensor is an assignment, a sum or a multiple."""
     if operation(inner) in ("Mul", "Div"):
         factor = getattr(inner, "_saved_other", None)
-        return factor is None or factor.ndim == 0
+        return not isinstance(factor, Tensor) or factor.ndim == 0
     return operation(inner) in ("Copy", "Fill", "Zero", "Add", "Sub")
 
 
@@ -415,7 +415,7 @@ def _unknown_factors(net: nn.Module, order: Iterable[Node]) -> list[Tensor]:
             if made_by in inside or _is_parameter(made_by):
                 continue
             factor = getattr(node, f"_saved_{field}", None)
-            if factor is None or factor.ndim == 0:
+            if not isinstance(factor, Tensor) or factor.ndim == 0:
                 continue
             if not isinstance(factor if factor._base is None else factor._base, nn.Parameter):
                 found.append(factor)
