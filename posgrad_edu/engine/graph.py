@@ -285,6 +285,8 @@ def gates(method: str, net: nn.Module, logits: Tensor, photo: Tensor) -> list[Ga
             others += [] if node not in weighted and operation(node) in CLAMPS else [node]
         elif math.isinf(gate.limit) or node in weighted:
             found.append(gate)
+    if not found:  # which says more than that a sigmoid is in a ReLU's place
+        others = [node for node in others if operation(node) not in SIGMOIDS]
     _refuse_activations(method, order, others)
     if _unknown_factors(net, order):
         once(_refuse_masks, net, photo, method)
