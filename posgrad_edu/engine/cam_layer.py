@@ -24,7 +24,7 @@ from posgrad_edu.engine.audit import structure
 from posgrad_edu.engine.graph import nodes, operation
 from posgrad_edu.engine.layers import HANDS_ON, PASSES_ON, channels_last, watch
 from posgrad_edu.engine.passes import checked_logits, unreachable, with_gradients
-from posgrad_edu.errors import unknown_name
+from posgrad_edu.errors import UnsupportedOperation, unknown_name
 
 # Attention: each position becomes a mixture of all, so that a map at a layer below shows other places.
 ATTENTION = ("Bmm", "ScaledDotProduct")
@@ -72,6 +72,11 @@ def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.M
 
     Whether its channels come second can't be seen before it runs: see ``Recorded``.
     """
+    if "_orig_mod" in net._modules:
+        raise UnsupportedOperation(
+            "The layers of a compiled network (torch.compile) can't be watched. Give the network that it was made of, "
+            "net._orig_mod, or use method='gradient'."
+        )
     modules = dict(net.named_modules())
     if layer is None:
         return modules[last_spatial_layer(net, x)]

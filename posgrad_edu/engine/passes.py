@@ -23,13 +23,19 @@ def with_gradients() -> Iterator[None]:
     with torch.inference_mode(False), torch.enable_grad():
         try:
             yield
-        except (CheckpointError, RuntimeError) as error:
-            if not isinstance(error, CheckpointError) and "use_reentrant" not in str(error):
-                raise
-            raise UnsupportedOperation(
-                "This network computes parts of its forward pass anew on the way back (torch.utils.checkpoint), where "
-                "no rule can follow. Switch that off, as by memory_efficient=False or set_grad_checkpointing(False)."
-            ) from error
+        except RuntimeError as error:
+            if isinstance(error, CheckpointError) or "use_reentrant" in str(error):
+                raise UnsupportedOperation(
+                    "This network computes parts of its forward pass anew on the way back (torch.utils.checkpoint), "
+                    "where no rule can follow. Switch that off, as by memory_efficient=False or "
+                    "set_grad_checkpointing(False)."
+                ) from error
+            if "functorch transforms" in str(error):
+                raise UnsupportedOperation(
+                    "This network runs inside a transform of torch.func, such as vmap, where no rule can follow. "
+                    "Call it on the whole batch instead."
+                ) from error
+            raise
 
 
 def run_without_graph(net: nn.Module, x: Tensor) -> Any:

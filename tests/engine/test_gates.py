@@ -222,3 +222,27 @@ def test_reentrant_checkpoints_are_refused(method: str) -> None:
 
     with pytest.raises(UnsupportedOperation):
         pg.explain(nets.seeded(lambda: Between(between)), nets.photos(16), 1, method)
+
+
+class ByPhoto(nn.Module):
+    """A network that torch.func runs on each photo by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Between()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.func.vmap(lambda photo: self.net(photo[None])[0])(x)
+
+
+def test_a_network_inside_vmap_is_served_or_refused() -> None:
+    signed_is_the_gradient(nets.seeded(ByPhoto))
+    with pytest.raises(UnsupportedOperation, match="such as vmap"):
+        pg.explain(nets.seeded(ByPhoto), nets.photos(16), 1, "lrp")
+
+
+@each("method", ["gradcam", "layercam"])
+def test_cams_of_compiled_networks_are_refused(method: str) -> None:
+    net = torch.compile(nets.seeded(Between), backend="eager")
+    with pytest.raises(UnsupportedOperation, match="net._orig_mod"):
+        pg.explain(net, nets.photos(16), 1, method)
