@@ -244,5 +244,5 @@ def test_a_network_inside_vmap_is_served_or_refused() -> None:
 @each("method", ["gradcam", "layercam"])
 def test_cams_of_compiled_networks_are_refused(method: str) -> None:
     net = torch.compile(nets.seeded(Between), backend="eager")
-    with pytest.raises(UnsupportedOperation, match="net._orig_mod"):
+    with pytest.raises(UnsupportedOperation, match=r"net\._orig_mod"):
         pg.explain(net, nets.photos(16), 1, method)
