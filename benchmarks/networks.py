@@ -47,14 +47,14 @@ TIMM = (
     "tf_efficientnet_lite0 tinynet_e test_efficientnet test_efficientnet_gn test_efficientnet_ln "
     "efficientvim_m1:224 efficientvit_b0 efficientvit_m0:224 eva02_tiny_patch14_224:224 fasternet_t0 "
     "fastvit_t8:128 ghostnet_050 ghostnetv3_050 hgnetv2_b0 hrnet_w18_small inception_next_atto inception_v4:96 "
-    "lcnetv2_small lcnet_035 levit_128s:224 test_mambaout test_maxvit test_coatnet poolformer_s12 convformer_s18 "
-    "mixer_s32_224:224 gmlp_ti16_224:224 resmlp_12_224:224 mobilenetv3_small_050 fbnetv3_b mobilevit_xxs:128 "
-    "mobilevitv2_050:128 test_nfnet nfnet_l0 pit_ti_224:224 pvt_v2_b0:128 regnetx_002 regnety_002 regnetz_005 "
-    "repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d resnet10t resnet18d ecaresnet26t seresnet18 "
-    "test_resnet resnetv2_18 resnetv2_50d_gn rexnet_100 selecsls42 legacy_seresnet18 shvit_s1:224 skresnet18 "
-    "starnet_s050 swiftformer_xs:224 swin_tiny_patch4_window7_224:224 swinv2_tiny_window8_256:256 "
-    "tiny_vit_5m_224:224 tnt_s_patch16_224:224 test_vit test_vit_relpos ese_vovnet19b_slim vovnet39a "
-    "xception41:96 xcit_nano_12_p16_224:224"
+    "lcnetv2_small lcnet_035 levit_128s:224 test_mambaout test_maxvit:160 test_coatnet:160 poolformer_s12 "
+    "convformer_s18 mixer_s32_224:224 gmlp_ti16_224:224 resmlp_12_224:224 mobilenetv3_small_050 fbnetv3_b "
+    "mobilevit_xxs:128 mobilevitv2_050:128 test_nfnet nfnet_l0 pit_ti_224:224 pvt_v2_b0:128 regnetx_002 "
+    "regnety_002 regnetz_005 repghostnet_050 repvit_m0_9 res2net50_14w_8s resnest14d resnet10t resnet18d "
+    "ecaresnet26t seresnet18 test_resnet resnetv2_18 resnetv2_50d_gn rexnet_100 selecsls42 legacy_seresnet18 "
+    "shvit_s1:224 skresnet18 starnet_s050 swiftformer_xs:224 swin_tiny_patch4_window7_224:224 "
+    "swinv2_tiny_window8_256:256 tiny_vit_5m_224:224 tnt_s_patch16_224:224 test_vit test_vit_relpos:160 "
+    "ese_vovnet19b_slim vovnet39a xception41:96 xcit_nano_12_p16_224:224"
 )
 CAMS = ("gradcam", "gradcam++", "layercam")
 HANDLINGS: dict[str, Callable[[Tensor], Tensor]] = {"signed": lambda t: t, "positive": lambda t: t.clamp(min=0)}
@@ -150,19 +150,19 @@ class Judge:
         self.network, self.net, self.x = network, net, x
         self.alone, self.target = x[1:], TARGETS[1]
         self.seen = Seen()
-        photo = self.alone.clone().requires_grad_()
+        photo = self.alone.repeat(2, 1, 1, 1).requires_grad_()  # of a single one, PyTorch's own may be wrong: layout.py
         with self.seen:
             logits = net(photo)
-        (grad,) = torch.autograd.grad(logits[0, self.target], photo)
-        self.grad, self.logits = grad[0], logits.detach()
+        (grad,) = torch.autograd.grad(logits[:, self.target].sum(), photo)
+        self.grad, self.logits = grad[0], logits[:1].detach()
         self.kept: dict[Any, Any] = {}
 
     @cached_property
     def piecewise_linear(self) -> bool:
         """Tell whether the gradient stays the same for a photo that is a little different."""
         for _ in range(2):
-            photo = (self.alone + 1e-7 * torch.randn_like(self.alone)).requires_grad_()
-            (grad,) = torch.autograd.grad(self.net(photo)[0, self.target], photo)
+            photo = (self.alone + 1e-7 * torch.randn_like(self.alone)).repeat(2, 1, 1, 1).requires_grad_()
+            (grad,) = torch.autograd.grad(self.net(photo)[:, self.target].sum(), photo)
             if (grad[0] - self.grad).abs().max() <= 1e-11 * self.grad.abs().max():
                 return True
         return False
@@ -280,7 +280,7 @@ class Judge:
             if self.kept["zero"]:
                 return self.kept["zero"]
         if "merged" not in self.kept:
-            self.kept["merged"] = merged(self.net)
+            self.kept["merged"] = merged(self.net, self.alone)
         if (net := self.kept["merged"]) is None:
             return ""
         theirs, logits = lrp_map(net, self.alone, self.target, HANDLINGS[handling])
@@ -290,7 +290,7 @@ class Judge:
         return "" if alike > 0.99 else f"the restatement is another map (cosine {alike:.3f})"
 
 
-def merged(net: nn.Module) -> nn.Module | None:
+def merged(net: nn.Module, x: Tensor) -> nn.Module | None:
     """Return a copy whose BatchNorms are merged into convolutions; ``None`` where torch.fx can't, or some are left."""
     from torch.fx.experimental.optimization import fuse
 
@@ -298,8 +298,9 @@ def merged(net: nn.Module) -> nn.Module | None:
         copy = fuse(net)
     except Exception:
         return None
-    left = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in copy.modules())
-    return None if left else copy.requires_grad_(False)
+    with Seen() as seen:
+        copy.requires_grad_(False)(x.clone().requires_grad_())
+    return None if "batch_norm" in seen.names else copy
 
 
 def spatial(output: object) -> bool:

@@ -22,9 +22,9 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from posgrad_edu.engine.audit import structure
 from posgrad_edu.engine.graph import nodes, operation
-from posgrad_edu.engine.layers import PASSES_ON, channels_last, watch
+from posgrad_edu.engine.layers import HANDS_ON, PASSES_ON, channels_last, watch
 from posgrad_edu.engine.passes import checked_logits, unreachable, with_gradients
-from posgrad_edu.errors import unknown_name
+from posgrad_edu.errors import UnsupportedOperation, unknown_name
 
 # Attention: each position becomes a mixture of all, so that a map at a layer below shows other places.
 ATTENTION = ("Bmm", "ScaledDotProduct")
@@ -72,6 +72,11 @@ def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.M
 
     Whether its channels come second can't be seen before it runs: see ``Recorded``.
     """
+    if "_orig_mod" in net._modules:
+        raise UnsupportedOperation(
+            "The layers of a compiled network (torch.compile) can't be watched. Give the network that it was made of, "
+            "net._orig_mod, or use method='gradient'."
+        )
     modules = dict(net.named_modules())
     if layer is None:
         return modules[last_spatial_layer(net, x)]
@@ -97,8 +102,14 @@ def _search(net: nn.Module, x: Tensor) -> str:
     on_every_path = _on_every_path(order, get_gradient_edge(logits))
     makers: dict[GradientEdge, Run] = {}  # an outer layer hands on what an inner one made
     for run in runs:
-        makers.setdefault(run.edge, run)
-    spatial = [run for edge, run in makers.items() if _may_be_seen(run, len(x)) and edge in on_every_path]
+        if not isinstance(run.module, HANDS_ON):
+            makers.setdefault(run.edge, run)
+    last_in = {run.shape for run in runs if run.channels_last}  # a block around such a layer has its shape
+    spatial = [
+        run
+        for edge, run in makers.items()
+        if edge in on_every_path and run.shape not in last_in and _may_be_seen(run, len(x))
+    ]
     if not spatial:
         raise ValueError(_NOWHERE)
     last = spatial[-1]

@@ -285,6 +285,8 @@ def gates(method: str, net: nn.Module, logits: Tensor, photo: Tensor) -> list[Ga
             others += [] if node not in weighted and operation(node) in CLAMPS else [node]
         elif math.isinf(gate.limit) or node in weighted:
             found.append(gate)
+    if not found:  # which says more than that a sigmoid is in a ReLU's place
+        others = [node for node in others if operation(node) not in SIGMOIDS]
     _refuse_activations(method, order, others)
     if _unknown_factors(net, order):
         once(_refuse_masks, net, photo, method)
@@ -358,14 +360,14 @@ def _moves_values(inner: Node) -> bool:
     """Tell whether what was done in place to a part of a tensor is an assignment, a sum or a multiple."""
     if operation(inner) in ("Mul", "Div"):
         factor = getattr(inner, "_saved_other", None)
-        return factor is None or factor.ndim == 0
+        return not isinstance(factor, Tensor) or factor.ndim == 0
     return operation(inner) in ("Copy", "Fill", "Zero", "Add", "Sub")
 
 
 def _made_by(node: Node) -> list[Node | None]:
-    """Return what made the two factors of a product."""
-    below = node.next_functions
-    return [below[place][0] for _, place in PRODUCTS[operation(node)]]
+    """Return what made the two factors of a product; ``None`` for a constant, also a number that has no node."""
+    below = [before for before, _ in node.next_functions]
+    return [below[place] if place < len(below) else None for _, place in PRODUCTS[operation(node)]]
 
 
 def _factors(node: Node) -> list[Tensor | None]:
@@ -415,7 +417,7 @@ def _unknown_factors(net: nn.Module, order: Iterable[Node]) -> list[Tensor]:
             if made_by in inside or _is_parameter(made_by):
                 continue
             factor = getattr(node, f"_saved_{field}", None)
-            if factor is None or factor.ndim == 0:
+            if not isinstance(factor, Tensor) or factor.ndim == 0:
                 continue
             if not isinstance(factor if factor._base is None else factor._base, nn.Parameter):
                 found.append(factor)

@@ -27,6 +27,9 @@ PASSES_ON = (
     nn.Flatten,
 )
 
+# In evaluation mode these return what they are given, so that it is still the output of the layer before.
+HANDS_ON = (dropout._DropoutNd, nn.Identity)
+
 
 @contextmanager
 def watch(modules: Iterable[nn.Module], seen: Callable[[nn.Module, object], object]) -> Iterator[None]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointError
 
+from posgrad_edu.engine.layout import layouts
 from posgrad_edu.errors import UnsupportedOperation
 
 
@@ -22,13 +23,19 @@ def with_gradients() -> Iterator[None]:
     with torch.inference_mode(False), torch.enable_grad():
         try:
             yield
-        except (CheckpointError, RuntimeError) as error:
-            if not isinstance(error, CheckpointError) and "use_reentrant" not in str(error):
-                raise
-            raise UnsupportedOperation(
-                "This network computes parts of its forward pass anew on the way back (torch.utils.checkpoint), where "
-                "no rule can follow. Switch that off, as by memory_efficient=False or set_grad_checkpointing(False)."
-            ) from error
+        except RuntimeError as error:
+            if isinstance(error, CheckpointError) or "use_reentrant" in str(error):
+                raise UnsupportedOperation(
+                    "This network computes parts of its forward pass anew on the way back (torch.utils.checkpoint), "
+                    "where no rule can follow. Switch that off, as by memory_efficient=False or "
+                    "set_grad_checkpointing(False)."
+                ) from error
+            if "functorch transforms" in str(error):
+                raise UnsupportedOperation(
+                    "This network runs inside a transform of torch.func, such as vmap, where no rule can follow. "
+                    "Call it on the whole batch instead."
+                ) from error
+            raise
 
 
 def run_without_graph(net: nn.Module, x: Tensor) -> Any:
@@ -88,13 +95,14 @@ def gradients(
     if not logits.requires_grad:
         raise unreachable()
     classes = target.shape[1]
-    for k in range(classes):
-        logit = logits.gather(1, target[:, k : k + 1]).sum()
-        retain = retain_graph or k < classes - 1
-        grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=retain, allow_unused=True)]
-        if grads[0] is None:  # the logits depend on the network's parameters alone
-            raise unreachable()
-        yield grads
+    with layouts(logits):
+        for k in range(classes):
+            logit = logits.gather(1, target[:, k : k + 1]).sum()
+            retain = retain_graph or k < classes - 1
+            grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=retain, allow_unused=True)]
+            if grads[0] is None:  # the logits depend on the network's parameters alone
+                raise unreachable()
+            yield grads
 
 
 def input_gradients(logits: Tensor, target: Tensor, x: Tensor, retain_graph: bool = False) -> Tensor:

@@ -182,3 +182,52 @@ def test_layers_are_named_as_people_write_them() -> None:
     assert torch.equal(pg.explain(net, x, target, layer=net.get_submodule(name)), expected)
     with pytest.raises(TypeError, match="not list"):
         pg.explain(net, x, target, layer=[name])  # type: ignore[arg-type]
+
+
+class WithIdentity(nn.Module):
+    """A BatchNorm whose activation is switched off by an Identity inside, as timm builds them, between convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(3, 8, 3), NormAct(8), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.norm(self.conv(x)).mean((2, 3)))
+
+
+class NormAct(nn.BatchNorm2d):
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(super().forward(x))
+
+
+class Last(nn.Module):
+    """A block of tokens (N, h, w, C), nowhere named by its LayerNorm alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block, self.fc = nn.Conv2d(3, 8, 4, 4), Block(), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.block(self.stem(x).permute(0, 2, 3, 1)).mean((1, 2)))
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.linear(self.norm(x))
+
+
+def test_an_identity_inside_a_layer_does_not_hide_it() -> None:
+    assert last_spatial_layer(nets.seeded(WithIdentity), nets.photos(16)) == "norm"
+
+
+def test_blocks_with_channels_last_are_tokens() -> None:
+    with pytest.raises(ValueError, match=r"goes on with tokens after its last layer with positions .*'stem'"):
+        last_spatial_layer(nets.seeded(Last), nets.photos(16))

@@ -79,6 +79,7 @@ SERVED: dict[str, Callable[[Between, Tensor], Tensor]] = {
     "a part times a number": doubled_part,
     "unfolded and folded": lambda net, z: F.fold(F.unfold(z, 3, padding=1), z.shape[-2:], 3, padding=1),
     "a constant grid": rotated,
+    "a number": lambda net, z: torch.ops.aten.mul.Scalar(torch.ops.aten.div.Scalar(z, 3.0), 2.0),
     "shuffled": lambda net, z: F.channel_shuffle(z, 4),
     "sorted": lambda net, z: z.sort(1).values,
     "antialiased": lambda net, z: F.interpolate(z, scale_factor=0.5, mode="bilinear", antialias=True),
@@ -221,3 +222,27 @@ def test_reentrant_checkpoints_are_refused(method: str) -> None:
 
     with pytest.raises(UnsupportedOperation):
         pg.explain(nets.seeded(lambda: Between(between)), nets.photos(16), 1, method)
+
+
+class ByPhoto(nn.Module):
+    """A network that torch.func runs on each photo by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Between()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.func.vmap(lambda photo: self.net(photo[None])[0])(x)
+
+
+def test_a_network_inside_vmap_is_served_or_refused() -> None:
+    signed_is_the_gradient(nets.seeded(ByPhoto))
+    with pytest.raises(UnsupportedOperation, match="such as vmap"):
+        pg.explain(nets.seeded(ByPhoto), nets.photos(16), 1, "lrp")
+
+
+@each("method", ["gradcam", "layercam"])
+def test_cams_of_compiled_networks_are_refused(method: str) -> None:
+    net = torch.compile(nets.seeded(Between), backend="eager")
+    with pytest.raises(UnsupportedOperation, match=r"net\._orig_mod"):
+        pg.explain(net, nets.photos(16), 1, method)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import networks as nets
 import pytest
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+import posgrad_edu as pg
 from posgrad_edu.engine.backward import scale_and_shift
 from posgrad_edu.engine.cam_layer import last_spatial_layer
 from posgrad_edu.engine.inputs import as_target
@@ -138,3 +140,27 @@ def test_scale_and_shift_of_a_batchnorm(affine: bool) -> None:
     assert torch.allclose(scale[:, None, None] * x + shift[:, None, None], norm(x), atol=1e-12, rtol=0)
     assert not scale.requires_grad
     assert not shift.requires_grad
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("method", ["gradient", "guided-backprop", "fullgrad"])
+def test_one_photo_alone_has_the_same_map_before_tokens(method: str, channels_last: bool) -> None:
+    """PyTorch's BatchNorm passes on a wrong gradient there: see ``engine/layout.py``."""
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+            self.weight = nn.Parameter(torch.randn(14 * 14, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            z = self.norm(F.relu(self.conv(x)))
+            return torch.stack([(z.flatten(2).transpose(1, 2) * self.weight * k).sum((1, 2)) for k in (1, 2)], 1)
+
+    net, x = nets.seeded(Tokens), nets.photos(16)
+    net.requires_grad_(not channels_last)
+    if channels_last:
+        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
+    together = pg.explain(net, x, 1, method)
+    for photo, its_map in zip(x, together, strict=True):
+        assert torch.allclose(pg.explain(net, photo[None], 1, method)[0], its_map, rtol=1e-8, atol=1e-10)
