@@ -80,15 +80,13 @@ def diagnose(draw: Draw, answers: list[Answer]) -> Finding | None:
     correct = _correct(draw, answers)
     if all(correct):
         return None
-    same = draw.explained_by(answers)
-    if same:
-        return Finding(same, len({mistake.key for mistake in same}) == 1, correct)
-    change = _changed(draw, answers)
-    if change:
-        return Finding([change], True, correct)
-    similar = draw.explained_by(answers, nearly=True)
-    if similar:
-        return Finding(similar, False, correct)
+    for nearly in (False, True):
+        same = draw.explained_by(answers, nearly)
+        if same:
+            return Finding(same, not nearly and len({mistake.key for mistake in same}) == 1, correct)
+        change = _changed(draw, answers, nearly)
+        if change:
+            return Finding([change], not nearly, correct)
     for certain, find in _WAYS:
         found = find(draw, answers, correct)
         if found:
@@ -102,11 +100,11 @@ def _correct(draw: Draw, answers: list[Answer]) -> Correct:
     return [True if alike(*pair, rounding) else False if apart(*pair, rounding) else None for pair in pairs]
 
 
-def _changed(draw: Draw, answers: list[Answer]) -> Mistake | None:
-    """Return the general mistake that turns the right answers into these, if there is one."""
-    pairs = list(zip(answers, draw.rights, strict=True))
+def _changed(draw: Draw, answers: list[Answer], nearly: bool) -> Mistake | None:
+    """Return the general mistake that turns the right answers into these, or nearly so, if there is one."""
     for key, change in CHANGES:
-        if all(alike(answer, changed(change, right), draw.task.rounding) for answer, right in pairs):
+        changes = [changed(change, right) for right in draw.rights]
+        if draw.same(answers, changes, nearly):
             return named(draw.task, key)
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from posgrad_edu.checks.engine.compare import STEADY, alike, answer_of, apart, in_double, nearer
 from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Task
@@ -78,11 +78,12 @@ class Draw:
 
     def explained_by(self, answers: list[Answer], nearly: bool = False) -> list[Mistake]:
         """Return the mistakes that give these answers, or nearly so, in the order of the table."""
-        return [m for m in self.task.mistakes if any(self._gives(wrong, answers, nearly) for wrong in m.wrong)]
+        mistakes = self.task.mistakes
+        return [m for m in mistakes if any(self.same(answers, self.wrongs(wrong), nearly) for wrong in m.wrong)]
 
-    def _gives(self, implementation: Function, answers: list[Answer], nearly: bool) -> bool:
-        """Whether a wrong implementation gives these answers."""
-        tries = zip(answers, self.wrongs(implementation), self.rights, strict=True)
+    def same(self, answers: Iterable[Answer], wrongs: Iterable[Answer | None], nearly: bool = False) -> bool:
+        """Whether the answers to all tries are certain wrong ones, or nearly so."""
+        tries = zip(answers, wrongs, self.rights, strict=True)
         if nearly:
             return all(nearer(answer, wrong, right, self.task.rounding) for answer, wrong, right in tries)
         return all(alike(answer, wrong, self.task.rounding) for answer, wrong, _ in tries)
