@@ -289,6 +289,7 @@ def test_right_angles_by_depth_are_those_of_the_plain_product() -> None:
         assert ours == pytest.approx([float(t) for t in theirs], abs=0.1)
 
 
+@pytest.mark.slow
 def test_black_boxes_hold_what_their_number_says() -> None:
     import posgrad_edu as pg
     from posgrad_edu.checks.black_boxes import KINDS, black_box, boxed, photos, what_is

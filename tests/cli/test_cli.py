@@ -52,6 +52,7 @@ def pixels(path: Path) -> np.ndarray:
 # --- the program itself ---
 
 
+@pytest.mark.slow
 def test_the_installed_program_writes_a_picture(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("posgrad-edu")
     command = [str(program), "explain", "coffee", "--class", "espresso", "--handling", "positive"]

@@ -246,6 +246,7 @@ def test_one_pixel() -> None:
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG"])
+@pytest.mark.slow
 def test_108_megapixels_are_read_quickly_and_returned_smaller(tmp_path: Path, format: str) -> None:
     path = tmp_path / "large"
     large = Image.new("L", (12_000, 9_000), 40)

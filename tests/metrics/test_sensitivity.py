@@ -301,6 +301,7 @@ def test_what_parameter_sensitivity_cannot_do_is_refused(net: nn.Module, options
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.slow
 def test_every_method_can_be_checked_on_the_default_network(method: str) -> None:
     clf = load_classifier()
     x = clf.batch(pg.load_photo("cat"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for owner, name in [(socket.socket, "connect"), (socket, "create_connection"), (socket, "getaddrinfo")]:
         monkeypatch.setattr(owner, name, refuse)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # the hub waits before it tries again
 
 
 @pytest.fixture

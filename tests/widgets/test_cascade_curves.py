@@ -77,6 +77,7 @@ def test_the_points_are_mean_and_range_of_the_rows(curves: CascadeCurves) -> Non
     ("mode", "depth", "random"),
     [("cascading", 25, slice(0, 25)), ("independent", 49, slice(48, 49)), ("cascading-from-input", 1, slice(49, 50))],
 )
+@pytest.mark.slow
 def test_maps_are_those_of_the_network_that_forgot(
     curves: CascadeCurves, clf: pg.Classifier, mode: str, depth: int, random: slice
 ) -> None:

@@ -96,6 +96,7 @@ def test_the_layer_belongs_to_cams(lab: Explorer) -> None:
     assert lab.layer.disabled
 
 
+@pytest.mark.slow
 def test_every_method_and_handling_is_shown(lab: Explorer) -> None:
     for method in lab.method.options:
         lab.method.value = method

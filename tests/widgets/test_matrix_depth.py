@@ -120,6 +120,7 @@ def test_where_nothing_arrives_that_is_said(slider: MatrixDepth) -> None:
     assert "The angle between" in slider.summary
 
 
+@pytest.mark.slow
 def test_moving_a_control_changes_picture_and_words(slider: MatrixDepth) -> None:
     seen = set()
     for slider.depth.value in (2, 3):
