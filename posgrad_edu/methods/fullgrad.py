@@ -191,9 +191,11 @@ class Biases:
         """Tell whether a value holds nothing of the photo."""
         return is_constant(value, self.seen_photo)
 
-    def note(self, output: Tensor, bias: Tensor | None) -> Tensor:
+    def note(self, func: Callable[..., Tensor], output: Tensor, bias: Tensor | None) -> Tensor:
         """Take note of a bias, one a channel or of the output's shape, and return the output."""
         if bias is not None and output.requires_grad:
+            if output.ndim not in (2, 4):
+                raise refuse("fullgrad", func, TOKENS)
             # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
             self.places.append(get_gradient_edge(output))
             self.zeros.append(output.new_zeros(()).expand(output.shape))
@@ -218,7 +220,7 @@ class Biases:
             raise refuse("fullgrad", func, TOKENS)
         if self.without:
             return func(input, weight, None, *args, **kwargs)
-        return self.note(func(input, weight, bias, *args, **kwargs), bias)
+        return self.note(func, func(input, weight, bias, *args, **kwargs), bias)
 
     def batch_norm(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A BatchNorm: what it adds to each channel."""
@@ -227,7 +229,7 @@ class Biases:
         scale, shift = scale_and_shift(input, *args, **kwargs)
         if self.without:
             return input * in_channels(scale, input)
-        return self.note(func(input, *args, **kwargs), shift)
+        return self.note(func, func(input, *args, **kwargs), shift)
 
     def addition(self, func: Callable[..., Tensor], input: Any, other: Any, *args: Any, **kwargs: Any) -> Tensor:
         """A sum or difference of a constant and of what depends on the photo: the constant."""
@@ -241,9 +243,7 @@ class Biases:
         alone = [v if constant else torch.zeros_like(v) for v, constant in zip((input, other), fixed, strict=True)]
         shift = func(*alone, *args, **kwargs).detach().clone()  # what is added to the part that depends on the photo
         output = func(input, other, *args, **kwargs)
-        if output.ndim not in (2, 4):
-            raise refuse("fullgrad", func, TOKENS)
-        return self.note(output, shift)
+        return self.note(func, output, shift)
 
     def clamp(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A clamp: where it is no ReLU and clips a value, its bound is a constant of the network."""

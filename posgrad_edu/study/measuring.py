@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,14 @@ from posgrad_edu.data import mosaic, read_image
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.methods import METHODS, explain, resolve
 from posgrad_edu.methods.base import Method
-from posgrad_edu.metrics import compare_all, data_sensitivity, localization, parameter_sensitivity
+from posgrad_edu.metrics import (
+    compare_all,
+    data_sensitivity,
+    localization,
+    parameter_sensitivity,
+    randomizable_layers,
+    still_trained,
+)
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import SCENES, load_classifier
 from posgrad_edu.scenes.pictures import make_scene
@@ -125,6 +133,15 @@ _MEASURES: dict[str, Callable[..., DataFrame]] = {
     "localization": _measure_localization,
     "data": _measure_data,
 }
+
+
+def stays_trained(network: str) -> str:
+    """Say what of a network keeps its trained values at the cascade's end; nothing if all of it is random there."""
+    clf = _classifier(network)
+    names = still_trained(clf.net, randomizable_layers(clf.net, clf.batch()))
+    owners = (clf.net.get_submodule(name.rpartition(".")[0]) for name in names)
+    counts = Counter("its own" if owner is clf.net else f"{type(owner).__name__} layers" for owner in owners)
+    return ", ".join(f"{count} tensors of {kind}" for kind, count in counts.items())
 
 
 def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from posgrad_edu.data import ImageError
 from posgrad_edu.data.files import whole_file, write_table, write_text
 from posgrad_edu.study.charts import dot_plot, randomization_curves
-from posgrad_edu.study.measuring import example
+from posgrad_edu.study.measuring import example, stays_trained
 from posgrad_edu.study.planning import Plan, file_name
 from posgrad_edu.study.report import markdown_report
 from posgrad_edu.study.running import Outcome, StudyStopped
@@ -39,7 +39,8 @@ def write_results(outcome: Outcome, planned: Plan, out: Path) -> None:
     for name, table in tables.items():
         write_table(table, out / name)
     figures = write_figures(outcome.rows, summary, planned, out / "figures")
-    write_text(markdown_report(summary) + _pictures(figures) + _not_measured(outcome, planned), out / "report.md")
+    sections = [_still_trained(outcome.rows), _pictures(figures), _not_measured(outcome, planned)]
+    write_text(markdown_report(summary) + "".join(sections), out / "report.md")
 
 
 def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Path) -> dict[str, str]:
@@ -76,6 +77,14 @@ def _figures(network: str, rows: DataFrame, summary: DataFrame, planned: Plan) -
             figures["maps"] = show_grid(view, maps, limit=1, style="heatmap", title=f"{unit.picture.name}, {network}")
             break
     return figures
+
+
+def _still_trained(rows: DataFrame) -> str:
+    """Return a section of the report on what no randomization reached; empty if nothing was left."""
+    kept = {name: stays_trained(str(name)) for name in rows[rows.check == "parameters"].network.unique()}
+    lines = [f"* {name}: {what}" for name, what in kept.items() if what]
+    heading = "\n## What keeps its trained values where all layers are random\n\n"
+    return heading + "\n".join(lines) + "\n" if lines else ""
 
 
 def _pictures(figures: Mapping[str, str]) -> str:

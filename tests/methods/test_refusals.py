@@ -321,6 +321,32 @@ def test_fullgrad_refuses_tokens(x: Tensor) -> None:
         pg.explain(Tokens().double().eval(), x, 0, "fullgrad")
 
 
+class AlongChannels(nn.Module):
+    """A convolution over the channels' means (N, 1, C), as in ECA, and perhaps a BatchNorm."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.along = nn.Conv2d(3, 8, 3), nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.along(self.conv(x).mean((2, 3))[:, None])[:, 0]
+
+
+@pytest.mark.parametrize(
+    "layers", [(nn.Conv1d(1, 1, 3),), (nn.Conv1d(1, 1, 3, bias=False), nn.BatchNorm1d(1))], ids=["conv", "norm"]
+)
+def test_fullgrad_refuses_biases_whose_positions_are_channels(layers: tuple[nn.Module, ...], x: Tensor) -> None:
+    with refused(UnsupportedOperation, "Here it works on tokens, whose positions are no picture's."):
+        pg.explain(AlongChannels(*layers).double().eval(), x, 0, "fullgrad")
+
+
+def test_fullgrad_serves_such_a_convolution_without_bias(x: Tensor) -> None:
+    net = AlongChannels(nn.Conv1d(1, 1, 3, bias=False)).double().eval()
+    logit = net(x)[:, 1]
+    terms = fullgrad_terms(net, x, 1)
+    assert torch.allclose(sum(term.flatten(1).sum(1) for term in terms), logit, atol=1e-12)
+
+
 # Names and options
 
 

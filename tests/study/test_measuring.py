@@ -20,7 +20,7 @@ from posgrad_edu.metrics.randomization import evenly_spaced, randomizable_layers
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.scenes.pictures import make_scene
 from posgrad_edu.study import Study, Unit, measure, plan
-from posgrad_edu.study.measuring import _asked, _show, example
+from posgrad_edu.study.measuring import _asked, _show, example, stays_trained
 from posgrad_edu.study.planning import Label, Picture, pictures, usable
 from posgrad_edu.study.schema import CHECKS, TYPES, combined
 
@@ -346,3 +346,8 @@ def test_an_example_of_methods_without_a_common_handling_shows_each_method_s_own
     _, maps = example(plan(chosen).units[0])
     shown = {method: [title.partition(":")[0] for title in titles] for method, titles in maps.items()}
     assert shown == {"gradcam++": ["positive", "positive"], "fullgrad": ["absolute", "absolute"]}
+
+
+def test_what_no_randomization_reaches_is_said() -> None:
+    assert stays_trained("efficientnet-lite0") == "196 tensors of BatchNormAct2d layers"  # 49 with two and two
+    assert stays_trained("scenes") == ""
