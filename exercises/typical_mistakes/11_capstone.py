@@ -1,11 +1,11 @@
 """Six answers to 11_capstone that are wrong in typical ways, by grade id; for the grading demonstration."""
 
 ANSWERS = {
-    # both networks are asked about one class, but about the one that the forgetful network finds most likely
+    # both networks are asked about one class, but about the one that the random_net network finds most likely
     "solution-1": """
 def forgotten(box, net, x):
     numbers = []
-    for copy in forgetful_copies(net):
+    for copy in randomized_copies(net):
         target, _ = most_and_least(copy, x)
         numbers += alike(box(net, x, target), box(copy, x, target))
     return mean(numbers)
