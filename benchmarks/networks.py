@@ -38,7 +38,7 @@ TORCHVISION = (
     "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3:96 maxvit_t:224 "
     "mnasnet0_5 mnasnet1_0 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_400mf regnet_y_400mf resnet18 "
     "resnet34 resnet50 resnext50_32x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 squeezenet1_0 squeezenet1_1 swin_t "
-    "swin_v2_t vgg11 vgg11_bn vit_b_32 wide_resnet50_2"
+    "swin_v2_t vgg11 vgg11_bn vit_b_32:224 wide_resnet50_2"
 )
 TIMM = (
     "halonet26t:256 eca_botnext26ts_256:256 gernet_s repvgg_a0 test_byobnet cait_xxs24_224:224 coat_lite_tiny:224 "
@@ -236,7 +236,7 @@ class Judge:
         hooks = [
             module.register_forward_hook(lambda m, i, output, n=n: order.append((n, output)))
             for n, module in self.net.named_modules()
-            if n and not isinstance(module, (*PASSES_ON, nn.Linear, nn.LayerNorm))
+            if n == name or (n and not isinstance(module, (*PASSES_ON, nn.Linear, nn.LayerNorm)))
         ]
         self.net(self.alone.clone().requires_grad_())
         for hook in hooks:

@@ -1,7 +1,7 @@
 """Six answers to 11_capstone that are wrong in typical ways, by grade id; for the grading demonstration."""
 
 ANSWERS = {
-    # both networks are asked about one class, but about the one that the random_net network finds most likely
+    # both networks are asked about one class, but about the one that the random network finds most likely
     "solution-1": """
 def forgotten(box, net, x):
     numbers = []

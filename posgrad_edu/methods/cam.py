@@ -11,7 +11,9 @@ c's logit with regard to them, ij a position and h(·) the handling. Each method
 
 So GradCAM averages evidence for and against the class; the other two drop the evidence against before they add.
 The published α uses the gradients of exp(f_c), which differ from G by one positive factor for the whole map; it is
-left out here. With signed handling GradCAM++ has a pole: α grows without bound near S_k G_kij = -2.
+left out here. Where the last layer already holds a channel for each class and the logit is its mean, as in SqueezeNet
+and NiN, G is one positive number in that channel and 0 elsewhere: signed and positive are the same map. With signed
+handling GradCAM++ has a pole: α grows without bound near S_k G_kij = -2.
 
 The final ReLU that GradCAM's authors apply to the *finished* map is another operation than the handling of its
 gradients. It is the option ``relu``, off by default, so that evidence against stays visible.

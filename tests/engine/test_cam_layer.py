@@ -231,3 +231,13 @@ def test_an_identity_inside_a_layer_does_not_hide_it() -> None:
 def test_blocks_with_channels_last_are_tokens() -> None:
     with pytest.raises(ValueError, match=r"goes on with tokens after its last layer with positions .*'stem'"):
         last_spatial_layer(nets.seeded(Last), nets.photos(16))
+
+
+@pytest.mark.parametrize("method", ["gradcam", "gradcam++", "layercam"])
+def test_after_a_class_convolution_positive_is_signed(method: str) -> None:
+    net = nets.seeded(lambda: tv.squeezenet1_1(num_classes=5))
+    x = nets.photos(64)
+    assert last_spatial_layer(net, x).startswith("classifier")
+    signed = pg.explain(net, x, 3, method, "signed")
+    assert signed.any()
+    assert torch.equal(signed, pg.explain(net, x, 3, method, "positive"))
