@@ -65,7 +65,7 @@ GROUPS = (  # methods that share a forward pass
     ("guided-backprop", "deconvnet", "rectgrad"),
     ("lrp",),
 )
-CLASSES, TARGETS, MANY_MODULES, SMALL = 10, (3, 7), 2, 64
+CLASSES, OTHER, MANY_MODULES, SMALL = 10, 3, 2, 64
 
 
 class Verdict(NamedTuple):
@@ -148,11 +148,13 @@ class Judge:
 
     def __init__(self, network: str, net: nn.Module, x: Tensor) -> None:
         self.network, self.net, self.x = network, net, x
-        self.alone, self.target = x[1:], TARGETS[1]
+        self.alone = x[1:]
         self.seen = Seen()
         photo = self.alone.repeat(2, 1, 1, 1).requires_grad_()  # of a single one, PyTorch's own may be wrong: layout.py
         with self.seen:
             logits = net(photo)
+        self.target = int(logits[0].argmax())  # not 0, as a logit after a ReLU may be
+        self.targets = [OTHER, self.target]
         (grad,) = torch.autograd.grad(logits[:, self.target].sum(), photo)
         self.grad, self.logits = grad[0], logits[:1].detach()
         self.kept: dict[Any, Any] = {}
@@ -171,7 +173,7 @@ class Judge:
         """Return the verdicts of methods that share a forward pass, and so what they refuse."""
         chosen = {(m, h): pg.METHODS[m](handling=h) for m in methods for h in HANDLINGS}
         try:
-            ours = pg.explain(self.net, self.x, list(TARGETS), chosen)
+            ours = pg.explain(self.net, self.x, self.targets, chosen)
         except (ValueError, pg.UnsupportedOperation) as error:
             if any(m in str(error) for m in methods[1:]):  # not the first: the others may well serve
                 return [verdict for m in methods for verdict in self((m,))]
@@ -275,7 +277,7 @@ class Judge:
         if not self.piecewise_linear:
             return "a network that isn't piecewise linear"
         if not self.seen.saturated and "zero" not in self.kept:
-            zero = pg.explain(self.net, self.x, list(TARGETS), "lrp", rule="zero", seed="logit")[1]
+            zero = pg.explain(self.net, self.x, self.targets, "lrp", rule="zero", seed="logit")[1]
             self.kept["zero"] = differ(zero, (self.grad * self.alone[0]).sum(0), "rule zero: input x gradient", 1e-6)
             if self.kept["zero"]:
                 return self.kept["zero"]
@@ -286,7 +288,8 @@ class Judge:
         theirs, logits = lrp_map(net, self.alone, self.target, HANDLINGS[handling])
         if not torch.allclose(logits, self.logits, rtol=1e-4, atol=1e-4):  # the stabilizer moves the logits
             return ""
-        alike = float(F.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0))  # stabilizers move single pixels
+        units = (one.flatten() / one.norm() for one in (ours, theirs))
+        alike = float(torch.dot(*units))  # the cosine: stabilizers move single pixels
         return "" if alike > 0.99 else f"the restatement is another map (cosine {alike:.3f})"
 
 
