@@ -476,7 +476,7 @@ def asks_if(A: Any, G: Any, h: Any) -> Any:
         (lambda A, G, h: gradcam(A, G, h) ** 3, "unknown", "none of the mistakes known here"),
         (lambda A, G, h: gradcam(A, G, h) * 3, "wrong-factor", "constant factor"),
         (lambda A, G, h: gradcam(A, G, h) + 1e-3 * torch.rand(()), "unknown", "none of the mistakes"),
-        (42, "not-callable", "not int"),
+        (42, "not-callable", "not an int"),
     ],
 )
 def test_mishaps_are_explained(answer: Any, key: str, words: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine import forms, snapshot, tracebacks
+from posgrad_edu.checks.engine import forms, snapshot, surroundings, tracebacks
 from posgrad_edu.checks.engine.compare import EXACTLY, alike
 from posgrad_edu.checks.engine.diagnosis import REMEMBERS, Finding, diagnose, of_memory, settled, was_rounding
 from posgrad_edu.checks.engine.draw import Draw, as_number, chosen, fresh
@@ -67,16 +67,18 @@ def check(task: Task, function: Function, timeout: float | None = None, seed: in
     timeout: seconds for each call. seed: of the tries; if not given, that in the environment variable
     POSGRAD_EDU_SEED, or else a fresh one. Whatever the function does, this returns a ``Result``.
     """
-    seed = chosen(seed)
+    seed, undone = chosen(seed), ""
     try:
         if not callable(function):
-            raise Failed(named(task, "not-callable"), also=f", not {type(function).__name__}")
-        with snapshot.as_it_was():
+            raise Failed(named(task, "not-callable"), also=f", not {forms.a(type(function).__name__)}")
+        with surroundings.as_they_were() as undone:
             torch.manual_seed(as_number(seed))
             note = _examine(task, function, task.timeout if timeout is None else timeout)
     except Failed as end:
-        return Result(task.name, False, end.says, end.key, end.hint, task.lesson, end.printed, seed)
-    return Result(task.name, True, f"right on {task.tries} fresh random tries.{note}", lesson=task.lesson, seed=seed)
+        says = f"{end.says}. Before the check: {undone}" if undone else end.says
+        return Result(task.name, False, says, end.key, end.hint, task.lesson, end.printed, seed)
+    says = f"right on {task.tries} fresh random tries.{note}" + (f" Before the check: {undone}." if undone else "")
+    return Result(task.name, True, says, lesson=task.lesson, seed=seed)
 
 
 def _examine(task: Task, function: Function, timeout: float) -> str:
@@ -87,7 +89,7 @@ def _examine(task: Task, function: Function, timeout: float) -> str:
     found = diagnose(asked.draw, asked.answers)
     if found is not None and found.certain:
         raise Failed(found.first, asked.printed)
-    again = _read(task, function, call(function, asked.last, timeout), timeout)
+    again = _read(task, function, _call(function, asked.last, timeout), timeout)
     if found is not None:
         mistake = _confirmed(task, function, timeout, found, alike(again, asked.answers[-1], times=EXACTLY))
         if mistake is not None:
@@ -141,7 +143,7 @@ def _ask(task: Task, function: Function, timeout: float) -> Asked:
     for args in drawn.args:
         mine = copy.deepcopy(args)
         before = snapshot.take(mine)
-        outcome = call(function, mine, timeout)
+        outcome = _call(function, mine, timeout)
         answers.append(_read(task, function, outcome, timeout))
         change = snapshot.changed(before)
         if change is not None:
@@ -154,13 +156,23 @@ def _ask(task: Task, function: Function, timeout: float) -> Asked:
     return Asked(drawn, answers, mine, outcome.printed, kept, note)
 
 
+def _call(function: Function, args: Args, timeout: float) -> Outcome:
+    with surroundings.modes_kept():
+        return call(function, args, timeout)
+
+
 def _read(task: Task, function: Function, outcome: Outcome, timeout: float) -> Any:
     """Return the answer of a call in the form that was asked for, or raise ``Failed`` with what went wrong."""
     if outcome.timed_out:
-        raise Failed(named(task, "timeout"), outcome.printed, f" after {timeout:g} seconds")
+        raise Failed(named(task, "timeout"), outcome.printed, f" after {forms.count(timeout, 'second')}")
     if outcome.error is not None:
         raise Failed(Mistake(*tracebacks.explain(outcome.error, function, task.signature)), outcome.printed)
     try:
         return task.form(outcome.value)
     except forms.Unfit as unfit:
         raise Failed(Mistake(unfit.key, unfit.says, unfit.hint), outcome.printed) from None
+    except Exception as error:  # an object of the learner's own may fail in any way when it is looked at
+        words = f"what you returned, {forms.a(type(outcome.value).__name__)}, can't be read ({type(error).__name__})"
+        raise Failed(
+            Mistake("wrong-type", words, "Return a plain tensor, or plain numbers."), outcome.printed
+        ) from None

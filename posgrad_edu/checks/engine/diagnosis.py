@@ -15,6 +15,7 @@ import torch
 from posgrad_edu.checks.engine.changes import BESIDE, BY_A_FACTOR, CHANGES, changed, first_photo_right, proportional
 from posgrad_edu.checks.engine.compare import alike, apart
 from posgrad_edu.checks.engine.draw import Draw
+from posgrad_edu.checks.engine.forms import count
 from posgrad_edu.checks.engine.general import GENERAL, named
 from posgrad_edu.checks.engine.task import Answer, Mistake
 
@@ -111,6 +112,8 @@ def _changed(draw: Draw, answers: list[Answer], nearly: bool) -> Mistake | None:
 
 def _constant(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     if alike(answers[0], answers[1]) and apart(draw.rights[0], draw.rights[1]):
+        if not any(part.numel() for part in answers[0]):
+            return None
         zero = all(not part.any() for part in answers[0])
         return named(draw.task, "all-zero" if zero else "constant")
     return None
@@ -163,7 +166,7 @@ def _with_something_else(draw: Draw, answers: list[Answer], correct: Correct) ->
 def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     for right, answer in zip(draw.rights, answers, strict=True):
         if len(right) != len(answer):
-            words = f"your list holds {len(answer)} tensors where there should be {len(right)}"
+            words = f"your list holds {count(len(answer), 'tensor')} where there should be {len(right)}"
             return replace(named(draw.task, "wrong-count"), says=words)
         for ours, theirs in zip(right, answer, strict=True):
             if ours.shape != theirs.shape:

@@ -27,9 +27,25 @@ GENERAL: dict[str, Mistake] = {
             "In training mode a forward pass updates BatchNorm: leave the network in evaluation mode.",
         ),
         Mistake("requires-grad-changed", "you left requires_grad of the network's weights changed", _UNCHANGED),
+        Mistake("settings-changed", "you left settings of the network's modules changed, such as inplace", _UNCHANGED),
+        Mistake(
+            "network-moved", "you moved the network to another type of numbers or device", "Work on copy.deepcopy(net)."
+        ),
+        Mistake(
+            "global-hooks-left",
+            "you left a hook on all modules there are",
+            "Keep what register_module_..._hook returns, and call its remove() in a finally block. It is off now.",
+        ),
+        Mistake(
+            "list-changed",
+            "you changed a list that you were given",
+            "Its sort(), pop(), append() and the like work in place: take list(...) or sorted(...) of it first.",
+        ),
         Mistake("network-changed", "you replaced parts of the network that you were given", _UNCHANGED),
         Mistake(
-            "torch-changed", "a function of torch itself is still replaced by yours", "Put it back in a finally block."
+            "torch-changed",
+            "a function of torch itself is still replaced by yours",
+            "Put it back in a finally block. It is put back now.",
         ),
         Mistake(
             "input-changed",
@@ -54,7 +70,11 @@ GENERAL: dict[str, Mistake] = {
         # What a result looks like.
         Mistake("wrong-shape", "your result has another shape", "Check which axes you add up, and which are kept."),
         Mistake("wrong-count", "your list has another length", "Count what belongs to it."),
-        Mistake("not-finite", "your result holds nan or inf", "Somewhere you divide by zero."),
+        Mistake(
+            "not-finite",
+            "your result holds nan or inf",
+            "You divide by zero, or a nan gets through: it equals nothing, and counts as true.",
+        ),
         Mistake(
             "constant",
             "your answer is the same whatever the input",
