@@ -22,13 +22,13 @@ def tensor(answer: Any) -> list[Tensor]:
     if not isinstance(answer, Tensor):
         raise _wrong_type(answer, "a tensor")
     _dense(answer)
-    if not answer.is_floating_point():
+    if not answer.is_floating_point() or answer.element_size() == 1:  # torch compares no floats of eight bits
         raise Unfit(
             "wrong-dtype",
             f"your answer holds {str(answer.dtype).removeprefix('torch.')} values",
             "A comparison such as g > 0 gives a mask, and integers cut off what follows the point: return floats.",
         )
-    return [answer.float() if answer.element_size() == 1 else answer]  # torch compares no numbers of eight bits
+    return [answer]
 
 
 def tensors(answer: Any) -> list[Tensor]:

@@ -102,6 +102,18 @@ GENERAL: dict[str, Mistake] = {
             "your result is right but for a constant factor",
             "A mean where a sum belongs, or a stray number?",
         ),
+        Mistake("added", "your result is right but for one number that is added to all values", "Where is it added?"),
+        Mistake(
+            "reordered",
+            "the values are right, but in another order",
+            "The first comes first: look for a flip, a sort, a roll or a list read from its end.",
+        ),
+        Mistake("mirrored", "your result is mirrored", "Look for a flip, or an index that counts from the end."),
+        Mistake(
+            "rounded",
+            "your values are nearly right",
+            "Look for a rounding, half precision, or a small number that is added where none belongs.",
+        ),
         Mistake(
             "batch-mixed",
             "you mixed the photos of the batch",
@@ -127,5 +139,10 @@ GENERAL: dict[str, Mistake] = {
 
 
 def named(task: Task, key: str) -> Mistake:
-    """Return a task's own words for a key, or the general ones."""
-    return next((mistake for mistake in task.mistakes if mistake.key == key), None) or GENERAL[key]
+    """Return the general mistake of a key, in the task's own words where it has some.
+
+    The words beside a wrong implementation say what that one does, and no more: they aren't meant.
+    """
+    rows = [mistake for mistake in task.mistakes if mistake.key == key]
+    own = next((mistake for mistake in rows if not mistake.wrong and mistake.pattern is None), None)
+    return own or GENERAL.get(key) or rows[0]
