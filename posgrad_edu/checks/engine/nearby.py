@@ -26,7 +26,8 @@ HALF = {torch.float16: "half precision", torch.bfloat16: "bfloat16"}
 def factors(answers: list[Answer], wanted: Iterable[Answer | None]) -> list[float]:
     """Return what factors lead from the wanted answers to these, one a try; none where there are none.
 
-    Tries that say nothing are left out: of zeros or nan alone. Single numbers always have a factor: it must be one.
+    Tries that say nothing are left out: of zeros or nan alone. Single numbers always have a factor: it must be one
+    and the same, and further from 1 than rounding brings it.
     """
     found = []
     single = True
@@ -36,12 +37,12 @@ def factors(answers: list[Answer], wanted: Iterable[Answer | None]) -> list[floa
             return []
         found += [factor] if factor else []
         single = single and sum(part.numel() for part in answer) == 1
-    return [] if single and not constant(found) else found
+    return [] if single and not (constant(found) and abs(found[0] - 1) > COARSE) else found
 
 
 def constant(found: list[float]) -> bool:
     """Whether factors are one and the same."""
-    return bool(found) and max(found) - min(found) <= 1e-3 * abs(found[0])
+    return bool(found) and max(found) - min(found) <= 1e-4 * abs(found[0])
 
 
 def by_a_factor(draw: Draw, answers: list[Answer]) -> Mistake | None:
