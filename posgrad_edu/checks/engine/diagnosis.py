@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from posgrad_edu.checks.engine import nearby
 from posgrad_edu.checks.engine.changes import BESIDE, CHANGES, Change, changed, first_photo_right
@@ -132,6 +133,15 @@ def _rounded(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | N
     return nearby.rounded(draw, answers, draw.dtypes)
 
 
+def _an_argument(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    """Return the mistake of who gives back one of the arguments as it came."""
+    for place, name in enumerate(draw.task.arguments):
+        given = [args[place] for args in draw.args]
+        if all(isinstance(value, Tensor) for value in given) and draw.same(answers, [[value] for value in given]):
+            return replace(GENERAL["argument-returned"], says=f"you returned the argument {name} as it came")
+    return None
+
+
 def _not_finite(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     for right, answer in zip(draw.rights, answers, strict=True):
         meant = all(part.isfinite().all() for part in right)
@@ -173,7 +183,10 @@ def _with_something_else(draw: Draw, answers: list[Answer], correct: Correct) ->
     """Return a mistake that, together with one change to the finished answer, explains it: two mistakes at once."""
     if not any(part.any() for answer in answers for part in answer):
         return None  # zero throughout: too many changes could lead there
+    scaled = bool(nearby.factors(answers, draw.rights))  # then no mistake is needed beside the factor
     for words, change in BESIDE.items():
+        if change is None and scaled:
+            continue
         for mistake in draw.task.mistakes:
             if any(_same_beside(answers, list(draw.wrongs(wrong)), change) for wrong in mistake.wrong):
                 return replace(mistake, says=f"{mistake.says}; beside that, the result is {words}")
@@ -204,6 +217,7 @@ def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake
 _WAYS: list[tuple[bool, Callable[[Draw, list[Answer], Correct], Mistake | None]]] = [
     (False, _by_pattern),
     (True, _not_finite),
+    (True, _an_argument),
     (True, _constant),
     (True, _right_but_for_one_thing),
     (False, _remembers),

@@ -48,7 +48,7 @@ def constant(found: list[float]) -> bool:
 def by_a_factor(draw: Draw, answers: list[Answer]) -> Mistake | None:
     """Return the mistake of who is wrong by one factor a try, of either sign."""
     found = factors(answers, draw.rights)
-    if not found:
+    if not found or any(abs(factor - 1) < 1e-4 for factor in found):  # a try that is right needs no factor
         return None
     if max(found) < 0:
         sign = named(draw.task, "wrong-sign")

@@ -34,9 +34,8 @@ def told(mistake: Mistake, draw: Draw, answers: list[Answer], ask: Ask) -> Mista
 
 def _by_argument(draw: Draw, answers: list[Answer], ask: Ask) -> str:
     """Try the handlings, or an argument's numbers, one after the other on the same photos."""
-    names = draw.task.signature.partition("(")[2].rstrip(")").split(", ")
     base = next((n for n, answer in enumerate(answers) if alike(answer, draw.rights[n], draw.task.rounding)), 0)
-    for place, name in enumerate(names):
+    for place, name in enumerate(draw.task.arguments):
         options = _options([args[place] for args in draw.args])
         right, wrong = [], []
         for option in options:

@@ -100,7 +100,10 @@ KNOWN = [
         "view() can't lay these values out anew: they don't lie one after the other in memory",
         "Write reshape() instead of view(); it copies where it has to.",
     ),
-    *(Known(RuntimeError, part, "index", _NO_PLACE, _COUNTS) for part in ("out of bounds", "out of range")),
+    *(
+        Known(RuntimeError, part, "index", _NO_PLACE, _COUNTS)
+        for part in ("out of bounds", "out of range", "out of DATA bounds")
+    ),
     Known(RuntimeError, "must match", "shapes", _SHAPES, _KEEPDIM),
     Known(RuntimeError, "cannot be multiplied", "shapes", _SHAPES, _KEEPDIM),
     Known(RuntimeError, "shape", "shapes", _SHAPES, _KEEPDIM),
