@@ -37,7 +37,8 @@ def _by_argument(draw: Draw, answers: list[Answer], ask: Ask) -> str:
     base = next((n for n, answer in enumerate(answers) if alike(answer, draw.rights[n], draw.task.rounding)), 0)
     for place, name in enumerate(draw.task.arguments):
         options = _options([args[place] for args in draw.args])
-        right, wrong = [], []
+        right: list[Any] = []
+        wrong: list[Any] = []
         for option in options:
             args = (*draw.args[base][:place], option, *draw.args[base][place + 1 :])
             (right if _is_right(draw.task, args, ask) else wrong).append(option)

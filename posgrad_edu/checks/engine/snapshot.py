@@ -70,7 +70,8 @@ def changed(before: Snapshot) -> str | None:
         return "mode-changed"
     if not all(_kept(m, was) for m, *_, was in before.modules):
         return "settings-changed"
-    if any(_kind(now) != _kind(was) for now, was, *_ in [*before.parameters, *before.buffers]):
+    tensors = [(now, was) for now, was, *_ in before.parameters] + before.buffers
+    if any(_kind(now) != _kind(was) for now, was in tensors):
         return "network-moved"
     others = [id(p) for p in _parameters(before.networks)] != [id(p) for p, *_ in before.parameters]
     if others or any(not _same(p, was) for p, was, *_ in before.parameters):
@@ -119,7 +120,7 @@ def _lists(args: Iterable[Any]) -> list[list[Any]]:
     found: list[list[Any]] = []
     for arg in args:
         if isinstance(arg, (list, tuple)):
-            found += [arg] * isinstance(arg, list) + _lists(arg)
+            found += ([arg] if isinstance(arg, list) else []) + _lists(arg)
     return found
 
 

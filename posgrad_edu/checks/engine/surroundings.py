@@ -74,14 +74,14 @@ def modes_kept() -> Iterator[None]:
         torch.is_anomaly_enabled(),
         torch.is_anomaly_check_nan_enabled(),
     )
-    level, fill = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory
+    level, fill = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     try:
         yield
     finally:
         torch.set_default_dtype(dtype)
         torch.autograd.set_detect_anomaly(anomaly, checks_nan)
         torch.set_deterministic_debug_mode(level)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
 def _functions() -> list[Any]:
