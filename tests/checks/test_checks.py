@@ -475,8 +475,8 @@ def asks_if(A: Any, G: Any, h: Any) -> Any:
         (lambda A, G, h: gradcam(A, G, h)[:, :2], "wrong-shape", "(3, 2, 6) instead of (3, 4, 6)"),
         (lambda A, G, h: gradcam(A, G, h) ** 3, "unknown", "none of the mistakes known here"),
         (lambda A, G, h: gradcam(A, G, h) * 3, "wrong-factor", "constant factor"),
-        (lambda A, G, h: gradcam(A, G, h) + 1e-3 * torch.rand(()), "unknown", "none of the mistakes"),
-        (42, "not-callable", "not int"),
+        (lambda A, G, h: gradcam(A, G, h) + 1e-3 * torch.rand(()), "not-repeatable", "two answers"),
+        (42, "not-callable", "not an int"),
     ],
 )
 def test_mishaps_are_explained(answer: Any, key: str, words: str) -> None:

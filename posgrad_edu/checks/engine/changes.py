@@ -11,7 +11,6 @@ from posgrad_edu.checks.engine.compare import alike
 from posgrad_edu.checks.engine.task import Answer
 
 Change = Callable[[Tensor], Tensor]
-BY_A_FACTOR = "off by a factor"
 
 
 def changed(change: Change, answer: Answer | None) -> Answer | None:
@@ -83,23 +82,15 @@ CHANGES: list[tuple[str, Change]] = [
     ("transposed", lambda t: t.transpose(-1, -2)),
 ]
 
-# What is done beside another mistake, in words. A factor is seen by bringing both to one scale.
-BESIDE: dict[str, Change] = {
-    BY_A_FACTOR: lambda t: t / t.abs().max() if t.any() else t,
+# What is done beside another mistake, in words; ``None`` for a factor, whatever its size.
+BESIDE: dict[str, Change | None] = {
+    "off by a factor": None,
     "without its negative values": torch.relu,
     "made absolute": torch.abs,
     "normalized": unit,
     "divided by its largest value": by_largest,
     "reversed in sign": torch.neg,
 }
-
-
-def proportional(answer: Answer, right: Answer) -> bool:
-    """Whether one positive factor leads from the right answer to this one."""
-    if [p.shape for p in answer] != [p.shape for p in right] or not any(p.any() for p in answer):
-        return False
-    size = sum(float(p.double().abs().sum()) for p in answer) / sum(float(p.double().abs().sum()) for p in right)
-    return size > 0 and alike(answer, [p * size for p in right])
 
 
 def first_photo_right(answer: Answer, right: Answer) -> bool:

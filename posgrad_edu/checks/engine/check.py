@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine import forms, snapshot, tracebacks
+from posgrad_edu.checks.engine import forms, nearby, partly, snapshot, surroundings, tracebacks
 from posgrad_edu.checks.engine.compare import EXACTLY, alike
-from posgrad_edu.checks.engine.diagnosis import REMEMBERS, Finding, diagnose, of_memory, settled, was_rounding
+from posgrad_edu.checks.engine.diagnosis import REMEMBERS, UNKNOWN, Finding, diagnose, of_memory, settled, was_rounding
 from posgrad_edu.checks.engine.draw import Draw, as_number, chosen, fresh
 from posgrad_edu.checks.engine.general import named
 from posgrad_edu.checks.engine.sandbox import Outcome, call
-from posgrad_edu.checks.engine.task import Args, Function, Mistake, Result, Task
+from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Result, Task
 
 SETS = 3  # of tries, where the first leaves doubt
 _FILLED = " (backward() also filled .grad of the network's parameters; torch.autograd.grad leaves them alone.)"
@@ -67,16 +68,18 @@ def check(task: Task, function: Function, timeout: float | None = None, seed: in
     timeout: seconds for each call. seed: of the tries; if not given, that in the environment variable
     POSGRAD_EDU_SEED, or else a fresh one. Whatever the function does, this returns a ``Result``.
     """
-    seed = chosen(seed)
+    seed, undone = chosen(seed), ""
     try:
         if not callable(function):
-            raise Failed(named(task, "not-callable"), also=f", not {type(function).__name__}")
-        with snapshot.as_it_was():
+            raise Failed(named(task, "not-callable"), also=f", not {forms.a(type(function).__name__)}")
+        with surroundings.as_they_were() as undone:
             torch.manual_seed(as_number(seed))
             note = _examine(task, function, task.timeout if timeout is None else timeout)
     except Failed as end:
-        return Result(task.name, False, end.says, end.key, end.hint, task.lesson, end.printed, seed)
-    return Result(task.name, True, f"right on {task.tries} fresh random tries.{note}", lesson=task.lesson, seed=seed)
+        says = f"{end.says}. Before the check: {undone}" if undone else end.says
+        return Result(task.name, False, says, end.key, end.hint, task.lesson, end.printed, seed)
+    says = f"right on {task.tries} fresh random tries.{note}" + (f" Before the check: {undone}." if undone else "")
+    return Result(task.name, True, says, lesson=task.lesson, seed=seed)
 
 
 def _examine(task: Task, function: Function, timeout: float) -> str:
@@ -85,19 +88,42 @@ def _examine(task: Task, function: Function, timeout: float) -> str:
         return _inspect(task, task.inspect, _ask(task, function, timeout))
     asked = _ask(task, function, timeout)
     found = diagnose(asked.draw, asked.answers)
-    if found is not None and found.certain:
+    if found is not None and found.certain and found.first.key not in nearby.KEYS:
         raise Failed(found.first, asked.printed)
-    again = _read(task, function, call(function, asked.last, timeout), timeout)
+    again = _read(task, function, _call(function, asked.last, timeout), timeout)
+    repeatable = alike(again, asked.answers[-1], times=EXACTLY)
     if found is not None:
-        mistake = _confirmed(task, function, timeout, found, alike(again, asked.answers[-1], times=EXACTLY))
+        mistake = found.first if found.certain else _confirmed(task, function, timeout, found, repeatable)
         if mistake is not None:
-            raise Failed(mistake, asked.printed)
+            raise Failed(_explained(task, function, timeout, mistake, asked, again, repeatable), asked.printed)
     if not alike(again, asked.answers[-1], task.rounding):
-        doubled = alike(again, [2 * part for part in asked.answers[-1]])
-        raise Failed(named(task, "accumulates" if doubled else "not-repeatable"), asked.printed)
+        raise Failed(_unrepeatable(task, again, asked.answers[-1]), asked.printed)
     if asked.kept_graph:
         raise Failed(named(task, "not-detached"), asked.printed)
     return asked.note
+
+
+def _explained(
+    task: Task, function: Function, timeout: float, mistake: Mistake, asked: Asked, again: Answer, repeatable: bool
+) -> Mistake:
+    """Return the mistake, or a truer one where two calls differ, with what is right about what nothing explains."""
+    if not repeatable and mistake.key in (UNKNOWN, *nearby.KEYS):
+        return _unrepeatable(task, again, asked.answers[-1])
+    return partly.told(mistake, asked.draw, asked.answers, partial(_answer, task, function, timeout))
+
+
+def _unrepeatable(task: Task, again: Answer, before: Answer) -> Mistake:
+    doubled = alike(again, [2 * part for part in before])
+    return named(task, "accumulates" if doubled else "not-repeatable")
+
+
+def _answer(task: Task, function: Function, timeout: float, args: Args) -> Answer | None:
+    """Return what the function answers once more; ``None`` where it doesn't."""
+    try:
+        found = _read(task, function, _call(function, copy.deepcopy(args), timeout), timeout)
+    except Failed:
+        return None
+    return [part.detach().cpu() for part in found]
 
 
 def _inspect(task: Task, inspect: Callable[[list[Args], list[Any]], str | None], asked: Asked) -> str:
@@ -141,7 +167,7 @@ def _ask(task: Task, function: Function, timeout: float) -> Asked:
     for args in drawn.args:
         mine = copy.deepcopy(args)
         before = snapshot.take(mine)
-        outcome = call(function, mine, timeout)
+        outcome = _call(function, mine, timeout)
         answers.append(_read(task, function, outcome, timeout))
         change = snapshot.changed(before)
         if change is not None:
@@ -151,16 +177,27 @@ def _ask(task: Task, function: Function, timeout: float) -> Asked:
             note = _FILLED
     if task.inspect is None:
         answers = [[part.detach().cpu() for part in answer] for answer in answers]
+        drawn.dtypes = sorted({part.dtype for answer in answers for part in answer}, key=str)
     return Asked(drawn, answers, mine, outcome.printed, kept, note)
+
+
+def _call(function: Function, args: Args, timeout: float) -> Outcome:
+    with surroundings.modes_kept():
+        return call(function, args, timeout)
 
 
 def _read(task: Task, function: Function, outcome: Outcome, timeout: float) -> Any:
     """Return the answer of a call in the form that was asked for, or raise ``Failed`` with what went wrong."""
     if outcome.timed_out:
-        raise Failed(named(task, "timeout"), outcome.printed, f" after {timeout:g} seconds")
+        raise Failed(named(task, "timeout"), outcome.printed, f" after {forms.count(timeout, 'second')}")
     if outcome.error is not None:
         raise Failed(Mistake(*tracebacks.explain(outcome.error, function, task.signature)), outcome.printed)
     try:
         return task.form(outcome.value)
     except forms.Unfit as unfit:
         raise Failed(Mistake(unfit.key, unfit.says, unfit.hint), outcome.printed) from None
+    except Exception as error:  # an object of the learner's own may fail in any way when it is looked at
+        words = f"what you returned, {forms.a(type(outcome.value).__name__)}, can't be read ({type(error).__name__})"
+        raise Failed(
+            Mistake("wrong-type", words, "Return a plain tensor, or plain numbers."), outcome.printed
+        ) from None

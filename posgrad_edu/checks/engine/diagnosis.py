@@ -11,10 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
-from posgrad_edu.checks.engine.changes import BESIDE, BY_A_FACTOR, CHANGES, changed, first_photo_right, proportional
+from posgrad_edu.checks.engine import nearby
+from posgrad_edu.checks.engine.changes import BESIDE, CHANGES, Change, changed, first_photo_right
 from posgrad_edu.checks.engine.compare import alike, apart
 from posgrad_edu.checks.engine.draw import Draw
+from posgrad_edu.checks.engine.forms import count
 from posgrad_edu.checks.engine.general import GENERAL, named
 from posgrad_edu.checks.engine.task import Answer, Mistake
 
@@ -111,22 +114,52 @@ def _changed(draw: Draw, answers: list[Answer], nearly: bool) -> Mistake | None:
 
 def _constant(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     if alike(answers[0], answers[1]) and apart(draw.rights[0], draw.rights[1]):
+        if not any(part.numel() for part in answers[0]):
+            return None
         zero = all(not part.any() for part in answers[0])
         return named(draw.task, "all-zero" if zero else "constant")
     return None
 
 
-def _by_a_factor(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
-    pairs = zip(answers, draw.rights, strict=True)
-    return named(draw.task, "wrong-factor") if all(proportional(*pair) for pair in pairs) else None
+def _right_but_for_one_thing(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    for find in (nearby.by_a_factor, nearby.in_another_order, nearby.by_an_addend):
+        found = find(draw, answers)
+        if found:
+            return found
+    return None
+
+
+def _rounded(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    return nearby.rounded(draw, answers, draw.dtypes)
+
+
+def _an_argument(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    """Return the mistake of who gives back one of the arguments as it came."""
+    for place, name in enumerate(draw.task.arguments):
+        given = [args[place] for args in draw.args]
+        if all(isinstance(value, Tensor) for value in given) and draw.same(answers, [[value] for value in given]):
+            return replace(GENERAL["argument-returned"], says=f"you returned the argument {name} as it came")
+    return None
 
 
 def _not_finite(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     for right, answer in zip(draw.rights, answers, strict=True):
         meant = all(part.isfinite().all() for part in right)
         if meant and not all(part.isfinite().all() for part in answer):
-            return named(draw.task, "not-finite")
+            return _with_the_others(draw, answers, named(draw.task, "not-finite"))
     return None
+
+
+def _with_the_others(draw: Draw, answers: list[Answer], mistake: Mistake) -> Mistake:
+    """Return a mistake of some tries, with what is to be said of those where all is finite."""
+    finite = [n for n, answer in enumerate(answers) if all(part.isfinite().all() for part in answer)]
+    found = nearby.by_a_factor(draw.only(finite), [answers[n] for n in finite]) if finite else None
+    if found and not all(alike(answers[n], draw.rights[n]) for n in finite):
+        return replace(
+            mistake,
+            says=f"{mistake.says} in {len(answers) - len(finite)} of {len(answers)} tries; in the others, {found.says}",
+        )
+    return mistake
 
 
 def _by_pattern(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
@@ -150,20 +183,28 @@ def _with_something_else(draw: Draw, answers: list[Answer], correct: Correct) ->
     """Return a mistake that, together with one change to the finished answer, explains it: two mistakes at once."""
     if not any(part.any() for answer in answers for part in answer):
         return None  # zero throughout: too many changes could lead there
+    scaled = bool(nearby.factors(answers, draw.rights))  # then no mistake is needed beside the factor
     for words, change in BESIDE.items():
-        mine = [changed(change, answer) for answer in answers] if words == BY_A_FACTOR else answers
+        if change is None and scaled:
+            continue
         for mistake in draw.task.mistakes:
-            for wrong in mistake.wrong:
-                pairs = zip(mine, draw.wrongs(wrong), strict=True)
-                if all(alike(own, changed(change, theirs)) for own, theirs in pairs):
-                    return replace(mistake, says=f"{mistake.says}; beside that, the result is {words}")
+            if any(_same_beside(answers, list(draw.wrongs(wrong)), change) for wrong in mistake.wrong):
+                return replace(mistake, says=f"{mistake.says}; beside that, the result is {words}")
     return None
+
+
+def _same_beside(answers: list[Answer], wrongs: list[Answer | None], change: Change | None) -> bool:
+    """Whether a change turns wrong answers into these; ``None`` stands for a positive factor."""
+    if change is None:
+        found = nearby.factors(answers, wrongs)
+        return bool(found) and min(found) > 0
+    return all(alike(own, changed(change, theirs)) for own, theirs in zip(answers, wrongs, strict=True))
 
 
 def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     for right, answer in zip(draw.rights, answers, strict=True):
         if len(right) != len(answer):
-            words = f"your list holds {len(answer)} tensors where there should be {len(right)}"
+            words = f"your list holds {count(len(answer), 'tensor')} where there should be {len(right)}"
             return replace(named(draw.task, "wrong-count"), says=words)
         for ours, theirs in zip(right, answer, strict=True):
             if ours.shape != theirs.shape:
@@ -176,12 +217,14 @@ def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake
 _WAYS: list[tuple[bool, Callable[[Draw, list[Answer], Correct], Mistake | None]]] = [
     (False, _by_pattern),
     (True, _not_finite),
+    (True, _an_argument),
     (True, _constant),
-    (True, _by_a_factor),
+    (True, _right_but_for_one_thing),
     (False, _remembers),
     (False, _first_only),
     (True, _with_something_else),
     (True, _wrong_shape),
+    (False, _rounded),
 ]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
 
 from posgrad_edu.checks.engine.compare import STEADY, alike, answer_of, apart, in_double, nearer
 from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Task
@@ -34,6 +37,7 @@ class Draw:
         self.rights: list[Answer] = []
         for n in range(task.tries):
             self._add(n)
+        self.dtypes: list[torch.dtype] = []  # of a learner's answers, before they are compared
         self._wrongs: dict[tuple[Function, int], Answer | None] = {}
 
     def _add(self, n: int) -> None:
@@ -57,6 +61,13 @@ class Draw:
         assert self.task.right is not None
         exact = answer_of(self.task, self.task.right, in_double(args))
         return alike(right, exact, self.task.rounding, STEADY)
+
+    def only(self, tries: Sequence[int]) -> Draw:
+        """Return some of the tries."""
+        found = copy.copy(self)
+        found.args, found.rights = [self.args[n] for n in tries], [self.rights[n] for n in tries]
+        found._wrongs = {}
+        return found
 
     def wrong(self, implementation: Function, n: int) -> Answer | None:
         """Return what a wrong implementation answers to the n-th try."""

@@ -21,7 +21,8 @@ def tensor(answer: Any) -> list[Tensor]:
     """One tensor of floating-point numbers."""
     if not isinstance(answer, Tensor):
         raise _wrong_type(answer, "a tensor")
-    if not answer.is_floating_point():
+    _dense(answer)
+    if not answer.is_floating_point() or answer.element_size() == 1:  # torch compares no floats of eight bits
         raise Unfit(
             "wrong-dtype",
             f"your answer holds {str(answer.dtype).removeprefix('torch.')} values",
@@ -53,12 +54,17 @@ def numbers(answer: Any) -> list[Tensor]:
     """Several numbers: a tensor, an array or a list of floats."""
     try:
         if _are_single_tensors(answer):
+            for part in answer:
+                _dense(part)
             answer = torch.stack([part.reshape(()) for part in answer])  # with its graph, so that this can be told
         found = answer if isinstance(answer, Tensor) else torch.from_numpy(np.asarray(answer, dtype=float).copy())
     except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for a graph within lists of lists
         raise _wrong_type(answer, "numbers") from None
     if answer is None:
         raise _wrong_type(answer, "numbers")
+    _dense(found)
+    if found.is_complex():
+        raise Unfit("wrong-dtype", "your answer holds complex numbers", "Return real ones.")
     return [found if found.is_floating_point() else found.double()]
 
 
@@ -68,12 +74,31 @@ def _are_single_tensors(answer: Any) -> bool:
     return listed and all(isinstance(part, Tensor) and part.numel() == 1 for part in answer)
 
 
+def _dense(answer: Tensor) -> None:
+    """Raise ``Unfit`` for a tensor that doesn't simply hold its values."""
+    kinds = {"nested": answer.is_nested, "meta": answer.is_meta, "quantized": answer.is_quantized}
+    kinds["sparse"] = answer.layout not in (torch.strided, torch.jagged)
+    for kind, fits in kinds.items():
+        if fits:
+            raise Unfit("wrong-type", f"your function returned a {kind} tensor", "Return a plain tensor of floats.")
+
+
+def a(noun: str) -> str:
+    """Return a noun with its article."""
+    return f"an {noun}" if noun[:1].lower() in set("aeio") else f"a {noun}"
+
+
+def count(number: float, noun: str) -> str:
+    """Return a number and a noun, "1 second" or "2 seconds"."""
+    return f"{number:g} {noun}" + ("" if number == 1 else "s")
+
+
 def _wrong_type(answer: Any, wanted: str) -> Unfit:
     if answer is None:
         return Unfit(
             "returns-none", f"your function returned None instead of {wanted}", "Does its last line say return?"
         )
-    kind = "a NumPy array" if isinstance(answer, np.ndarray) else f"a {type(answer).__name__}"
+    kind = "a NumPy array" if isinstance(answer, np.ndarray) else a(type(answer).__name__)
     way = (
         "torch.from_numpy(...) makes a tensor of it." if isinstance(answer, np.ndarray) else "Look at what you return."
     )

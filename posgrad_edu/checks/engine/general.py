@@ -27,9 +27,25 @@ GENERAL: dict[str, Mistake] = {
             "In training mode a forward pass updates BatchNorm: leave the network in evaluation mode.",
         ),
         Mistake("requires-grad-changed", "you left requires_grad of the network's weights changed", _UNCHANGED),
+        Mistake("settings-changed", "you left settings of the network's modules changed, such as inplace", _UNCHANGED),
+        Mistake(
+            "network-moved", "you moved the network to another type of numbers or device", "Work on copy.deepcopy(net)."
+        ),
+        Mistake(
+            "global-hooks-left",
+            "you left a hook on all modules there are",
+            "Keep what register_module_..._hook returns, and call its remove() in a finally block. It is off now.",
+        ),
+        Mistake(
+            "list-changed",
+            "you changed a list that you were given",
+            "Its sort(), pop(), append() and the like work in place: take list(...) or sorted(...) of it first.",
+        ),
         Mistake("network-changed", "you replaced parts of the network that you were given", _UNCHANGED),
         Mistake(
-            "torch-changed", "a function of torch itself is still replaced by yours", "Put it back in a finally block."
+            "torch-changed",
+            "a function of torch itself is still replaced by yours",
+            "Put it back in a finally block. It is put back now.",
         ),
         Mistake(
             "input-changed",
@@ -54,12 +70,17 @@ GENERAL: dict[str, Mistake] = {
         # What a result looks like.
         Mistake("wrong-shape", "your result has another shape", "Check which axes you add up, and which are kept."),
         Mistake("wrong-count", "your list has another length", "Count what belongs to it."),
-        Mistake("not-finite", "your result holds nan or inf", "Somewhere you divide by zero."),
+        Mistake(
+            "not-finite",
+            "your result holds nan or inf",
+            "You divide by zero, or a nan gets through: it equals nothing, and counts as true.",
+        ),
         Mistake(
             "constant",
             "your answer is the same whatever the input",
             "Use the arguments, not variables of the notebook that happen to have other names.",
         ),
+        Mistake("argument-returned", "you returned an argument as it came", "Return what you make of it."),
         Mistake("all-zero", "your result is zero everywhere", "Which factor is zero, and why?"),
         Mistake(
             "wrong-sign",
@@ -81,6 +102,18 @@ GENERAL: dict[str, Mistake] = {
             "wrong-factor",
             "your result is right but for a constant factor",
             "A mean where a sum belongs, or a stray number?",
+        ),
+        Mistake("added", "your result is right but for one number that is added to all values", "Where is it added?"),
+        Mistake(
+            "reordered",
+            "the values are right, but in another order",
+            "The first comes first: look for a flip, a sort, a roll or a list read from its end.",
+        ),
+        Mistake("mirrored", "your result is mirrored", "Look for a flip, or an index that counts from the end."),
+        Mistake(
+            "rounded",
+            "your values are nearly right",
+            "Look for a rounding, half precision, or a small number that is added where none belongs.",
         ),
         Mistake(
             "batch-mixed",
@@ -107,5 +140,10 @@ GENERAL: dict[str, Mistake] = {
 
 
 def named(task: Task, key: str) -> Mistake:
-    """Return a task's own words for a key, or the general ones."""
-    return next((mistake for mistake in task.mistakes if mistake.key == key), None) or GENERAL[key]
+    """Return the general mistake of a key, in the task's own words where it has some.
+
+    The words beside a wrong implementation say what that one does, and no more: they aren't meant.
+    """
+    rows = [mistake for mistake in task.mistakes if mistake.key == key]
+    own = next((mistake for mistake in rows if not mistake.wrong and mistake.pattern is None), None)
+    return own or GENERAL.get(key) or rows[0]

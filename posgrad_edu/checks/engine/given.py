@@ -14,6 +14,7 @@ CLASSES = 5
 BATCHES = (3, 3, 2, 1)  # photos in each of the four tries; the first two have equal shapes, the last only one
 PHOTO = (8, 6)  # height and width differ, so that swapped axes show
 KINK = 1e-5  # no ReLU's input is nearer to 0: there rounding would decide whether a gradient passes
+REDRAWS = 1000  # at most: a few are usual
 
 Keep = Callable[[Tensor], Tensor]  # a handling, or anything a learner may call in its place
 
@@ -71,10 +72,11 @@ def classes(n: int) -> Tensor:
 
 def asked(n: int, batchnorm: bool = False, inplace: bool = False) -> tuple[nn.Sequential, Tensor, Tensor]:
     """Return a network, photos and one class a photo for the n-th try, away from the kinks of its ReLUs."""
-    while True:
+    for _ in range(REDRAWS):
         net, x = network(batchnorm, inplace), photos(n)
         if _off_the_kinks(net, x):
-            return net, x, classes(n)
+            break
+    return net, x, classes(n)
 
 
 @torch.no_grad()

@@ -95,6 +95,11 @@ class Task:
         object.__setattr__(self, "mistakes", _table(self.mistakes))
 
     @property
+    def arguments(self) -> list[str]:
+        """The names of its arguments."""
+        return self.signature.partition("(")[2].rstrip(")").split(", ")
+
+    @property
     def function(self) -> str:
         """The name of the function to write."""
         return self.signature.partition("(")[0]

@@ -28,6 +28,11 @@ _SHAPES = "two tensors have sizes that don't fit"
 _KEEPDIM = "Print their shapes; keepdim=True keeps an axis that you averaged, so that the result still broadcasts."
 _INPLACE = "something was overwritten in place that the way back still needs"
 _CLONE = "Use clone() before you record or change it, and operations without an underscore at the end."
+_DTYPES = "two tensors hold numbers of different types"
+_FLOAT = "Print their dtypes; .to(other) or .float() brings one to the type of the other."
+_OF_DTYPES = ("dtype", "scalar type", "type (", "can't be cast")
+_NO_PLACE = "you asked for a place that doesn't exist"
+_COUNTS = "Check the number of photos, channels or layers: they differ from try to try."
 _NONE = "you calculate with None"
 _GRAD_NONE = (
     "A .grad is None before backward(), and for tensors that aren't leaves: torch.autograd.grad gives it directly."
@@ -87,6 +92,18 @@ KNOWN = [
         "you turned a tensor into an array that still belongs to a graph",
         "detach() it first.",
     ),
+    *(Known(RuntimeError, part, "dtypes", _DTYPES, _FLOAT) for part in _OF_DTYPES),
+    Known(
+        RuntimeError,
+        "view size is not compatible",
+        "view",
+        "view() can't lay these values out anew: they don't lie one after the other in memory",
+        "Write reshape() instead of view(); it copies where it has to.",
+    ),
+    *(
+        Known(RuntimeError, part, "index", _NO_PLACE, _COUNTS)
+        for part in ("out of bounds", "out of range", "out of DATA bounds")
+    ),
     Known(RuntimeError, "must match", "shapes", _SHAPES, _KEEPDIM),
     Known(RuntimeError, "cannot be multiplied", "shapes", _SHAPES, _KEEPDIM),
     Known(RuntimeError, "shape", "shapes", _SHAPES, _KEEPDIM),
@@ -110,8 +127,8 @@ KNOWN = [
         IndexError,
         "",
         "index",
-        "you asked for a place that doesn't exist",
-        "Check the number of photos, channels or layers: they differ from try to try.",
+        _NO_PLACE,
+        _COUNTS,
     ),
     Known(
         ZeroDivisionError,
@@ -143,20 +160,29 @@ OTHER = "Put a print before that line, or run the function on a tensor of your o
 
 def explain(error: BaseException, function: Callable[..., Any], signature: str) -> tuple[str, str, str]:
     """Return key, what is said, and hint for an exception of a learner's function."""
+    text = _text(error)
     if isinstance(error, TypeError) and _raised_by_call(error):
-        says = f"your function can't be called as asked ({error})"
+        says = f"your function can't be called as asked ({text})"
         return "signature", says, f"It should be defined as {signature}."
     place = where(error, function)
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return "memory", f"memory ran out{place}", "A tensor grew too large: print the shapes on the way."
     for known in KNOWN:
-        if isinstance(error, known.type) and known.part in str(error):
+        if isinstance(error, known.type) and known.part in text:
             key, says, hint = known.key, known.says, known.hint
             if isinstance(error, NameError):
-                says = f"{says}: {error}"
+                says = f"{says}: {text}"
             return key, says + place, hint
-    text = str(error).strip().splitlines()
-    return ERROR, f"{type(error).__name__}{': ' + text[0] if text else ''}{place}", OTHER
+    first = text.strip().partition("\n")[0]
+    return ERROR, f"{type(error).__name__}{': ' + first if first else ''}{place}", OTHER
+
+
+def _text(error: BaseException) -> str:
+    """Return what an exception says; nothing where it can't say it."""
+    try:
+        return str(error)
+    except Exception:  # whatever a learner's own __str__ does
+        return ""
 
 
 def where(error: BaseException, function: Callable[..., Any]) -> str:
