@@ -24,6 +24,11 @@ def away_from_zero(z: Tensor, epsilon: float) -> Tensor:
     return z + torch.where(z < 0, -epsilon, epsilon)
 
 
+def not_detached(z: Tensor, epsilon: float) -> Tensor:
+    """Return what r is divided by where the gradient of z * r / (z + epsilon) also goes through the denominator."""
+    return away_from_zero(z, epsilon) ** 2 / torch.where(z < 0, -epsilon, epsilon)
+
+
 def without_factor(factor: Tensor, values: Tensor) -> Tensor:
     """Return the values alone, in place of a product."""
     return values
@@ -31,6 +36,9 @@ def without_factor(factor: Tensor, values: Tensor) -> Tensor:
 
 def _unchanged(values: Tensor) -> Tensor:
     return values
+
+
+_DETACH = "The quotient is a constant on the way back: (relevance / denominator).detach()."
 
 
 def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list[Mistake | Function]:
@@ -51,6 +59,8 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
         *(with_argument(right, -1, own) for own in (0.0, 1e-6, 1e-9)),
         Mistake("epsilon-clamp", "you cut the denominator off at epsilon", sign),
         partial(right, below=lambda z, e: z.clamp(min=e)),
+        Mistake("quotient-not-detached", f"the gradient went through the quotient of relevance and {of}, too", _DETACH),
+        partial(right, below=not_detached),
         Mistake("not-divided", f"you didn't divide by the {of}", hint),
         partial(right, below=lambda z, e: torch.ones_like(z)),
         Mistake("multiplied", f"you multiplied by the {of} instead of dividing", hint),
@@ -149,13 +159,18 @@ bias keeps what is left.
 check_lrp_epsilon = checker(LRP_EPSILON)
 
 
+FAINT = 0.05  # the smallest denominator of the last try: what is cut off at 0.1 shows, what is added at 1e-6 doesn't
+ROUNDING = 2e-4  # of relevance, which is about 1: that much is changed by adding 1e-5 to the smallest denominator
+
+
 def _linear_with_dead_output(n: int) -> Args:
-    """As ``_linear``, without epsilon; no contribution to the last output is positive."""
+    """As ``_linear``, without epsilon; no contribution to the last output is positive. The last try is of small scale."""
     a, w, b, r, _ = _linear(n)
     a = a + 0.3  # denominators stay far above whatever small number is added to them
     w[-1], b[-1] = -w[-1].abs(), -b[-1].abs()
     w[:-1, 0], b[0], b[1] = w[:-1, 0].abs() + 0.2, b[0].abs(), -b[1].abs()
-    return a, w, b, r
+    scale = FAINT / F.linear(a, w.relu(), b.relu())[:, :-1].min() if n == 3 else 1.0
+    return a * scale, w, b * scale, r
 
 
 def _negative(values: Tensor) -> Tensor:
@@ -184,6 +199,7 @@ def _of_positive(rule: Function) -> Function:
 
 _PLUS = "An input's share is a_i max(w_ji, 0) / (sum of these over all inputs + max(b_j, 0))."
 _SMALL = "Add a small number, such as 1e-9, to the denominator: then nothing is handed out there."
+_NOT_SMALL = "Denominators of small inputs are small, too: 1e-9, or torch.where(z > 0, ...)."
 _BIAS_CLIPPED = "Where contributions are clipped, the bias is clipped as well: max(b, 0)."
 LRP_ZPLUS = Task(
     name="lrp z+",
@@ -197,8 +213,14 @@ is 0 / 0.
     lesson=7,
     make=_linear_with_dead_output,
     right=_zplus,
+    rounding=ROUNDING,
     hint=_PLUS,
     mistakes=[
+        Mistake("all-zero", "your result is zero everywhere", f"By the gradient? {_DETACH}"),
+        lambda a, w, b, r: torch.zeros_like(a),
+        Mistake("cut-off", "you cut the denominator off, or raised it, at a number that isn't small", _NOT_SMALL),
+        *(partial(_zplus, outputs=partial(torch.clamp, min=least)) for least in (0.1, 0.5, 1.0)),
+        *(partial(_zplus, outputs=partial(torch.add, other=extra)) for extra in (0.01, 0.1, 1.0)),
         Mistake("not-finite", "an output without positive contributions gives 0 / 0", _SMALL),
         Mistake("bias-missing", "the bias is missing from the denominator", _PLUS),
         partial(_zplus, bias=torch.zeros_like),
