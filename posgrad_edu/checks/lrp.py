@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -96,18 +97,16 @@ def _epsilon(
     return times(a, back(r / below(forward(a, w, b), e), w))
 
 
-def _contributions(a: Tensor, w: Tensor) -> Tensor:
-    return a[:, None] * w  # (N, O, I)
+def _over_outputs(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float, back: Two = torch.matmul, **_: Any) -> Tensor:
+    return a * back(r, w) / away_from_zero(a * back(torch.ones_like(r), w), e)
 
 
-def _over_outputs(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
-    each = _contributions(a, w)
-    return (each / away_from_zero(each.sum(1, keepdim=True), e) * r[..., None]).sum(1)
-
-
-def _bias_shared(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
-    each = _contributions(a, w) + (b / w.shape[1])[:, None]
-    return (each * (r / away_from_zero(F.linear(a, w, b), e))[..., None]).sum(1)
+def _bias_shared(
+    a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float, forward: Function = F.linear, back: Two = torch.matmul
+) -> Tensor:
+    s = r / away_from_zero(forward(a, w, b), e)
+    of_each = (b / w[0].numel()).reshape(-1, *[1] * (a.ndim - 2))
+    return a * back(s, w) + back(s * of_each, torch.ones_like(w))
 
 
 _SHARE = "An input's share is a_i w_ji / (z_j + epsilon * sign(z_j)), with z_j the output, its bias included."
@@ -116,8 +115,9 @@ _OF_AN_OUTPUT = "The denominator belongs to an output: it adds up the contributi
 _BIAS_KEEPS = "Here the bias takes its own share, and that share goes to no input."
 
 
-def _of_any_layer(right: Function) -> list[Mistake | Function]:
-    """Return the mistakes of LRP-epsilon in a linear layer and in a convolution alike."""
+def _of_any_layer(**layer: Function) -> list[Mistake | Function]:
+    """Return the mistakes of LRP-epsilon in a linear layer and in a convolution alike. layer: forward and back."""
+    right = partial(_epsilon, **layer)
     return [
         Mistake("bias-missing", "the bias is missing from the denominator", _SHARE),
         with_argument(right, 2, None),
@@ -132,6 +132,10 @@ def _of_any_layer(right: Function) -> list[Mistake | Function]:
         then(right, torch.relu),
         Mistake("absolute", "you took absolute values in the denominator", "The output keeps its sign."),
         partial(right, below=lambda z, e: z.abs() + e),
+        Mistake("wrong-axis", "you divided by sums over the outputs instead of the inputs", _OF_AN_OUTPUT),
+        partial(_over_outputs, **layer),
+        Mistake("bias-shared", "you shared the bias out among the inputs", _BIAS_KEEPS),
+        partial(_bias_shared, **layer),
     ]
 
 
@@ -148,13 +152,7 @@ bias keeps what is left.
     make=_linear,
     right=_epsilon,
     hint=_SHARE,
-    mistakes=[
-        *_of_any_layer(_epsilon),
-        Mistake("wrong-axis", "you divided by sums over the outputs instead of the inputs", _OF_AN_OUTPUT),
-        _over_outputs,
-        Mistake("bias-shared", "you shared the bias out among the inputs", _BIAS_KEEPS),
-        _bias_shared,
-    ],
+    mistakes=_of_any_layer(),
 )
 check_lrp_epsilon = checker(LRP_EPSILON)
 
@@ -164,7 +162,7 @@ ROUNDING = 2e-4  # of relevance, which is about 1: that much is changed by addin
 
 
 def _linear_with_dead_output(n: int) -> Args:
-    """As ``_linear``, without epsilon; no contribution to the last output is positive. The last try is of small scale."""
+    """As ``_linear``, without epsilon; no contribution to the last output is positive. The last try is small."""
     a, w, b, r, _ = _linear(n)
     a = a + 0.3  # denominators stay far above whatever small number is added to them
     w[-1], b[-1] = -w[-1].abs(), -b[-1].abs()
@@ -272,10 +270,6 @@ _transposed = partial(F.conv_transpose2d, padding=1)
 _conv_epsilon = partial(_epsilon, forward=_forward, back=_transposed)
 
 
-def _bias_twice(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
-    return _conv_epsilon(a, w, b, r, e, back=partial(_transposed, bias=b))
-
-
 _BACK = "The way back is the transposed convolution: F.conv_transpose2d(s, w, padding=1), or autograd of the layer."
 LRP_EPSILON_CONV = Task(
     name="lrp epsilon of a convolution",
@@ -299,8 +293,8 @@ negative. w: weights (O, C, 3, 3). b: biases (O,). relevance: of the outputs, (N
         Mistake("kernel-not-transposed", "the kernel's rows stand where its columns should on the way back", _BACK),
         partial(_conv_epsilon, back=lambda s, w: _transposed(s, w.transpose(2, 3))),
         Mistake("bias-on-the-way-back", "you added the bias on the way back, too", _BACK),
-        _bias_twice,
-        *_of_any_layer(_conv_epsilon),
+        lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, e, back=partial(_transposed, bias=b)),
+        *_of_any_layer(forward=_forward, back=_transposed),
     ],
 )
 check_lrp_epsilon_conv = checker(LRP_EPSILON_CONV)

@@ -84,7 +84,7 @@ WRONG = {
         a[:, None] * w.relu() / (a[:, None] * w.relu()).sum(1, keepdim=True) * R[..., None]).sum(1), "wrong-axis"),
     "relu of the outputs": (lambda a, w, b, R: torch.where(
         F.linear(a, w, b) > 0, R / F.linear(a, w, b), 0.0) @ w * a, "denominator-signed"),
-    "cut off at .1": (lambda a, w, b, R: a * (R / F.linear(a, w.relu(), b.relu()).clamp(min=0.1) @ w.relu()), "cut-off"),
+    "cut off at .1": (lambda a, w, b, R: a * (R / F.linear(a, w.relu(), b.relu()).clamp(0.1) @ w.relu()), "cut-off"),
     "cut off at 1": (lambda a, w, b, R: a * (R / F.linear(a, w.relu(), b.relu()).clamp_min(1) @ w.relu()), "cut-off"),
     "plus .01": (lambda a, w, b, R: a * (R / (F.linear(a, w.relu(), b.relu()) + 0.01) @ w.relu()), "cut-off"),
     "quotient not detached": (lambda a, w, b, R: by_gradient()(a, w.relu(), b.relu(), R, 1e-9), "all-zero"),
