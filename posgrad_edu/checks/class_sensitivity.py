@@ -128,7 +128,7 @@ be used.
         _likely(-1, 1),
         Mistake("wrong-end", "you compared the most likely class with the last but one", _LEAST),
         _likely(0, -2),
-        Mistake("same-class", "you compared a map with itself", _LEAST),
+        Mistake("same-class", "all your numbers are 1, as where a map is compared with itself", _LEAST),
         _likely(0, 0),
         Mistake("by-index", "you compared the first class with the last, whatever the network says", _LEAST),
         _asking(lambda z: _same_for_all(z, 0, z.shape[1] - 1)),
