@@ -13,7 +13,7 @@ from torch import Tensor
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then
-from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Pattern, Task
 
 TINY = 2e-8  # radians, so about a millionth of a degree: the cosine of it is 1 in double precision
 
@@ -92,6 +92,16 @@ _DEGREES = "Degrees: times 180 / π."
 _INVERSE = "Which function turns it into an angle?"
 
 
+_OFF_OPPOSITE = "for opposite vectors your angle is nan or wrong"
+_NUMBER = "A number such as 0 or 90 would look like a finding."
+_FOLDED = (_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT)
+
+
+def _wrong_at(place: int, zero: bool | None = True) -> Pattern:
+    """Return the pattern of one wrong try; zero: whether that with a zero vector is right."""
+    return tuple(_WRONG if n == place else zero if n == 3 else _RIGHT for n in range(8))
+
+
 def _opposite_wrong(key: str, says: str, hint: str, tiny: bool) -> list[Mistake]:
     """Return the rows of who is wrong for one opposite pair at least. tiny: whether tiny angles are right."""
     return [Mistake(key, says, hint, pattern=(_RIGHT, _RIGHT, tiny, None, *which, _RIGHT)) for which in _OPPOSITE]
@@ -112,21 +122,11 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
     tries=8,
     hint="Unit vectors first; then the angle from the lengths of their difference and of their sum, in degrees.",
     mistakes=[
-        *_opposite_wrong(
-            "acos-nan", "for opposite vectors your angle is nan or wrong, and tiny angles aren't exact", _ROUNDED, False
-        ),
-        *_opposite_wrong("opposite", "for opposite vectors your angle is nan or wrong", _ATAN2, True),
+        *_opposite_wrong("acos-nan", f"{_OFF_OPPOSITE}, and tiny angles aren't exact", _ROUNDED, False),
+        *_opposite_wrong("opposite", _OFF_OPPOSITE, _ATAN2, True),
+        Mistake("inexact", "tiny angles aren't exact: yours is off, perhaps 0", _TINY, pattern=_wrong_at(2, zero=None)),
         Mistake(
-            "inexact",
-            "tiny angles aren't exact: between nearly parallel vectors yours is off, perhaps 0",
-            _TINY,
-            pattern=(_RIGHT, _RIGHT, _WRONG, None, _RIGHT, _RIGHT, _RIGHT, _RIGHT),
-        ),
-        Mistake(
-            "zero-vector",
-            "a vector of zeros has no direction, so the angle is nan",
-            "A number such as 0 or 90 would look like a finding.",
-            pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT),
+            "zero-vector", "a vector of zeros has no direction, so the angle is nan", _NUMBER, pattern=_wrong_at(3)
         ),
         Mistake("radians", "your angle is in radians", _DEGREES),
         then(angle, math.radians),
@@ -136,18 +136,11 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
         _cosine,
         Mistake("cosine", "you returned 1 minus the cosine, not the angle", _INVERSE),
         lambda a, b: 1 - _cosine(a, b),
-        Mistake(
-            "chord", "you returned the distance of the unit vectors, not the angle", "It's 2 sin(θ/2): solve for θ."
-        ),
+        Mistake("chord", "you returned the distance of the unit vectors", "It's 2 sin(θ/2): solve for θ."),
         _chord,
         Mistake("sine", "you returned the sine, not the angle", _INVERSE),
         _sine,
-        Mistake(
-            "folded",
-            "beyond 90 degrees your angle is wrong: it goes back to 0",
-            _SIGN,
-            pattern=(_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT),
-        ),
+        Mistake("folded", "beyond 90 degrees your angle is wrong: it goes back to 0", _SIGN, pattern=_FOLDED),
         Mistake("half-angle", "your angle is half of what it should be", "atan2 of the two lengths is θ/2."),
         then(angle, lambda found: found / 2),
         Mistake("supplement", "your angle is 180 degrees minus the right one", "Are sum and difference swapped?"),
@@ -252,6 +245,10 @@ _ALL_SO_FAR = "After n matrices each vector has gone through the first n of them
 _BOTH = "Both vectors go through the same matrices."
 _AS_THEY_ARE = "The matrices come as they are to be used."
 _TWO = "Compare the two vectors."
+_FROM_THEN = "Look at what happens to the two vectors from then on, and in which unit."
+_GROWS = (_RIGHT, _RIGHT, _WRONG, None, None, _RIGHT)  # which tries are right
+_SHRINKS = (_RIGHT, _RIGHT, _RIGHT, _WRONG, None, _RIGHT)
+_NONE = (_RIGHT, _RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT)
 
 
 def _by_step(step: Step) -> Function:
@@ -288,24 +285,9 @@ They are right for long chains, too, whose numbers would outgrow float32. A list
     rounding=ROUNDING,
     hint="Start with the angle of the two vectors; then, matrix by matrix, multiply both, rescale, and take the angle.",
     mistakes=[
-        Mistake(
-            "overflow",
-            "in a long chain your numbers grow until they are inf, and the angle is lost",
-            _RESCALE,
-            pattern=(_RIGHT, _RIGHT, _WRONG, None, None, _RIGHT),
-        ),
-        Mistake(
-            "underflow",
-            "in a long chain your numbers shrink until they are 0, and the angle is lost",
-            _RESCALE,
-            pattern=(_RIGHT, _RIGHT, _RIGHT, _WRONG, None, _RIGHT),
-        ),
-        Mistake(
-            "no-matrices",
-            "without any matrix the list still holds one angle, that of the two vectors",
-            _ONE_EACH,
-            pattern=(_RIGHT, _RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT),
-        ),
+        Mistake("overflow", "in a long chain your numbers grow until they are inf", _RESCALE, pattern=_GROWS),
+        Mistake("underflow", "in a long chain your numbers shrink until they are 0", _RESCALE, pattern=_SHRINKS),
+        Mistake("no-matrices", "without any matrix the list still holds one angle", _ONE_EACH, pattern=_NONE),
         Mistake("depth-zero-missing", "the first angle, before any matrix, is missing", _ONE_EACH),
         then(_angles, lambda found: found[1:]),
         Mistake("last-missing", "the angle after the last matrix is missing", _ONE_EACH),
@@ -315,9 +297,7 @@ They are right for long chains, too, whose numbers would outgrow float32. A list
         then(_angles, lambda found: found[-1]),
         Mistake("wrong-order", "you multiplied by the matrices from the last to the first", "matrices[0] acts first."),
         on_arguments(_angles, lambda matrices: matrices[::-1], 0),
-        Mistake(
-            "wrong-order", "you multiplied the product so far from the wrong side", "A new matrix stands on the left."
-        ),
+        Mistake("wrong-order", "you multiplied the product from the wrong side", "A new matrix stands on the left."),
         _from_wrong_side,
         Mistake("list-reversed", "your list is the wrong way round", "The angle without any matrix comes first."),
         then(_angles, lambda found: found[::-1]),
@@ -345,11 +325,7 @@ They are right for long chains, too, whose numbers would outgrow float32. A list
         _by_step(lambda matrix, vector: (matrix @ vector).abs()),
         Mistake("magnitudes", "you took the magnitudes of the matrices' entries", _AS_THEY_ARE),
         on_arguments(_angles, _of_each(torch.abs), 0),
-        Mistake(
-            "first-photo-only",
-            "only the first angle, before any matrix, is right",
-            "Look at what happens to the two vectors from then on, and in which unit.",
-        ),
+        Mistake("first-photo-only", "only the first angle, before any matrix, is right", _FROM_THEN),
         Mistake("radians", "your angles are in radians", _DEGREES),
         then(_angles, lambda found: [math.radians(degrees) for degrees in found]),
         Mistake("cosine", "you returned cosines, not angles", "Degrees, as in angle()."),

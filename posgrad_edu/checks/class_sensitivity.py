@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Pairs = Callable[[Tensor], Sequence[Tensor]]  # logits -> the two classes of each photo
 
 
+_DOUBLES: WeakKeyDictionary[nn.Module, tuple[list[tuple[int, int]], nn.Module]] = WeakKeyDictionary()
+
+
 def gradient_maps(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Return input x gradient's maps (N, H, W): a method to measure.
 
@@ -29,7 +33,16 @@ def gradient_maps(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     if target.shape != (len(x),):
         raise ValueError(f"explain takes one class a photo, target of shape ({len(x)},), not {tuple(target.shape)}.")
     x = x.double()
-    return (x * of_input(copy.deepcopy(net).double(), x, target)).sum(1)
+    return (x * of_input(_in_double(net), x, target)).sum(1)
+
+
+def _in_double(net: nn.Module) -> nn.Module:
+    """Return the network's copy in double precision; made anew where the network's values have changed since."""
+    values = [*net.parameters(), *net.buffers()]
+    state = [(id(value), value._version) for value in values]
+    if net not in _DOUBLES or _DOUBLES[net][0] != state:
+        _DOUBLES[net] = state, copy.deepcopy(net).double()
+    return _DOUBLES[net][1]
 
 
 def maps_of(explain: Explain, net: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
@@ -115,7 +128,7 @@ be used.
         _likely(-1, 1),
         Mistake("wrong-end", "you compared the most likely class with the last but one", _LEAST),
         _likely(0, -2),
-        Mistake("same-class", "you compared a map with itself", _LEAST),
+        Mistake("same-class", "all your numbers are 1, as where a map is compared with itself", _LEAST),
         _likely(0, 0),
         Mistake("by-index", "you compared the first class with the last, whatever the network says", _LEAST),
         _asking(lambda z: _same_for_all(z, 0, z.shape[1] - 1)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
@@ -44,6 +45,10 @@ def shared(weights: Weights) -> list[Mistake | Function]:
     right = cam(weights)
     return [
         *handling_ignored(right, _USE_HANDLING),
+        Mistake("absolute-gradients", "you took the magnitudes of the gradients", _USE_HANDLING),
+        lambda a, g, h: right(a, g, torch.abs),
+        lambda a, g, h: right(a, g, lambda values: h(values.abs())),
+        lambda a, g, h: right(a, g, lambda values: h(values).abs()),
         Mistake("handled-activations", "you handled the activations instead of the gradients", _ACTIVATIONS),
         lambda a, g, h: (weights(a, g, SIGNED) * h(a)).sum(1),
         Mistake("handled-activations", "you handled the activations as well as the gradients", _ACTIVATIONS),
@@ -106,6 +111,11 @@ activations, gradients: (N, C, h, w), of one layer and of the logit with regard 
         cam(lambda a, g, h: h(g)),
         Mistake("sum-for-mean", "you added the gradients up: the map would grow with the layer's size", "Use mean."),
         cam(lambda a, g, h: total(h(g))),
+        Mistake("other-statistic", "you took the largest gradient of each channel instead of the mean", "Use mean."),
+        cam(lambda a, g, h: h(g).amax(SPACE, keepdim=True)),
+        Mistake("other-statistic", "you took the median of each channel's gradients instead of the mean", "Use mean."),
+        cam(lambda a, g, h: h(g).flatten(2).median(2).values[..., None, None]),
+        cam(lambda a, g, h: h(g).flatten(2).quantile(0.5, 2)[..., None, None]),
         Mistake("arguments-swapped", "you weighted the gradients by the averaged activations", _OTHER_WAY),
         lambda a, g, h: (mean(h(a)) * g).sum(1),
         lambda a, g, h: (mean(a) * h(g)).sum(1),

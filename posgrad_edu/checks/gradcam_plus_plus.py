@@ -78,6 +78,10 @@ _ZERO = "Set alpha to 0 where g is 0, with torch.where; 1 / (2 + S g) is the sho
 _POWERS = "g² above; below, g² belongs to the 2 and g³ to the sum S."
 _COPY = "alpha[mask] is a copy, which div_ changes in vain: assign to alpha[mask], or use torch.where."
 _AS_GIVEN = "Keep them as the equation gives them."
+_POSITION = "S adds up the activations alone; the power of g that multiplies it is that of the position itself."
+_PLAIN = "S is the plain sum: activations of either sign count as they are."
+_POLE = "Beyond the pole, at S g < -2, alpha is negative: leave it so."
+_UNHANDLED = "alpha takes the gradients as they are; only the gradients that it multiplies are handled."
 _WRONG_ALPHAS: list[Any] = [  # of both tasks
     Mistake("not-finite", "alpha is 0 / 0 where the gradient is zero", _ZERO),
     Mistake("sum-of-gradients", "you added up the gradients in alpha instead of the activations", _EQUATION),
@@ -102,6 +106,38 @@ _WRONG_ALPHAS: list[Any] = [  # of both tasks
     lambda a, g: _inverse(g, 2 + total(a)),
     Mistake("undivided", "alpha is g² throughout: nothing was divided", _COPY),
     lambda a, g: g**2,
+    Mistake("wrong-sign", "the sum is subtracted in alpha's denominator", _EQUATION),
+    partial(alpha, s=lambda a: -total(a)),
+    Mistake("product-summed", "you added up activation times gradient, instead of activations", _POSITION),
+    lambda a, g: _inverse(g, 2 + total(a * g)),
+    lambda a, g: _over(g**2, 2 * g**2 + total(a * g**3)),
+    Mistake("cubes-summed", "you added up g³ over the positions instead of the activations", _POSITION),
+    lambda a, g: _over(g**2, 2 * g**2 + a * total(g**3)),
+    Mistake("handled-sum", "you dropped the negative activations before you added them up", _PLAIN),
+    lambda a, g: alpha(a.relu(), g),
+    Mistake("handled-sum", "you added up the magnitudes of the activations", _PLAIN),
+    lambda a, g: alpha(a.abs(), g),
+    Mistake("handled-before-alpha", "you dropped the negative gradients first", _UNHANDLED),
+    lambda a, g: alpha(a, g.relu()),
+    Mistake("handled-before-alpha", "you took the magnitudes of the gradients", _UNHANDLED),
+    lambda a, g: alpha(a, g.abs()),
+    Mistake("two-outside", "the 2 multiplies the whole denominator", "2 belongs to the first term only."),
+    lambda a, g: _inverse(g, 2 * (1 + total(a) * g)),
+    Mistake("wrong-power", "the sum is raised to the third power, too", _POWERS),
+    lambda a, g: _over(g**2, 2 * g**2 + (total(a) * g) ** 3),
+    Mistake("wrong-power", "the numerator isn't g²", _POWERS),
+    lambda a, g: _over(g, _below(a, g)),
+    lambda a, g: _over(g**0, _below(a, g)),
+    Mistake("wrong-power", "the first term of the denominator is 2 g instead of 2 g²", _POWERS),
+    lambda a, g: _over(g**2, 2 * g + total(a) * g**3),
+    Mistake("brackets", "you divided by 2 g² and then added S g³", "Put the whole denominator into brackets."),
+    lambda a, g: torch.where(g == 0, 0.0, 0.5 + total(a) * g**3),
+    Mistake("upside-down", "numerator and denominator have changed places", _EQUATION),
+    lambda a, g: torch.where(g == 0, 0.0, 2 + total(a) * g),
+    Mistake("pole-hidden", "you dropped the negative values of alpha", _POLE),
+    then(alpha, torch.relu),
+    Mistake("pole-hidden", "you took the magnitude of the denominator", _POLE),
+    then(alpha, torch.abs),
     Mistake("normalized-alpha", "you made the alphas of each channel add up to 1", _AS_GIVEN),
     lambda a, g: alpha(a, g) / total(alpha(a, g)),
 ]
@@ -112,7 +148,6 @@ def plus_plus_weights(a: Tensor, g: Tensor, h: Handling, factor: Function = alph
     return total(factor(a, g) * h(g))
 
 
-_UNHANDLED = "alpha takes the gradients as they are; only the gradients that it multiplies are handled."
 _BEFORE = "alpha can be negative, so the order matters: alpha * handling(gradients), then the sum."
 _MULTIPLY = "alpha multiplies the handled gradients before they are added up; without it that is GradCAM, scaled."
 _ONE_WEIGHT = "Each channel has one weight: the sum over its positions of alpha times gradient."
@@ -151,9 +186,6 @@ positions. The map is raw and signed.
 check_gradcam_plus_plus = checker(GRADCAM_PLUS_PLUS)
 
 _SECOND = "The first argument is the activations: S is their sum, and g is the second one."
-_POSITION = "S adds up the activations alone; the power of g that multiplies it is that of the position itself."
-_PLAIN = "S is the plain sum: activations of either sign count as they are."
-_POLE = "Beyond the pole, at S g < -2, alpha is negative: leave it so."
 _EPSILON = "Gradients squared are small, too: set alpha to 0 where g is 0, and divide by the denominator as it is."
 _ITSELF = "That comes in the next step: return alpha itself, (N, C, h, w)."
 ALPHA = Task(
@@ -176,36 +208,6 @@ and 0 where the gradient g is 0. S is the sum of the channel's activations over 
         lambda a, g: torch.where(g == 0, 1.0, alpha(a, g)),
         Mistake("arguments-swapped", "activations and gradients have changed places", _SECOND),
         swapped(alpha),
-        Mistake("product-summed", "you added up activation times gradient, instead of activations", _POSITION),
-        lambda a, g: _inverse(g, 2 + total(a * g)),
-        lambda a, g: _over(g**2, 2 * g**2 + total(a * g**3)),
-        Mistake("cubes-summed", "you added up g³ over the positions instead of the activations", _POSITION),
-        lambda a, g: _over(g**2, 2 * g**2 + a * total(g**3)),
-        Mistake("handled-sum", "you dropped the negative activations before you added them up", _PLAIN),
-        lambda a, g: alpha(a.relu(), g),
-        Mistake("handled-sum", "you added up the magnitudes of the activations", _PLAIN),
-        lambda a, g: alpha(a.abs(), g),
-        Mistake("handled-before-alpha", "you dropped the negative gradients first", _UNHANDLED),
-        lambda a, g: alpha(a, g.relu()),
-        Mistake("handled-before-alpha", "you took the magnitudes of the gradients", _UNHANDLED),
-        lambda a, g: alpha(a, g.abs()),
-        Mistake("two-outside", "the 2 multiplies the whole denominator", "2 belongs to the first term only."),
-        lambda a, g: _inverse(g, 2 * (1 + total(a) * g)),
-        Mistake("wrong-power", "the sum is raised to the third power, too", _POWERS),
-        lambda a, g: _over(g**2, 2 * g**2 + (total(a) * g) ** 3),
-        Mistake("wrong-power", "the numerator isn't g²", _POWERS),
-        lambda a, g: _over(g, _below(a, g)),
-        lambda a, g: _over(g**0, _below(a, g)),
-        Mistake("wrong-power", "the first term of the denominator is 2 g instead of 2 g²", _POWERS),
-        lambda a, g: _over(g**2, 2 * g + total(a) * g**3),
-        Mistake("brackets", "you divided by 2 g² and then added S g³", "Put the whole denominator into brackets."),
-        lambda a, g: torch.where(g == 0, 0.0, 0.5 + total(a) * g**3),
-        Mistake("upside-down", "numerator and denominator have changed places", _EQUATION),
-        lambda a, g: torch.where(g == 0, 0.0, 2 + total(a) * g),
-        Mistake("pole-hidden", "you dropped the negative values of alpha", _POLE),
-        then(alpha, torch.relu),
-        Mistake("pole-hidden", "you took the magnitude of the denominator", _POLE),
-        then(alpha, torch.abs),
         Mistake("weights-instead", "you multiplied alpha by the gradient already", _ITSELF),
         lambda a, g: alpha(a, g) * g,
         Mistake("not-by-position", "you added alpha up over the positions", _ITSELF),

@@ -43,6 +43,8 @@ _WRONG_SCORES: list[Any] = [
     lambda z, t: z.sum(),
     Mistake("largest-logit", "you explained the most likely class instead of the one asked about", _LOGIT),
     lambda z, t: z.amax(1).sum(),
+    Mistake("largest-logit", "you explained the most likely class where a photo comes alone", _LOGIT),
+    lambda z, t: logit(z, t if len(t) > 1 else z.argmax(1)),
     Mistake("first-class-for-all", "you explained all photos for the class of the first one", _LOGIT),
     lambda z, t: z[:, t[0]].sum(),
     Mistake("all-classes-asked", "you added up, for each photo, the logits of all photos' classes", _TABLE),

@@ -23,6 +23,7 @@ def _information(n: int) -> Args:
 
 
 _EACH = "The handling acts on each value by itself, and keeps the shape."
+_AS_IS = "What is kept stays as it is"
 _MISTAKES: list[Any] = [
     Mistake("did-nothing", "you returned the values as they came", ""),
     lambda t: t,
@@ -32,21 +33,13 @@ _MISTAKES: list[Any] = [
     lambda t: t.clamp(min=0),
     Mistake("absolute", "you took the absolute values", ""),
     torch.abs,
-    Mistake(
-        "sign-turned",
-        "you turned the sign of what you kept",
-        "What is kept stays as it is: a negative value stays negative.",
-    ),
+    Mistake("sign-turned", "you turned the sign of what you kept", f"{_AS_IS}: a negative value stays negative."),
     lambda t: (-t).clamp(min=0),
-    Mistake(
-        "sign-turned",
-        "you turned the sign of what you kept",
-        "What is kept stays as it is: a positive value stays positive.",
-    ),
+    Mistake("sign-turned", "you turned the sign of what you kept", f"{_AS_IS}: a positive value stays positive."),
     lambda t: -t.clamp(min=0),
-    Mistake("sign-turned", "you turned all signs", "What is kept stays as it is."),
+    Mistake("sign-turned", "you turned all signs", f"{_AS_IS}."),
     torch.neg,
-    Mistake("sign-turned", "you made all values negative", "What is kept stays as it is."),
+    Mistake("sign-turned", "you made all values negative", f"{_AS_IS}."),
     lambda t: -t.abs(),
     Mistake("mask", "you returned a mask of zeros and ones", "Multiply it with the values."),
     lambda t: (t > 0).float(),

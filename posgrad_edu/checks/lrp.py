@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,11 @@ def away_from_zero(z: Tensor, epsilon: float) -> Tensor:
     return z + torch.where(z < 0, -epsilon, epsilon)
 
 
+def not_detached(z: Tensor, epsilon: float) -> Tensor:
+    """Return what r is divided by where the gradient of z * r / (z + epsilon) also goes through the denominator."""
+    return away_from_zero(z, epsilon) ** 2 / torch.where(z < 0, -epsilon, epsilon)
+
+
 def without_factor(factor: Tensor, values: Tensor) -> Tensor:
     """Return the values alone, in place of a product."""
     return values
@@ -31,6 +37,9 @@ def without_factor(factor: Tensor, values: Tensor) -> Tensor:
 
 def _unchanged(values: Tensor) -> Tensor:
     return values
+
+
+_DETACH = "The quotient is a constant on the way back: (relevance / denominator).detach()."
 
 
 def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list[Mistake | Function]:
@@ -51,6 +60,8 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
         *(with_argument(right, -1, own) for own in (0.0, 1e-6, 1e-9)),
         Mistake("epsilon-clamp", "you cut the denominator off at epsilon", sign),
         partial(right, below=lambda z, e: z.clamp(min=e)),
+        Mistake("quotient-not-detached", f"the gradient went through the quotient of relevance and {of}, too", _DETACH),
+        partial(right, below=not_detached),
         Mistake("not-divided", f"you didn't divide by the {of}", hint),
         partial(right, below=lambda z, e: torch.ones_like(z)),
         Mistake("multiplied", f"you multiplied by the {of} instead of dividing", hint),
@@ -86,18 +97,16 @@ def _epsilon(
     return times(a, back(r / below(forward(a, w, b), e), w))
 
 
-def _contributions(a: Tensor, w: Tensor) -> Tensor:
-    return a[:, None] * w  # (N, O, I)
+def _over_outputs(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float, back: Two = torch.matmul, **_: Any) -> Tensor:
+    return a * back(r, w) / away_from_zero(a * back(torch.ones_like(r), w), e)
 
 
-def _over_outputs(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
-    each = _contributions(a, w)
-    return (each / away_from_zero(each.sum(1, keepdim=True), e) * r[..., None]).sum(1)
-
-
-def _bias_shared(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
-    each = _contributions(a, w) + (b / w.shape[1])[:, None]
-    return (each * (r / away_from_zero(F.linear(a, w, b), e))[..., None]).sum(1)
+def _bias_shared(
+    a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float, forward: Function = F.linear, back: Two = torch.matmul
+) -> Tensor:
+    s = r / away_from_zero(forward(a, w, b), e)
+    of_each = (b / w[0].numel()).reshape(-1, *[1] * (a.ndim - 2))
+    return a * back(s, w) + back(s * of_each, torch.ones_like(w))
 
 
 _SHARE = "An input's share is a_i w_ji / (z_j + epsilon * sign(z_j)), with z_j the output, its bias included."
@@ -106,8 +115,9 @@ _OF_AN_OUTPUT = "The denominator belongs to an output: it adds up the contributi
 _BIAS_KEEPS = "Here the bias takes its own share, and that share goes to no input."
 
 
-def _of_any_layer(right: Function) -> list[Mistake | Function]:
-    """Return the mistakes of LRP-epsilon in a linear layer and in a convolution alike."""
+def _of_any_layer(**layer: Function) -> list[Mistake | Function]:
+    """Return the mistakes of LRP-epsilon in a linear layer and in a convolution alike. layer: forward and back."""
+    right = partial(_epsilon, **layer)
     return [
         Mistake("bias-missing", "the bias is missing from the denominator", _SHARE),
         with_argument(right, 2, None),
@@ -122,6 +132,10 @@ def _of_any_layer(right: Function) -> list[Mistake | Function]:
         then(right, torch.relu),
         Mistake("absolute", "you took absolute values in the denominator", "The output keeps its sign."),
         partial(right, below=lambda z, e: z.abs() + e),
+        Mistake("wrong-axis", "you divided by sums over the outputs instead of the inputs", _OF_AN_OUTPUT),
+        partial(_over_outputs, **layer),
+        Mistake("bias-shared", "you shared the bias out among the inputs", _BIAS_KEEPS),
+        partial(_bias_shared, **layer),
     ]
 
 
@@ -138,24 +152,23 @@ bias keeps what is left.
     make=_linear,
     right=_epsilon,
     hint=_SHARE,
-    mistakes=[
-        *_of_any_layer(_epsilon),
-        Mistake("wrong-axis", "you divided by sums over the outputs instead of the inputs", _OF_AN_OUTPUT),
-        _over_outputs,
-        Mistake("bias-shared", "you shared the bias out among the inputs", _BIAS_KEEPS),
-        _bias_shared,
-    ],
+    mistakes=_of_any_layer(),
 )
 check_lrp_epsilon = checker(LRP_EPSILON)
 
 
+FAINT = 0.05  # the smallest denominator of the last try: what is cut off at 0.1 shows, what is added at 1e-6 doesn't
+ROUNDING = 2e-4  # of relevance, which is about 1: that much is changed by adding 1e-5 to the smallest denominator
+
+
 def _linear_with_dead_output(n: int) -> Args:
-    """As ``_linear``, without epsilon; no contribution to the last output is positive."""
+    """As ``_linear``, without epsilon; no contribution to the last output is positive. The last try is small."""
     a, w, b, r, _ = _linear(n)
     a = a + 0.3  # denominators stay far above whatever small number is added to them
     w[-1], b[-1] = -w[-1].abs(), -b[-1].abs()
     w[:-1, 0], b[0], b[1] = w[:-1, 0].abs() + 0.2, b[0].abs(), -b[1].abs()
-    return a, w, b, r
+    scale = FAINT / F.linear(a, w.relu(), b.relu())[:, :-1].min() if n == 3 else 1.0
+    return a * scale, w, b * scale, r
 
 
 def _negative(values: Tensor) -> Tensor:
@@ -184,6 +197,7 @@ def _of_positive(rule: Function) -> Function:
 
 _PLUS = "An input's share is a_i max(w_ji, 0) / (sum of these over all inputs + max(b_j, 0))."
 _SMALL = "Add a small number, such as 1e-9, to the denominator: then nothing is handed out there."
+_NOT_SMALL = "Denominators of small inputs are small, too: 1e-9, or torch.where(z > 0, ...)."
 _BIAS_CLIPPED = "Where contributions are clipped, the bias is clipped as well: max(b, 0)."
 LRP_ZPLUS = Task(
     name="lrp z+",
@@ -197,8 +211,14 @@ is 0 / 0.
     lesson=7,
     make=_linear_with_dead_output,
     right=_zplus,
+    rounding=ROUNDING,
     hint=_PLUS,
     mistakes=[
+        Mistake("all-zero", "your result is zero everywhere", f"By the gradient? {_DETACH}"),
+        lambda a, w, b, r: torch.zeros_like(a),
+        Mistake("cut-off", "you cut the denominator off, or raised it, at a number that isn't small", _NOT_SMALL),
+        *(partial(_zplus, outputs=partial(torch.clamp, min=least)) for least in (0.1, 0.5, 1.0)),
+        *(partial(_zplus, outputs=partial(torch.add, other=extra)) for extra in (0.01, 0.1, 1.0)),
         Mistake("not-finite", "an output without positive contributions gives 0 / 0", _SMALL),
         Mistake("bias-missing", "the bias is missing from the denominator", _PLUS),
         partial(_zplus, bias=torch.zeros_like),
@@ -250,10 +270,6 @@ _transposed = partial(F.conv_transpose2d, padding=1)
 _conv_epsilon = partial(_epsilon, forward=_forward, back=_transposed)
 
 
-def _bias_twice(a: Tensor, w: Tensor, b: Tensor, r: Tensor, e: float) -> Tensor:
-    return _conv_epsilon(a, w, b, r, e, back=partial(_transposed, bias=b))
-
-
 _BACK = "The way back is the transposed convolution: F.conv_transpose2d(s, w, padding=1), or autograd of the layer."
 LRP_EPSILON_CONV = Task(
     name="lrp epsilon of a convolution",
@@ -277,8 +293,8 @@ negative. w: weights (O, C, 3, 3). b: biases (O,). relevance: of the outputs, (N
         Mistake("kernel-not-transposed", "the kernel's rows stand where its columns should on the way back", _BACK),
         partial(_conv_epsilon, back=lambda s, w: _transposed(s, w.transpose(2, 3))),
         Mistake("bias-on-the-way-back", "you added the bias on the way back, too", _BACK),
-        _bias_twice,
-        *_of_any_layer(_conv_epsilon),
+        lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, e, back=partial(_transposed, bias=b)),
+        *_of_any_layer(forward=_forward, back=_transposed),
     ],
 )
 check_lrp_epsilon_conv = checker(LRP_EPSILON_CONV)

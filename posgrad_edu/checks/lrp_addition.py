@@ -70,8 +70,9 @@ LRP_ADDITION = Task(
     about="""
 a and b: what a residual addition adds, (N, C, h, w), of either sign. relevance: that of the sum. Position by
 position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same with b above the line; sign(0) is
-+1, so where the two cancel the denominator is epsilon. The last line is ``return relevance_of_a, relevance_of_b``.
++1, so where the two cancel the denominator is epsilon.
 """,
+    body="return relevance_of_a, relevance_of_b",
     lesson=7,
     make=_summands,
     right=_addition,

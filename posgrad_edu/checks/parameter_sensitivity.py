@@ -15,9 +15,9 @@ from posgrad_edu.checks.class_sensitivity import Explain, gradient_maps, maps_of
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.forms import Unfit
 from posgrad_edu.checks.engine.given import network, photos
-from posgrad_edu.checks.engine.mutations import then
+from posgrad_edu.checks.engine.mutations import on_arguments, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
-from posgrad_edu.checks.spearman import Compare, spearman, wrong_comparisons
+from posgrad_edu.checks.spearman import SORTED, Compare, in_order, spearman, wrong_comparisons
 
 STEPS = (4, 4, 2, 3)  # of the tries; never as many as photos
 CLASSES = 12  # enough that some are never the most likely
@@ -198,6 +198,8 @@ or a list of rows. ``posgrad_edu.metrics.similarity.spearman`` may be used.
         then(_rows_at_once, lambda rows: rows[:, None]),
         lambda *args: _rows_at_once(*args)[:, None].expand(-1, len(args[2])),
         *wrong_comparisons(_sensitivity),
+        SORTED,
+        partial(_sensitivity, compare=on_arguments(spearman, in_order, 0, 1)),
         Mistake("constant-map", "a constant map's number is nan", _LEAVE, pattern=(True, True, False, True)),
     ],
 )

@@ -6,7 +6,7 @@ Random weights can't be compared with right ones, so this check looks at what ha
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, combinations, permutations
 from typing import Any
 
@@ -18,30 +18,39 @@ from posgrad_edu.checks.engine.forms import Unfit
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 LAYERS = ["fc", "conv4", "conv3", "conv2", "conv1"]  # from the output down
-SPREAD = (0.6, 1.6)  # a layer's new standard deviation, as a factor of the old one
-SHIFT = 0.5  # its new mean may be off by so many standard deviations
+WIDTH = 32  # channels: so many biases a layer that their mean and deviation can be told from others
+SCALES = (0.1, 0.25, 0.5, 2.0, 4.0)  # deviations of the layers; none is near another, nor near its own square
+SPREAD = (0.6, 1.6)  # a new standard deviation, as a factor of the trained one, over all random streams
+SHIFT = 0.5  # a new mean may be off by so many standard deviations
 OF_ONE_SHAPE = ("conv2", "conv3", "conv4")  # layers whose random numbers can be compared, place by place
 TRIES = 5
 _COPY = "Append a copy.deepcopy(...) of the whole network at each step, and return the list."
 
 
 def _trained(n: int) -> Args:
-    """A network whose weights have a mean and scale of their own, the layers' names, and a seed.
+    """A network each of whose tensors has a mean and scale of its own, names of layers, and a seed.
 
-    The first two tries are the same; the third has another seed, the fourth another network, the fifth the next seed.
+    The first two tries are the same; the third has another seed, the fourth another network and fewer layers to make
+    random, the fifth the next seed.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch.initial_seed() + (n == 3))  # drawn anew for each check
-        layers: OrderedDict[str, nn.Module] = OrderedDict(conv1=nn.Conv2d(3, 8, 3, padding=1), norm1=nn.BatchNorm2d(8))
-        layers["relu1"] = nn.ReLU()
+        layers: OrderedDict[str, nn.Module] = OrderedDict(conv1=nn.Conv2d(3, WIDTH, 3, padding=1))
+        layers |= {"norm1": nn.BatchNorm2d(WIDTH), "relu1": nn.ReLU()}
         for k in (2, 3, 4):
-            layers |= {f"conv{k}": nn.Conv2d(8, 8, 3, padding=1), f"relu{k}": nn.ReLU()}
-        layers |= {"pool": nn.AdaptiveAvgPool2d(3), "flat": nn.Flatten(), "fc": nn.Linear(72, 6)}
-        net = nn.Sequential(layers)
-        for p in net.parameters():
-            nn.init.normal_(p, mean=0.6, std=1.5)
+            layers |= {f"conv{k}": nn.Conv2d(WIDTH, WIDTH, 3, padding=1), f"relu{k}": nn.ReLU()}
+        layers |= {"pool": nn.AdaptiveAvgPool2d(2), "flat": nn.Flatten(), "fc": nn.Linear(4 * WIDTH, WIDTH)}
+        net, of_weights = nn.Sequential(layers), torch.randperm(len(LAYERS))
+        of_biases = of_weights.roll(1 + int(torch.randint(len(LAYERS) - 1, ())))  # another one than the weight's
+        for values in net.get_submodule("norm1").state_dict().values():
+            values.copy_(1 + torch.rand(values.shape))
+        for k, name in enumerate(LAYERS):
+            for p, scales in zip(net.get_submodule(name).parameters(), (of_weights, of_biases), strict=True):
+                scale = SCALES[scales[k]]
+                mean = scale * (1 + float(torch.rand(()))) * (-1) ** int(torch.randint(2, ()))
+                nn.init.normal_(p, mean, scale)
         seed = int(torch.randint(1000, ()))
-    return net.eval(), list(LAYERS), seed + {2: 1000, 4: 1}.get(n, 0)
+    return net.eval(), LAYERS[:3] if n == 3 else list(LAYERS), seed + {2: 1000, 4: 1}.get(n, 0)
 
 
 def networks(answer: Any) -> list[nn.Module]:
@@ -77,7 +86,7 @@ def _inspect(tries: list[Args], answers: list[list[nn.Module]]) -> str | None:
         return "seed-constant"
     if any(_similar(first[a], following[b]) > 0.9 for a, b in permutations(OF_ONE_SHAPE, 2)):
         return "overlapping-seeds"
-    return None
+    return _scale(tries[1:], answers[1:])  # the first two are the same
 
 
 def _one(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | None:
@@ -92,7 +101,7 @@ def _one(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | 
             return "bias-kept"
     if any(not torch.equal(*(_weights(n, layers[d])[0] for n in nets[d : d + 2])) for d in range(len(nets) - 1)):
         return "redrawn"
-    return _values(net, nets[-1])
+    return _values(net, nets[-1], layers)
 
 
 def _order(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | None:
@@ -106,6 +115,8 @@ def _order(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str 
         return "shared-weights"
     if len(nets) == len(layers) + 1 and not _forgot(nets[0], net):
         return "step-zero"
+    if len(layers) < len(nets) == len(LAYERS):
+        return "layers-unused"
     if len(nets) != len(layers):
         return "wrong-count"
     found = [set(_forgot(forgetful, net)) for forgetful in nets]
@@ -134,27 +145,65 @@ def _others_changed(net: nn.Module, forgetful: nn.Module) -> bool:
     return any(not torch.equal(old[name], new[name]) for name in others)
 
 
-def _values(net: nn.Module, forgetful: nn.Module) -> str | None:
-    """Return what is wrong with the random numbers of the last step, where all layers are random."""
-    for name in LAYERS:
-        pairs = list(zip(_weights(net, name), _weights(forgetful, name), strict=True))
-        if any(not n.isfinite().all() or n.std() < 1e-6 * o.std() for o, n in pairs):
-            return "not-random"
-        old, new = pairs[0]
-        if _similar(old, new) > 0.5:
-            return "still-trained"
-        if any(torch.isin(n.abs(), o.abs()).all() for o, n in pairs):
-            return "permuted"
-        factor, shift = float(new.std() / old.std()), float((new.mean() - old.mean()).abs() / old.std())
-        if not SPREAD[0] < factor < SPREAD[1] or shift > SHIFT:
-            return _stream(forgetful) or "wrong-scale"
-    return _stream(forgetful)
+def _values(net: nn.Module, forgetful: nn.Module, layers: Sequence[str]) -> str | None:
+    """Return what is wrong with the random numbers of the last step, where all these layers are random."""
+    for name in layers:
+        for old, new, alike in zip(_weights(net, name), _weights(forgetful, name), (0.5, 0.8), strict=True):
+            if not new.isfinite().all() or new.std() < 1e-6 * old.std():
+                return "not-random"
+            if _similar(old, new) > alike:
+                return "still-trained"
+            if torch.isin(new.abs(), old.abs()).all():
+                return "permuted"
+    weights = [_weights(forgetful, name)[0] for name in OF_ONE_SHAPE if name in layers]
+    return "same-stream" if any(_similar(a, b) > 0.9 for a, b in combinations(weights, 2)) else None
 
 
-def _stream(forgetful: nn.Module) -> str | None:
-    """Return whether layers of one shape hold the same random numbers, up to shift and scale."""
-    alike = [_weights(forgetful, name)[0] for name in OF_ONE_SHAPE]
-    return "same-stream" if any(_similar(a, b) > 0.9 for a, b in combinations(alike, 2)) else None
+Of = Callable[[nn.Module, Tensor], Tensor]  # the trained network, one of its tensors -> what gives mean and deviation
+New = list[tuple[nn.Module, Tensor, Tensor]]  # of one tensor in several tries: the trained network, old, new
+
+
+def _itself(net: nn.Module, old: Tensor) -> Tensor:
+    return old
+
+
+def _of_all(net: nn.Module, old: Tensor) -> Tensor:
+    return torch.cat([p.flatten() for p in net.parameters()])
+
+
+def _of_layer(layer: str, kind: str = "") -> Of:
+    """Return what gives all tensors the mean and deviation of a layer's weight or bias; or, without kind, of both."""
+    return lambda net, old: net.get_parameter(f"{layer}.{kind or ('weight' if old.ndim > 1 else 'bias')}")
+
+
+_ONE_FOR_ALL = [_of_all, *(_of_layer(name, kind) for name in ("fc", "conv1") for kind in ("weight", ""))]
+
+
+@torch.no_grad()
+def _fits(new: New, of: Of = _itself, power: int = 1, centre: int = 1) -> bool:
+    """Whether random numbers have this mean, times centre, and this deviation to that power, up to chance."""
+    z = torch.cat([((n - centre * of(net, o).mean()) / of(net, o).std() ** power).flatten() for net, o, n in new])
+    return SPREAD[0] < float(z.std()) < SPREAD[1] and float(z.mean().abs()) < SHIFT
+
+
+def _scale(tries: list[Args], answers: list[list[nn.Module]]) -> str | None:
+    """Return what is wrong with the means and deviations, seen over tries whose random streams differ."""
+    weights: dict[str, New] = {name: [] for name in LAYERS}
+    biases: dict[str, New] = {name: [] for name in LAYERS}
+    for (net, layers, _), nets in zip(tries, answers, strict=True):
+        for name in layers:
+            for found, old, new in zip((weights, biases), _weights(net, name), _weights(nets[-1], name), strict=True):
+                found[name].append((net, old, new))
+    tensors = [*weights.values(), *biases.values()]
+    if all(map(_fits, tensors)):
+        return None
+    if all(_fits(new, centre=0) for new in tensors):
+        return "mean-forgotten"
+    if any(all(_fits(new, power=2, centre=centre) for new in tensors) for centre in (0, 1)):
+        return "variance"
+    if any(all(_fits(new, of, centre=centre) for new in tensors) for of in _ONE_FOR_ALL for centre in (0, 1)):
+        return "one-scale"
+    return "bias-scale" if all(map(_fits, weights.values())) else "wrong-scale"
 
 
 def _similar(a: Tensor, b: Tensor) -> float:
@@ -164,6 +213,7 @@ def _similar(a: Tensor, b: Tensor) -> float:
 _WRITTEN = "Are the new weights written into the copy?"
 _ONE_MORE = "Cascading: one more layer at each step, and what is random stays random."
 _DRAW = "Draw new numbers, with the trained tensor's mean and standard deviation: nothing learned stays."
+_SCALE = "Each tensor, weight or bias, has a mean and a standard deviation of its own: draw with these."
 _NAMED = "Only the layers that are named become random."
 _SEED_ONCE = "Seed once, before the loop: a seed again for each layer, or seed + n, makes layers share numbers."
 CASCADING_RANDOMIZATION = Task(
@@ -188,6 +238,7 @@ networks. Another seed gives unrelated ones, and no two layers share random numb
         Mistake("same-network", "all entries of your list are one and the same network", _COPY),
         Mistake("shared-weights", "networks of your list share weights, among them or with the trained one", _COPY),
         Mistake("step-zero", "your list begins with a network that forgot nothing", "Step 1 has layers[0] random."),
+        Mistake("layers-unused", "you made all layers random, whatever layers says", "Use the argument layers."),
         Mistake("wrong-count", "your list doesn't have one network for each layer", "One step for each of layers."),
         Mistake("nothing-random", "no layer of your networks is random", _WRITTEN),
         Mistake("wrong-end", "you began at the wrong end", "layers is ordered from the output down: take it as it is."),
@@ -202,7 +253,11 @@ networks. Another seed gives unrelated ones, and no two layers share random numb
         Mistake("not-random", "the new weights or biases of a layer are all alike", _DRAW),
         Mistake("still-trained", "the new weights still resemble the trained ones", f"Don't add noise. {_DRAW}"),
         Mistake("permuted", "the new weights are the trained values in other places or with other signs", _DRAW),
-        Mistake("wrong-scale", "the new weights have another mean or scale than the trained ones", _DRAW),
+        Mistake("mean-forgotten", "the new weights have the trained deviation, but not the trained mean", _SCALE),
+        Mistake("variance", "the new weights' deviation is the trained variance", "std(), or the root of var()."),
+        Mistake("one-scale", "all new weights have one mean and deviation, or one deviation and the mean 0", _SCALE),
+        Mistake("bias-scale", "the new biases have another mean or scale than the trained ones", _SCALE),
+        Mistake("wrong-scale", "the new weights have another mean or scale than the trained ones", _SCALE),
         Mistake("same-stream", "layers of one shape got the same random numbers", _SEED_ONCE),
         Mistake("seed-unused", "the same seed gives other weights", "torch.manual_seed(seed), or a Generator."),
         Mistake("seed-constant", "another seed gives the same weights", "Use the argument seed."),

@@ -131,6 +131,7 @@ handling(gradients)) that is cut in each photo; what passes is handling(gradient
         Mistake("not-strict", "you let through what equals the threshold, perhaps closed gates with it", _STRICT),
         partial(_rectgrad, passes=torch.ge),
         partial(_rectgrad, passes=torch.ge, gate=torch.ones_like),
+        partial(_rectgrad, passes=torch.ge, gate=torch.ones_like, threshold=_smallest_for_zero),
         Mistake("no-threshold", "nothing is cut: that is guided backprop", _ABOVE),
         with_argument(_rectgrad, 3, 0.0),
         Mistake("fraction-of-largest", "your threshold is a fraction of the largest contribution", _QUANTILE),

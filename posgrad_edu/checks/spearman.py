@@ -86,6 +86,14 @@ _ABSOLUTE = Mistake("absolute-result", "you took the absolute value of the corre
 _CORRELATION = "Use the rank correlation: it doesn't depend on a map's scale."
 
 
+def in_order(values: Tensor) -> Tensor:
+    """Return the values from small to large."""
+    return values.flatten().sort().values
+
+
+SORTED = Mistake("sorted-values", "you sorted each map's values and compared these", "Ranks stay in their places.")
+
+
 def wrong_comparisons(right: Function) -> list[Mistake | Function]:
     """Return the mistakes of comparing maps in another way; ``right`` takes it as ``compare=``."""
     return [
@@ -99,6 +107,8 @@ def wrong_comparisons(right: Function) -> list[Mistake | Function]:
         partial(right, compare=on_arguments(spearman, torch.abs, 0, 1)),
         Mistake("positive-values", "you compared the positive parts of the maps", "Rank the whole maps."),
         partial(right, compare=on_arguments(spearman, torch.relu, 0, 1)),
+        SORTED,
+        partial(right, compare=on_arguments(pearson, in_order, 0, 1)),
         _ABSOLUTE,
         then(right, abs),
         _SQUARED,
@@ -140,6 +150,9 @@ nan: nothing can be compared.
         _ranked_by(lambda v: v.unique(return_inverse=True)[1]),
         Mistake("short-formula", "the formula with squared differences only holds without ties", "Correlate ranks."),
         partial(spearman, compare=_short_formula),
+        SORTED,
+        _ranked_by(in_order),
+        on_arguments(spearman, in_order, 0, 1),
         _ABSOLUTE,
         then(spearman, abs),
         Mistake("absolute-values", "you ranked the magnitudes of the values", "Rank the values with their sign."),

@@ -104,6 +104,7 @@ WRONG = {
         lambda A, G: torch.nan_to_num(G**2 / (2 * G + channel_sum(A) * G**3)), "wrong-power"),
     "g³ missing": (lambda A, G: torch.nan_to_num(G**2 / (2 * G**2 + channel_sum(A) * G**2)), "wrong-power"),
     "S cubed": (lambda A, G: torch.nan_to_num(G**2 / (2 * G**2 + (channel_sum(A) * G) ** 3)), "wrong-power"),
+    "minus": (lambda A, G: torch.nan_to_num(G**2 / (2 * G**2 - channel_sum(A) * G**3)), "wrong-sign"),
     "twice a half": (lambda A, G: long_form(A, G) / 2, "wrong-factor"),
     "edits a copy": (edits_a_copy, "undivided"),
     "epsilon 1e-8": (lambda A, G: written(channel_sum(A), G, eps=1e-8), "epsilon"),

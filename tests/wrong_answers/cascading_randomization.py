@@ -121,7 +121,7 @@ def small(p):
 
 @torch.no_grad()
 def noisy(p):
-    p.add_(0.1 * torch.randn(p.shape))
+    p.add_(0.1 * p.std() * torch.randn(p.shape))
 
 
 def independent(net, layers, seed):
@@ -191,10 +191,40 @@ def replaced(size):
 
     def own(net, layers, seed):
         current = copy.deepcopy(net)
-        current.fc = nn.Linear(size, 6)
+        current.fc = nn.Linear(size, 32)
         return seeded_once(current, layers, seed)
 
     return own
+
+
+@torch.no_grad()
+def standard(p):
+    p.copy_(torch.randn(p.shape))
+
+
+def drawn(mean, deviation):
+    """Other means and deviations: each takes the trained network, and the trained tensor that is replaced."""
+
+    def own(net, layers, seed):
+        torch.manual_seed(seed)
+        current, found = copy.deepcopy(net), []
+        for name in layers:
+            for p in parameters(current, name):
+                new = mean(net, p) + deviation(net, p) * torch.randn(p.shape)
+                p.data = new.detach()
+            found.append(copy.deepcopy(current))
+        return found
+
+    return own
+
+
+def everything(net):
+    return torch.cat([p.flatten() for p in net.parameters()])
+
+
+def weight_beside(net, p):
+    """The weight of the layer whose bias this is, or the weight itself."""
+    return next(m.weight for m in net.modules() if any(p is q or torch.equal(p, q) for q in m._parameters.values()))
 
 
 RIGHT = {"seeded once": seeded_once, "generators": with_generators, "the package's": of_package,
@@ -211,6 +241,31 @@ WRONG = {
     "zeros": (varied(zeros), "not-random"),
     "zero biases": (varied(zero_biases), "not-random"),
     "other scale": (varied(small), "wrong-scale"),
+    "layers ignored": (
+        lambda net, layers, seed: seeded_once(net, ["fc", "conv4", "conv3", "conv2", "conv1"], seed),
+        "layers-unused",
+    ),
+    "mean forgotten": (drawn(lambda net, p: 0, lambda net, p: p.std()), "mean-forgotten"),
+    "variance": (drawn(lambda net, p: p.mean(), lambda net, p: p.var()), "variance"),
+    "variance without mean": (drawn(lambda net, p: 0, lambda net, p: p.var()), "variance"),
+    "the whole network's scale": (
+        drawn(lambda net, p: everything(net).mean(), lambda net, p: everything(net).std()),
+        "one-scale",
+    ),
+    "the whole network's deviation": (drawn(lambda net, p: 0, lambda net, p: everything(net).std()), "one-scale"),
+    "the last layer's scale": (
+        drawn(lambda net, p: net.fc.weight.mean(), lambda net, p: net.fc.weight.std()),
+        "one-scale",
+    ),
+    "the first layer's deviation": (drawn(lambda net, p: 0, lambda net, p: net.conv1.weight.std()), "one-scale"),
+    "standard biases": (varied(lambda p: (redraw if p.ndim > 1 else standard)(p)), "bias-scale"),
+    "small biases": (varied(lambda p: (redraw if p.ndim > 1 else small)(p)), "bias-scale"),
+    "the weight's scale for the bias": (
+        drawn(lambda net, p: weight_beside(net, p).mean(), lambda net, p: weight_beside(net, p).std()),
+        "bias-scale",
+    ),
+    "noise in the biases": (varied(lambda p: (redraw if p.ndim > 1 else noisy)(p)), "still-trained"),
+    "standard normal": (varied(standard), "wrong-scale"),
     "noise": (varied(noisy), "still-trained"),
     "shuffled": (varied(shuffled), "permuted"),
     "drawn from the trained values": (varied(resampled), "permuted"),

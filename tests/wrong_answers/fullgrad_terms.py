@@ -78,6 +78,8 @@ WRONG = {
     "BatchNorm's bias": (lambda net, x, t: by_hooks(net, x, t, bias=own_bias), "batchnorm-bias"),
     "parameter gradients": (parameter_gradients, "parameter-gradients"),
     "gradients": (lambda net, x, t: by_hooks(net, x, t, bias=lambda m: torch.ones_like(m.bias)), "factor-missing"),
+    "input's gradient": (lambda net, x, t: [grads(net, x, t), *by_hooks(net, x, t)[1:]], "factor-missing"),
+    "no last": (lambda net, x, t: by_hooks(net, x, t)[:-1], "last-missing"),
     "absolute": (lambda net, x, t: [p.abs() for p in by_hooks(net, x, t)], "absolute-result"),
     "reversed": (lambda net, x, t: by_hooks(net, x, t)[::-1], "wrong-order"),
     "softmax": (lambda net, x, t: by_hooks(net, x, t, score=lambda z, t: score(z.softmax(1), t)), "softmax"),

@@ -62,6 +62,10 @@ WRONG = {
     "divided by the largest": (lambda A, G, h: by_loops(A, G, h) / by_loops(A, G, h).abs().max(), "normalized"),
     "wrong sign": (lambda A, G, h: -by_loops(A, G, h), "wrong-sign"),
     "first photo's weights": (forgets_the_photos_after_the_first, "first-photo-only"),
+    "magnitudes": (lambda A, G, h: by_loops(A, G.abs(), h), "absolute-gradients"),
+    "magnitudes of the handled": (lambda A, G, h: by_loops(A, h(G).abs(), lambda t: t), "absolute-gradients"),
+    "largest": (lambda A, G, h: torch.einsum("nk,nkij->nij", h(G).flatten(2).max(2).values, A), "other-statistic"),
+    "median": (lambda A, G, h: torch.einsum("nk,nkij->nij", h(G).flatten(2).median(2)[0], A), "other-statistic"),
     "squeezed": (lambda A, G, h: by_loops(A, G, h).squeeze(), "squeezed"),
     "no keepdim": (mean_without_keepdim, "shapes"),
     "softmax of the weights": (lambda A, G, h: torch.einsum(

@@ -130,6 +130,10 @@ WRONG = {
     "loss": (with_a_loss, "loss"),
     "all logits": (scored(lambda z, t: z.sum()), "all-logits"),
     "largest logit": (scored(lambda z, t: z.max(1).values.sum()), "largest-logit"),
+    "largest logit of a photo alone": (
+        scored(lambda z, t: (z[range(len(t)), t] if len(t) > 1 else z.max(1).values).sum()),
+        "largest-logit",
+    ),
     "first class for all": (scored(lambda z, t: z[:, int(t[0])].sum()), "first-class-for-all"),
     "table": (scored(lambda z, t: z[:, t].sum()), "all-classes-asked"),
     "mean": (scored(lambda z, t: z[range(len(t)), t].mean()), "averaged-logits"),

@@ -66,6 +66,13 @@ def attached(a, b, R, e):
     return with_where(a.requires_grad_(), b, R, e)
 
 
+def by_gradient(a, b, R, e):
+    a, b = a.clone().requires_grad_(), b.clone().requires_grad_()
+    z = a + b
+    got = torch.autograd.grad((z * R / torch.where(z < 0, z - e, z + e)).sum(), (a, b))
+    return [(t * g).detach() for t, g in zip((a, b), got, strict=True)]
+
+
 def changes(a, b, R, e):
     z = a.add_(b)
     z = torch.where(z >= 0, z + e, z - e)
@@ -110,6 +117,7 @@ WRONG = {
     "their sum": (lambda a, b, R, e: sum(with_where(a, b, R, e)), "wrong-type"),
     "sign": (lambda a, b, R, e: [-part for part in with_where(a, b, R, e)], "wrong-sign"),
     "no negative relevance": (lambda a, b, R, e: [p.relu() for p in with_where(a, b, R, e)], "relu-on-result"),
+    "quotient not detached": (by_gradient, "quotient-not-detached"),
     "attached": (attached, "not-detached"),
     "changes a": (changes, "input-changed"),
 }  # fmt: skip

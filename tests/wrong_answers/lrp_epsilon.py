@@ -39,6 +39,18 @@ def attached(a, w, b, R, e):
     return a * c
 
 
+def by_gradient(forward=F.linear):
+    """The gradient trick, without detach()."""
+
+    def own(a, w, b, R, e):
+        a = a.clone().requires_grad_()
+        z = forward(a, w, b)
+        (c,) = torch.autograd.grad((z * R / steady(z, e)).sum(), a)
+        return (a * c).detach()
+
+    return own
+
+
 RIGHT = {"four steps": four_steps, "loops, double": by_loops, "einsum": einsum}
 WRONG = {
     "no bias": (lambda a, w, b, R, e: einsum(a, w, 0, R, e), "bias-missing"),
@@ -57,6 +69,7 @@ WRONG = {
     "wrong side": (lambda a, w, b, R, e: a * ((R / steady(a @ w.T + b, e)) @ w.T), "shapes"),
     "bias shared": (lambda a, w, b, R, e: torch.einsum(
         "nij,nj->ni", (a[:, :, None] * w.T + b / 7) / steady(a @ w.T + b, e)[:, None], R), "bias-shared"),
+    "quotient not detached": (by_gradient(), "quotient-not-detached"),
     "attached": (attached, "not-detached"),
     "sign": (lambda *args: -einsum(*args), "wrong-sign"),
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import torch.nn.functional as F
 
-from wrong_answers.lrp_epsilon import four_steps, steady
+from wrong_answers.lrp_epsilon import by_gradient, four_steps, steady
 
 
 def conv(a, w, b):
@@ -50,6 +50,7 @@ WRONG = {
     "plus epsilon": (lambda a, w, b, R, e: four_steps(a, w, b, R, e, conv, lambda z, e: z + e), "epsilon-sign"),
     "no epsilon": (lambda a, w, b, R, e: flipped(a, w, b, R, 0), "epsilon-missing"),
     "own epsilon": (lambda a, w, b, R, e: flipped(a, w, b, R, 1e-6), "epsilon-missing"),
+    "quotient not detached": (by_gradient(conv), "quotient-not-detached"),
     "no input": (lambda a, w, b, R, e: transposed(a, w, b, R, e) / a, "input-missing"),
     "not divided": (lambda a, w, b, R, e: a * F.conv_transpose2d(R, w, padding=1), "not-divided"),
     "z+": (lambda a, w, b, R, e: transposed(a, w.relu(), b.relu(), R, e), "positive-only"),

@@ -3,12 +3,16 @@
 import torch
 import torch.nn.functional as F
 
-from wrong_answers.lrp_epsilon import einsum, steady
+from wrong_answers.lrp_epsilon import by_gradient, einsum, steady
 
 
 def with_eps(a, w, b, R):
     wp, bp = w.clamp(min=0), b.clamp(min=0)
     return a * ((R / (F.linear(a, wp, bp) + 1e-9)) @ wp)
+
+
+def plus(small):
+    return lambda a, w, b, R: a * ((R / (F.linear(a, w.relu(), b.relu()) + small)) @ w.relu())
 
 
 def contributions(a, w, b, R):
@@ -51,7 +55,18 @@ def same(t):
     return t
 
 
-RIGHT = {"small number": with_eps, "contributions": contributions, "loops, double": by_loops, "autograd": autograd}
+def cut_off(a, w, b, R):
+    return a * ((R / F.linear(a, w.relu(), b.relu()).clamp(min=1e-5)) @ w.relu())
+
+
+RIGHT = {
+    "small number": with_eps,
+    "small number, cut off": cut_off,
+    "1e-6": plus(1e-6),
+    "contributions": contributions,
+    "loops, double": by_loops,
+    "autograd": autograd,
+}
 WRONG = {
     "0 / 0": (lambda a, w, b, R: a * ((R / F.linear(a, w.relu(), b.relu())) @ w.relu()), "not-finite"),
     "no bias": (lambda a, w, b, R: with_eps(a, w, torch.zeros_like(b), R), "bias-missing"),
@@ -69,5 +84,9 @@ WRONG = {
         a[:, None] * w.relu() / (a[:, None] * w.relu()).sum(1, keepdim=True) * R[..., None]).sum(1), "wrong-axis"),
     "relu of the outputs": (lambda a, w, b, R: torch.where(
         F.linear(a, w, b) > 0, R / F.linear(a, w, b), 0.0) @ w * a, "denominator-signed"),
+    "cut off at .1": (lambda a, w, b, R: a * (R / F.linear(a, w.relu(), b.relu()).clamp(0.1) @ w.relu()), "cut-off"),
+    "cut off at 1": (lambda a, w, b, R: a * (R / F.linear(a, w.relu(), b.relu()).clamp_min(1) @ w.relu()), "cut-off"),
+    "plus .01": (lambda a, w, b, R: a * (R / (F.linear(a, w.relu(), b.relu()) + 0.01) @ w.relu()), "cut-off"),
+    "quotient not detached": (lambda a, w, b, R: by_gradient()(a, w.relu(), b.relu(), R, 1e-9), "all-zero"),
     "wrong side": (lambda a, w, b, R: a * ((R / (F.linear(a, w.relu()) + 1e-9)) @ w.relu().T), "shapes"),
 }  # fmt: skip

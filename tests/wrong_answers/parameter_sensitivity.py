@@ -134,6 +134,7 @@ WRONG = {
     "cosine": (differently(lambda a, b: (a * b).sum() / (a.norm() * b.norm()).clamp(min=1e-12)), "cosine"),
     "differences": (differently(lambda a, b: torch.dist(a, b)), "a-difference"),
     "magnitudes": (differently(lambda a, b: rho(a.abs(), b.abs())), "absolute-values"),
+    "sorted": (differently(lambda a, b: rho(a.flatten().sort()[0], b.flatten().sort()[0])), "sorted-values"),
     "absolute": (changed(np.abs), "absolute-result"),
     "distance": (changed(lambda t: 1 - t), "distance"),
     "nan filled": (nan_filled, "constant-map"),

@@ -63,6 +63,8 @@ WRONG = {
     "contributions returned": (rule(contribution, torch.gt, lambda R, a, G: a * R), "contribution-returned"),
     "mask": (lambda G, a, h, q: (with_quantile(G, a, h, q) != 0).float(), "mask-returned"),
     "boolean mask": (lambda G, a, h, q: with_quantile(G, a, h, q) != 0, "wrong-dtype"),
+    "not strict, with quantile": (lambda G, a, h, q: h(G) * (
+        (a * h(G)).abs() >= (a * h(G)).abs().flatten(1).quantile(q, 1).view(-1, 1, 1, 1)), "not-strict"),
     "not strict": (lambda G, a, h, q: by_kth(G, a, h, q, torch.ge), "not-strict"),
     "fraction of the largest": (rule(contribution, torch.gt, tau=lambda s, q: q * s.amax((1, 2, 3), True)),
                                 "fraction-of-largest"),

@@ -60,6 +60,8 @@ WRONG = {
     "argsort once": (lambda a, b: correlation(a.flatten().argsort().double(), b.flatten().argsort().double()),
                      "argsort-once"),
     "ordinal": (lambda a, b: correlation(ordinal(a), ordinal(b)), "ties"),
+    "sorted": (lambda a, b: correlation(np.sort(a.flatten().numpy()), np.sort(b.flatten().numpy())), "sorted-values"),
+    "ranks of sorted": (lambda a, b: plain(a.flatten().sort()[0], b.flatten().sort()[0]), "sorted-values"),
     "smallest rank": (lambda a, b: correlation(stats.rankdata(a, "min"), stats.rankdata(b, "min")), "minimum-rank"),
     "dense rank": (lambda a, b: correlation(stats.rankdata(a, "dense"), stats.rankdata(b, "dense")), "dense-rank"),
     "short formula": (short_formula, "short-formula"),

@@ -57,7 +57,7 @@ def checker(task: Task, name: str = "") -> Check:
     checked.__name__ = checked.__qualname__ = name or f"check_{task.function}"
     checked.__module__ = "posgrad_edu.checks"
     about = f"{task.about.strip()}\n\n" if task.about else ""
-    example = f"    def {task.signature}:\n        ...\n\n    {checked.__name__}({task.function})\n"
+    example = f"    def {task.signature}:\n        {task.body}\n\n    {checked.__name__}({task.function})\n"
     checked.__doc__ = f"Check ``{task.signature}`` -> {task.returns}.\n\n{about}{example}"
     return checked
 
