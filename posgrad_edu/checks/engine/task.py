@@ -66,13 +66,13 @@ class Task:
     """Something to implement.
 
     signature, returns, about: how a learner would write it, what it gives, and what each argument is; from these the
-    docstring of its check is made. body: the function's last line in that docstring's example. right: the right answer.
-    make: the arguments of the n-th try, drawn from torch's random stream; the first two tries have equal shapes.
-    mistakes: the table, a list of each mistake and, after it, its wrong implementations. inspect: for answers that can't be
-    compared with a right one, a function of all tries' arguments and answers that returns a mistake's key or ``None``.
-    tries: how many. rounding: the absolute difference that float32 leaves between two right ways to compute an answer,
-    where it isn't small beside the answer's largest value. blank: whether the right answer for one photo may be zero
-    throughout. timeout: seconds for each call.
+    docstring of its check is made. body: the function's last line in that docstring's example. right: the right
+    answer. make: the arguments of the n-th try, drawn from torch's random stream; the first two tries have equal
+    shapes. mistakes: the table, a list of each mistake and, after it, its wrong implementations. inspect: for answers
+    that can't be compared with a right one, a function of all tries' arguments and answers that returns a mistake's
+    key or ``None``. tries: how many. rounding: the absolute difference that float32 leaves between two right ways to
+    compute an answer, where it isn't small beside the answer's largest value. blank: whether the right answer for one
+    photo may be zero throughout. timeout: seconds for each call.
     """
 
     name: str
