@@ -115,7 +115,7 @@ _OF_AN_OUTPUT = "The denominator belongs to an output: it adds up the contributi
 _BIAS_KEEPS = "Here the bias takes its own share, and that share goes to no input."
 
 
-def _of_any_layer(**layer: Function) -> list[Mistake | Function]:
+def _of_any_layer(**layer: Any) -> list[Mistake | Function]:
     """Return the mistakes of LRP-epsilon in a linear layer and in a convolution alike. layer: forward and back."""
     right = partial(_epsilon, **layer)
     return [
