@@ -409,3 +409,18 @@ def test_notebooks_are_committed_with_outputs() -> None:
         assert all(cell["execution_count"] for cell in code), path.name
         assert any(cell["outputs"] for cell in code), path.name
         assert notebook["metadata"]["kernelspec"]["name"] == "python3", path.name
+
+
+def test_the_table_of_networks_adds_up() -> None:
+    text = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    header, networks = rows[0], rows[1:]
+    cells = [cell.split(", ") for row in networks for cell in row[1:]]
+    assert header == ["network", *pg.METHODS]
+    assert all(len(row) == len(header) for row in networks)
+    assert all(mark == "yes" or mark.isdigit() for cell in cells for mark in cell), "none is wrong or not tried"
+    right = sum(2 if cell == ["yes"] else "yes" in cell for cell in cells)  # signed and positive
+    said = f"{right} right, {2 * len(cells) - right} refused, 0 wrong"
+    assert f"{len(networks)} networks of torchvision and timm" in text
+    assert said in text
+    assert f"Which of {len(networks)} networks" in (ROOT / "README.md").read_text(encoding="utf-8")
