@@ -151,6 +151,7 @@ def test_one_photo_alone_has_the_same_map_before_tokens(method: str, channels_la
         def __init__(self) -> None:
             super().__init__()
             self.conv, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+            self.norm.weight.data.uniform_(0.5, 2)  # a scale of its own for each channel, which PyTorch mixes up
             self.weight = nn.Parameter(torch.randn(14 * 14, 8))
 
         def forward(self, x: Tensor) -> Tensor:
