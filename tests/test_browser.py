@@ -322,14 +322,15 @@ def test_each_control_answers_to_mouse_and_keyboard(lesson: playwright.Page) -> 
 
 
 def answers_in_some_state(widget: playwright.Locator, control: playwright.Locator, moves: Callable) -> bool:
-    """Whether a control answers, if need be with another toggle moved: where all is positive, signs make no odds."""
+    """Whether a control answers, if need be with another one moved: where nothing passes, signs make no odds."""
     if answers(widget, control, moves):
         return True
     for other in controls(widget):
-        if kind(other) == "toggle-buttons" and other.inner_text() != control.inner_text():
-            answers(widget, other, by_mouse)
-            if answers(widget, control, moves):
-                return True
+        if kind(other) in ("toggle-buttons", "slider") and other.inner_text() != control.inner_text():
+            for move in by_mouse(other):
+                answer(widget, move)
+                if answers(widget, control, moves):
+                    return True
     return False
 
 
