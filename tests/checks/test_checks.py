@@ -48,9 +48,12 @@ TASKS += handlings.HANDLING.values()
 ROOT = Path(__file__).resolve().parents[2]
 
 
+SLOW = ("detective", "parameter_sensitivity", "cascading_randomization")  # these ask many networks, or a large one
+
+
 def marks(check: str) -> list[pytest.MarkDecorator]:
-    """Return the marks of a check's tests: the detective asks the default network hundreds of times."""
-    return [pytest.mark.slow] if check == "detective" else []
+    """Return the marks of a check's tests."""
+    return [pytest.mark.slow] if check in SLOW else []
 
 
 def right_answers() -> list[Any]:

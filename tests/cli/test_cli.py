@@ -92,6 +92,7 @@ def test_handlings_give_different_pictures(tmp_path: Path) -> None:
     assert signed < positive  # blue against the punching bag, red for it
 
 
+@pytest.mark.slow
 def test_a_grid_has_a_row_a_method_and_handling_and_a_column_a_class(tmp_path: Path) -> None:
     one, grid = tmp_path / "one.png", tmp_path / "grid.png"
     assert run("explain", "cat", "--out", one).exit_code == 0

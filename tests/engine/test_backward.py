@@ -314,6 +314,7 @@ def jobs(net: nn.Module, x: Tensor, target: Tensor, layers: tuple[str | None, st
 
 
 @pytest.mark.parametrize(("name", "layers"), [("inplace", (None, "conv1")), ("residual", ("layer1", "layer3"))])
+@pytest.mark.slow
 def test_threads_explain_one_network_as_each_would_alone(name: str, layers: tuple[str | None, str]) -> None:
     net, x, _ = nets.make(name)
     x = x[:2]

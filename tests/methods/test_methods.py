@@ -251,13 +251,20 @@ LAYERS = {
     "functional": ("conv2",),
     "residual": ("layer2", "layer4.0.bn2"),
     "dense": ("features.denseblock2", "features.norm5"),  # read by an F.relu in place
-    "relu6": ("features.2", "features.5.0"),
+    "relu6": ("features.2", "features.5.0"),  # the second has many channels, and loops by hand take their time
 }
 
 
 @pytest.mark.parametrize("handling", HANDLINGS)
 @pytest.mark.parametrize("method", CAMS)
-@pytest.mark.parametrize(("name", "layer"), [(n, layer) for n, layers in LAYERS.items() for layer in layers])
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        pytest.param(n, layer, marks=[pytest.mark.slow] if layer == "features.5.0" else [])
+        for n, layers in LAYERS.items()
+        for layer in layers
+    ],
+)
 def test_cams_from_recorded_activations(name: str, layer: str, method: str, handling: str) -> None:
     net, x, target = nets.make(name)
     module = net.get_submodule(layer)
@@ -602,6 +609,7 @@ class Graphs(nn.Module):
 
 
 @pytest.mark.parametrize("method", [*(name for name in pg.METHODS if name != "lrp"), "all"])
+@pytest.mark.slow
 def test_no_graph_outlives_a_call(method: str) -> None:
     graphs = Graphs()
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), graphs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))

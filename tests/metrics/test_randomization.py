@@ -336,6 +336,7 @@ def test_another_way_to_treat_batch_norm_is_refused(net: nn.Module, x: Tensor) -
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "densenet121", "mobilenet_v2", "googlenet"])
+@pytest.mark.slow
 def test_networks_of_torchvision(name: str) -> None:
     clf = load_classifier(name, weights="random")
     layers = randomizable_layers(clf.net, clf.batch())

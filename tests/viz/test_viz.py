@@ -342,6 +342,7 @@ def test_colour_bar_names_both_sides_and_its_ends() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 @pytest.mark.parametrize("limit", [None, 0.5])  # 0.5: values lie beyond the scale, so its ends are pointed
 @pytest.mark.parametrize("share", ["all", "row"])
+@pytest.mark.slow
 def test_words_beside_a_colour_bar_keep_clear_of_it(count: int, limit: float | None, share: Any) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox

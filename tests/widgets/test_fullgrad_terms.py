@@ -64,6 +64,7 @@ def plain_map(terms: list[torch.Tensor], handling: str, rescale: bool) -> torch.
 @pytest.mark.parametrize("rescale", [False, True])
 @pytest.mark.parametrize("handling", list(KEEP))
 @pytest.mark.parametrize("count", [1, 26, 51])
+@pytest.mark.slow
 def test_maps_and_sums_are_those_of_the_terms_added_so_far(
     layers: FullGradLayers, terms: list[torch.Tensor], count: int, handling: str, rescale: bool
 ) -> None:

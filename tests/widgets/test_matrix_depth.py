@@ -59,6 +59,7 @@ def degrees(one: Array, other: Array) -> float:
 @pytest.mark.parametrize("entries", ENTRIES)
 @pytest.mark.parametrize("gates", [0.0, 0.5])
 @pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.slow
 def test_angle_and_ratio_are_those_of_the_matrices(slider: MatrixDepth, entries: str, gates: float, depth: int) -> None:
     slider.depth.value, slider.entries.value, slider.gates.value = depth, entries, gates
     one, other = np.eye(64)[0], np.eye(64)[1]

@@ -190,6 +190,7 @@ def test_an_error_of_the_network_is_said_in_words(
     assert own.photo is own.explorer is None
 
 
+@pytest.mark.slow
 def test_many_photos_leave_as_many_widgets_as_one(clf: pg.Classifier) -> None:
     opened = set(_instances)
     own = OwnPhoto(clf)

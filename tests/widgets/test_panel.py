@@ -230,6 +230,7 @@ def test_any_exception_in_a_callback_is_said_and_leaves_no_picture(
 
 
 @pytest.mark.parametrize("step", ["_measure", "_sentence", "_html"])
+@pytest.mark.slow
 def test_an_interrupt_is_said_raised_again_and_recovered_from(
     name: str, panel: Panel, clf: pg.Classifier, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
