@@ -490,6 +490,7 @@ def test_mishaps_are_explained(answer: Any, key: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", [pytest.param(check, marks=marks(check)) for check in ANSWERS])
+@pytest.mark.slow
 def test_an_answer_that_nothing_explains_takes_no_check_down(name: str) -> None:
     """Also where a result is a number or a row of them, which have no rows and columns to transpose or normalize."""
     right = next(iter(ANSWERS[name].RIGHT.values()))

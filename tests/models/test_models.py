@@ -99,6 +99,7 @@ def test_a_photo_squeezed_as_timm_squeezes_it() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet50"])
+@pytest.mark.slow
 def test_torchvision_networks_prepare_photos_exactly_as_their_weights_do(name: str) -> None:
     clf = load_classifier(name, weights="random")
     transforms = tv.get_model_weights(name).DEFAULT.transforms()

@@ -105,6 +105,7 @@ def test_each_step_of_the_road_shares_out_by_the_weights_it_names(
 @pytest.mark.parametrize("bias", ["absorb", "ignore"])
 @pytest.mark.parametrize("rule", ["gamma", "alpha-beta"])
 @pytest.mark.parametrize("kept", [k for k in KEPT if k < 1])
+@pytest.mark.slow
 def test_each_state_shows_the_packages_maps(
     slider: AlphaSlider, clf: pg.Classifier, kept: float, rule: str, bias: str
 ) -> None:

@@ -58,6 +58,7 @@ def test_it_starts_at_the_last_layer_as_published(slider: LayerSlider, clf: pg.C
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("handling", ["signed", "positive"])
 @pytest.mark.parametrize("layer", ROUTE)
+@pytest.mark.slow
 def test_each_state_shows_the_packages_maps(
     slider: LayerSlider, clf: pg.Classifier, layer: str, handling: str, relu: bool
 ) -> None:

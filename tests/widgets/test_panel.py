@@ -204,6 +204,7 @@ def move(name: str, panel: Panel) -> None:
     ],
     ids=lambda given: type(given).__name__,
 )
+@pytest.mark.slow
 def test_any_exception_in_a_callback_is_said_and_leaves_no_picture(
     name: str, panel: Panel, step: str, error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

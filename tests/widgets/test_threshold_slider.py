@@ -51,6 +51,7 @@ def test_it_starts_as_published(slider: ThresholdSlider, clf: pg.Classifier) -> 
 
 @pytest.mark.parametrize("handling", ["signed", "positive"])
 @pytest.mark.parametrize("q", [0.5, 0.9])
+@pytest.mark.slow
 def test_maps_are_those_of_explain(slider: ThresholdSlider, clf: pg.Classifier, q: float, handling: str) -> None:
     slider.q.value, slider.handling.value = q, handling
     assert torch.equal(slider.maps, explained(clf, slider, "rectgrad", handling=handling, q=q))
