@@ -63,7 +63,7 @@ def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
         _found[net] = (now, {})
     by_shape = _found[net][1]
     if x.shape[1:] not in by_shape:
-        by_shape[x.shape[1:]] = _search(net, x[:1])
+        by_shape[x.shape[1:]] = _search(net, x)
     return by_shape[x.shape[1:]]
 
 
