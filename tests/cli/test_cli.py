@@ -229,9 +229,10 @@ def doctor_problem(name: str) -> str:
 
 
 def test_doctor_finds_broken_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    broken = tmp_path / weights.LITE0_FILE
-    broken.write_bytes(weights.lite0_file().read_bytes()[:-1])
-    monkeypatch.setattr(weights, "lite0_file", lambda: broken)
+    whole = weights.lite_file(weights.DEFAULT_CLASSIFIER)
+    broken = tmp_path / whole.name
+    broken.write_bytes(whole.read_bytes()[:-1])
+    monkeypatch.setattr(weights, "lite_file", lambda name: broken)
     assert "Install it again" in doctor_problem("weights")
 
 

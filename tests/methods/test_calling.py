@@ -41,7 +41,7 @@ def x() -> Tensor:
         (photos.PhotoName, [photo.name for photo in photos.PHOTOS]),
         (pictures.Split, pictures.SPLITS),
         (network.Head, network.HEADS),
-        (loading.Offline, [pg.models.DEFAULT_CLASSIFIER, pg.models.SCENES]),
+        (loading.Offline, [*pg.models.weights.LITE, pg.models.SCENES]),
         (loading.Weights, ["pretrained", "random", *(set(network.SCENES_WEIGHTS) - {"pretrained"})]),
     ],
 )

