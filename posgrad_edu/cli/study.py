@@ -10,7 +10,7 @@ stopped or a photo couldn't be read, 2 for a mistake in the command, 130 after C
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,6 +37,8 @@ Images = Annotated[
 ]
 Limit = Annotated[int | None, typer.Option(help="At most that many pictures, evenly spread.")]
 Scenes = Annotated[int, typer.Option(help="How many scenes the network of scenes looks at.")]
+Contrasts = Annotated[Names, typer.Option(help="Explain a class's logit, that minus the mean.", show_default="both")]
+Classes = Annotated[int, typer.Option(help="How many random classes the most likely one is compared with.")]
 Mode = Annotated[str, typer.Option(help="cascading, cascading-from-input, independent.")]
 Depths = Annotated[int, typer.Option(help="At how many depths parameters are randomized.")]
 Seeds = Annotated[int, typer.Option(help="How many draws of random parameters.")]
@@ -54,6 +56,8 @@ def study(
     images: Images = None,
     limit: Limit = None,
     scenes: Scenes = 16,
+    contrasts: Contrasts = None,
+    classes: Classes = 5,
     mode: Mode = "cascading",
     depths: Depths = 8,
     seeds: Seeds = 3,
@@ -66,10 +70,11 @@ def study(
 
     Options in the plural can be given several times. Noise, edges and |x| are always measured along as controls.
     """
-    given = {"methods": methods, "handlings": handlings, "checks": checks, "networks": networks}
-    names = {field: tuple(values) for field, values in given.items() if values}
+    given = {"methods": methods, "handlings": handlings, "checks": checks, "networks": networks, "contrasts": contrasts}
+    chosen_names: dict[str, Any] = {field: tuple(values) for field, values in given.items() if values}
     with one_line_errors():
-        chosen = Study(**names, images=images, limit=limit, scenes=scenes, mode=mode, depths=depths, seeds=seeds)
+        numbers: dict[str, Any] = {"scenes": scenes, "classes": classes, "depths": depths, "seeds": seeds}
+        chosen = Study(**chosen_names, **numbers, images=images, limit=limit, mode=mode)
         out.mkdir(parents=True, exist_ok=True)
     try:
         with alone_in(out):

@@ -106,11 +106,11 @@ def _check_of(table: DataFrame) -> str:
 def randomization_curves(rows: DataFrame, handlings: Sequence[str] | None = None) -> Figure:
     """Return a figure of the rank correlation with the trained network's map over the number of random layers.
 
-    rows: a study's rows of the parameters check, of one network and one mode; other checks are left out. A panel for
+    rows: a study's rows of the parameters check, of one network, mode and contrast; others are left out. A panel for
         each method: the mean over photos, its interval as a band, noise and edges in grey. Where the mode is a cascade
         each map is compared with itself at no random layers: 1.
     handlings: which are drawn; ``None`` for signed, positive and as published.
-    Raises ``ValueError`` where there are no such rows, or rows of several networks or modes.
+    Raises ``ValueError`` where there are no such rows, or rows of several networks, modes or contrasts.
     """
     cascade = _one_cascade(rows)
     table = _points(cascade)
@@ -158,14 +158,14 @@ def curves(rows: DataFrame) -> DataFrame:
 
 
 def _one_cascade(rows: DataFrame) -> DataFrame:
-    """Return the validated rows of the parameters check, if they are of one network and mode."""
+    """Return the validated rows of the parameters check, if they are of one network, mode and contrast."""
     table = validated(rows)
     table = table[table.check == "parameters"]
-    found = [f"{network}, {mode}" for network, mode in dict.fromkeys(zip(table.network, table["mode"], strict=True))]
+    found = [", ".join(key) for key in table.groupby(["network", "mode", "contrast"]).groups]
     if len(found) != 1:
         raise ValueError(
-            f"One figure shows one mode of one network; here there are {len(found)}{': ' * bool(found)}"
-            f"{'; '.join(found)}. Choose, such as rows[(rows.network == name) & (rows['mode'] == 'cascading')]."
+            f"One figure shows one mode and contrast of one network; here there are {len(found)}{': ' * bool(found)}"
+            f"{'; '.join(found)}. Choose, such as rows[(rows.network == name) & (rows.contrast == 'mean')]."
         )
     return table
 
@@ -246,6 +246,7 @@ _SCALES = {
 # What each group of a check compares. A plot without a chosen group takes the first one that is there.
 _GROUPS = {
     "class": {
+        "random": "most likely and random ones",
         "least": "most and least likely",
         "runner-up": "most likely and runner-up",
         "present": "both in the picture",
@@ -269,7 +270,8 @@ def dot_plot(
     """Return a figure of means with their intervals as whiskers: a panel a network, a line a method.
 
     summary: as ``summarize`` makes it. check: a sanity test. group: which of its groups; ``None`` for the first of
-        "least", "runner-up", "present" for classes, and of the stages "mean", "all", "half", ... for parameters.
+        "random", "least", "runner-up", "present" for classes, and of the stages "mean", "all", "half", ... for
+        parameters.
     handlings: which are drawn; ``None`` for signed, positive and as published.
     Drawn is the rank correlation with a line at 0.5, the one that a verdict asks about; for localization the energy in
     the box, with a line at the box's area. Raises ``ValueError`` where nothing was measured.
@@ -313,10 +315,11 @@ def _one_group(summary: DataFrame, check: str, group: str | None) -> tuple[DataF
         raise ValueError(f"No check {check!r}{wanted} in this summary; its groups are: {', '.join(there) or 'none'}.")
     chosen = group or there[0]
     found = of_check[of_check.group == chosen]
-    if len(modes := found["mode"].unique()) > 1:
-        raise ValueError(
-            f"One figure shows one mode, not {', '.join(modes)}. Choose: summary[summary['mode'] == name]."
-        )
+    for column in ("mode", "contrast"):
+        if len(several := found[column].unique()) > 1:
+            raise ValueError(
+                f"One figure shows one {column}, not {', '.join(several)}. Choose: summary[summary[{column!r}] == name]."
+            )
     return in_order(found), chosen
 
 

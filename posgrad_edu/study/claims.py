@@ -5,6 +5,10 @@ FullGrad) and passing only positive gradients back (LRP, RectGrad, Guided Backpr
 out in the photo, but no longer depend on the class that is asked about, nor on what the network has learnt. So each
 method gives two claims, one a check; ``verdicts.py`` holds them against a study.
 
+The abstract proposes "several variants of aggregation methods with positive handling" and doesn't list them. Ours are
+GradCAM and LayerCAM with positive gradients, and DeconvNet for propagation. We can't know whether the authors chose the
+same. No number of theirs is in the abstract, so none is held against ours.
+
 FullGrad adds up magnitudes, as published. Both are judged, this (absolute) and FullGrad with positive terms only.
 
 Reference: Khakzar, Baselizadeh, Navab. Rethinking Positive Aggregation and Propagation of Gradients in Gradient-based
@@ -17,7 +21,7 @@ from typing import NamedTuple
 
 # What each check's claims say of a method.
 SAYS = {
-    "class": "much the same map for the most and for the least likely class",
+    "class": "much the same map for the most likely class and for another",
     "parameters": "much the same map while more and more of the network becomes random",
 }
 

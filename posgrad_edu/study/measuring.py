@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -27,7 +29,7 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import SCENES, load_classifier
 from posgrad_edu.scenes.pictures import make_scene
 from posgrad_edu.study.planning import TWIN, Picture, Unit
-from posgrad_edu.study.schema import NO_HANDLING, PUBLISHED, typed
+from posgrad_edu.study.schema import LOGIT, NO_HANDLING, PUBLISHED, typed
 from posgrad_edu.viz import symmetric_limit
 
 if TYPE_CHECKING:
@@ -45,13 +47,26 @@ def measure(unit: Unit) -> DataFrame:
     try:
         clf = _classifier(unit.network)
         shown = _show(unit.picture, clf)
-        table = _MEASURES[unit.check](clf, shown, _methods(unit), **dict(unit.options))
+        table = _measured(unit, clf, shown)
     finally:
         torch.set_num_threads(threads)
     labels = list(table["method"])
     table["method"], table["handling"] = [label.method for label in labels], [label.handling for label in labels]
     table["network"], table["check"], table["photo"] = unit.network, unit.check, unit.picture.name
     return typed(table)
+
+
+def _measured(unit: Unit, clf: Classifier, shown: _Shown) -> DataFrame:
+    """Return the rows of each contrast, one below the other."""
+    import pandas as pd
+
+    options = dict(unit.options)
+    methods, contrasts = _methods(unit), options.pop("contrasts")
+    tables = [
+        _MEASURES[unit.check](clf, shown, methods, None if name == LOGIT else name, **options).assign(contrast=name)
+        for name in contrasts
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _methods(unit: Unit) -> dict[Any, Method]:  # any label will do for what makes maps and compares them
@@ -66,8 +81,12 @@ def _classifier(name: str, weights: str = "pretrained") -> Classifier:
 
 
 class _Shown(NamedTuple):
-    """What a network is shown: a picture as a batch of one, and the objects in it with their boxes, if known."""
+    """What a network is shown: a picture as a batch of one, and the objects in it with their boxes, if known.
 
+    seed: of what is drawn for this picture, by its name.
+    """
+
+    seed: int
     image: Image.Image
     x: Tensor
     classes: list[int]
@@ -75,56 +94,77 @@ class _Shown(NamedTuple):
 
 
 def _show(picture: Picture, clf: Classifier) -> _Shown:
+    seed = zlib.crc32(picture.name.encode())
     if picture.kind == "scene":
         scene = make_scene(int(picture.parts[0]))
-        return _Shown(scene.image, clf.batch(scene.image), list(scene.digits), scene.boxes)
+        return _Shown(seed, scene.image, clf.batch(scene.image), list(scene.digits), scene.boxes)
     photos = [read_image(part) for part in picture.parts]
     if picture.kind == "photo":
-        return _Shown(photos[0], clf.batch(photos[0]), [], [])
+        return _Shown(seed, photos[0], clf.batch(photos[0]), [], [])
     together = mosaic(photos, size=clf.batch().shape[-1])
     classes = [clf.top(photo, k=1)[0].index for photo in photos]
-    return _Shown(together.image, clf.batch(together.image), classes, together.boxes)
+    return _Shown(seed, together.image, clf.batch(together.image), classes, together.boxes)
 
 
-def _asked(clf: Classifier, shown: _Shown) -> tuple[int, dict[str, int]]:
-    """Return the class that is explained, and those it's compared with, by how they were chosen."""
+def _asked(clf: Classifier, shown: _Shown, classes: int = 0) -> tuple[int, list[tuple[str, int]]]:
+    """Return the class that is explained, and those it's compared with, after how they were chosen.
+
+    classes: how many of them are random.
+    """
     order = predict(clf.net, shown.x)[0].argsort(descending=True).tolist()
     target = shown.classes[0] if shown.classes else order[0]
-    others = {"present": shown.classes[1]} if shown.classes else {"runner-up": order[1]}
+    others = [("present", shown.classes[1])] if shown.classes else [("runner-up", order[1])]
     if clf.name == SCENES or not shown.classes:  # in a mosaic only the two photos' classes are compared
-        others["least"] = order[-1]
-    return target, {comparison: other for comparison, other in others.items() if other != target}
+        others.append(("least", order[-1]))
+        others += [("random", other) for other in _random_classes(len(order), target, classes, shown.seed)]
+    return target, [(comparison, other) for comparison, other in others if other != target]
 
 
-def _measure_class(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method]) -> DataFrame:
+def _random_classes(of: int, target: int, count: int, seed: int) -> list[int]:
+    """Return some classes other than the one that is explained, each once."""
+    others = [c for c in range(of) if c != target]
+    return np.random.default_rng(seed).choice(others, min(count, len(others)), replace=False).tolist()
+
+
+def _measure_class(
+    clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], contrast: str | None, classes: int
+) -> DataFrame:
     import pandas as pd
 
-    target, others = _asked(clf, shown)
+    target, others = _asked(clf, shown, classes)
+    asked_for = [[target, *(other for _, other in others)]]
     rows = []
-    for label, maps in explain(clf.net, shown.x, [[target, *others.values()]], methods).items():
+    for label, maps in explain(clf.net, shown.x, asked_for, methods, contrast=contrast).items():
         alike = compare_all(maps[0, 1:], maps[0, 0])
-        for (comparison, other), similarity in zip(others.items(), alike, strict=True):
+        for (comparison, other), similarity in zip(others, alike, strict=True):
             asked = {"comparison": comparison, "target": target, "other": other}
             rows.append({"method": label, **asked, **similarity._asdict()})
     return pd.DataFrame(rows, columns=None if rows else ["method"])
 
 
 def _measure_parameters(
-    clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], mode: str, depths: int, seeds: Sequence[int]
+    clf: Classifier,
+    shown: _Shown,
+    methods: Mapping[Any, Method],
+    contrast: str | None,
+    mode: str,
+    depths: int,
+    seeds: Sequence[int],
 ) -> DataFrame:
     target = shown.classes[:1] or None
-    return parameter_sensitivity(
-        clf.net, shown.x, methods, target=target, mode=mode, seeds=seeds, depths=depths, progress=False
-    )
+    how: dict[str, Any] = {"mode": mode, "seeds": seeds, "depths": depths, "contrast": contrast, "progress": False}
+    return parameter_sensitivity(clf.net, shown.x, methods, target=target, **how)
 
 
-def _measure_localization(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method]) -> DataFrame:
-    return localization(clf.net, shown.x, [shown.boxes], [shown.classes], methods)
+def _measure_localization(
+    clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], contrast: str | None
+) -> DataFrame:
+    return localization(clf.net, shown.x, [shown.boxes], [shown.classes], methods, contrast=contrast)
 
 
-def _measure_data(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method]) -> DataFrame:
+def _measure_data(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], contrast: str | None) -> DataFrame:
     twin = _classifier(clf.name, TWIN)
-    return data_sensitivity(clf.net, twin.net, shown.x, methods, target=shown.classes[:1])
+    return data_sensitivity(clf.net, twin.net, shown.x, methods, target=shown.classes[:1], contrast=contrast)
 
 
 _MEASURES: dict[str, Callable[..., DataFrame]] = {
@@ -154,7 +194,7 @@ def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
     clf = _classifier(unit.network)
     shown = _show(unit.picture, clf)
     target, others = _asked(clf, shown)
-    classes = [target, others.get("least", target)]
+    classes = [target, dict(others).get("least", target)]
     rows: dict[str, dict[str, Tensor]] = {}
     explained: dict[Any, Tensor] = explain(clf.net, shown.x, [classes], _methods(unit))
     for label, maps in explained.items():

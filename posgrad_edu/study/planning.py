@@ -13,13 +13,14 @@ The network of scenes looks at scenes of digits (``posgrad_edu.scenes``), whose 
 
 The checks, made by ``measuring.py``:
 
-    class          two classes of one picture: the most likely (in a scene or mosaic: the first object's) against the
-                   least likely, the runner-up, and another one that is in the picture ("present")
+    class          two classes of one picture: the most likely (in a scene or mosaic: the first object's) against
+                   random ones, the least likely, the runner-up, and another one that is in the picture ("present")
     parameters     the trained network against copies with random layers; the class is kept
     localization   does the map for each object of a mosaic or scene lie where that object is?
     data           the scenes' network against its twin that was trained on permuted labels
 
-Noise, the photo's edges and |x| go through the same checks: the controls (``methods/controls.py``).
+Each is made twice, of a class's logit and of its contrast with the mean of all logits (``engine/contrast.py``). Noise,
+the photo's edges and |x| go through the same checks: the controls (``methods/controls.py``).
 
 References: Khakzar, Baselizadeh, Navab 2020. arXiv:2012.00362. Adebayo et al. 2018. arXiv:1810.03292.
 """
@@ -43,12 +44,18 @@ from posgrad_edu.methods import CONTROLS, METHODS, resolve
 from posgrad_edu.metrics.randomization import MODES
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, SCENES, load_classifier
-from posgrad_edu.study.schema import CHECKS, NO_HANDLING, PUBLISHED, published_handling
+from posgrad_edu.study.schema import CHECKS, CONTRASTS, NO_HANDLING, PUBLISHED, published_handling
 
 TWIN = "permuted-labels"  # the weights of a network that was trained on wrong labels
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-MOST = {"scenes": 100_000, "depths": 1000, "seeds": 1000}  # more than anybody has time for, and than a plan should list
-VERSION = 1  # of what a unit measures: another one makes old results unfit
+# More than anybody has time for, and than a plan should list.
+MOST = {"scenes": 100_000, "classes": 1000, "depths": 1000, "seeds": 1000}
+    "scenes": 100_000,
+    "classes": 1000,
+    "depths": 1000,
+    "seeds": 1000,
+}  # more than anybody has time for, and than a plan should list
+VERSION = 2  # of what a unit measures: another one makes old results unfit
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class Study:
     networks: names for ``load_classifier``.
     images: a folder with pictures, in subfolders or not; ``None`` for the sample photos. limit: at most that many of
         them, evenly spread over the folder. scenes: how many scenes the network of scenes looks at.
+    contrasts: some of ``CONTRASTS``. classes: how many random classes the most likely one is compared with.
     mode, depths, seeds: how parameters are randomized: the order, how many depths, how many draws.
     """
 
@@ -71,23 +79,26 @@ class Study:
     images: Path | None = None
     limit: int | None = None
     scenes: int = 16
+    contrasts: tuple[str, ...] = CONTRASTS
+    classes: int = 5
     mode: str = "cascading"
     depths: int = 8
     seeds: int = 3
 
     def __post_init__(self) -> None:
-        known: dict[str, Collection[str]] = {"methods": METHODS, "handlings": (*HANDLINGS, PUBLISHED), "checks": CHECKS}
+        known: dict[str, Collection[str]] = {"methods": METHODS, "handlings": (*HANDLINGS, PUBLISHED)}
+        known |= {"checks": CHECKS, "contrasts": CONTRASTS}
         for field, names in known.items():
             wrong = [name for name in getattr(self, field) if name not in names]
             if wrong:
                 raise unknown_name(field.removesuffix("s"), wrong[0], names)
         if self.mode not in MODES:
             raise unknown_name("mode of randomization", self.mode, MODES)
-        for field in ("methods", "handlings", "checks", "networks"):
+        for field in ("methods", "handlings", "checks", "contrasts", "networks"):
             if not getattr(self, field):
                 raise ValueError(f"A study needs one of the {field} at least.")
             object.__setattr__(self, field, tuple(dict.fromkeys(getattr(self, field))))  # each once
-        for field, least in {"scenes": 1, "depths": 2, "seeds": 1, "limit": 1}.items():
+        for field, least in {"scenes": 1, "classes": 0, "depths": 2, "seeds": 1, "limit": 1}.items():
             if (value := getattr(self, field)) is not None and value < least:
                 raise ValueError(f"{field} is {least} or more, not {value}.")
         for field, most in MOST.items():
@@ -117,7 +128,7 @@ class Unit(NamedTuple):
     check: str
     picture: Picture
     labels: tuple[Label, ...]
-    options: tuple[tuple[str, Any], ...]  # how parameters are randomized; nothing for other checks
+    options: tuple[tuple[str, Any], ...]  # what is explained, and how a check is made
     key: str
 
     @property
@@ -224,9 +235,11 @@ def _fits(check: str, network: str, picture: Picture) -> bool:
 
 
 def _unit(study: Study, network: str, weights: str, check: str, picture: Picture, labels: tuple[Label, ...]) -> Unit:
-    options: tuple[tuple[str, Any], ...] = ()
+    options: tuple[tuple[str, Any], ...] = (("contrasts", study.contrasts),)
+    if check == "class":
+        options += (("classes", study.classes),)
     if check == "parameters":
-        options = (("mode", study.mode), ("depths", study.depths), ("seeds", tuple(range(study.seeds))))
+        options += (("mode", study.mode), ("depths", study.depths), ("seeds", tuple(range(study.seeds))))
     depends_on = [VERSION, network, weights, check, picture.name, _stamps(picture), labels, options]
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return Unit(network, check, picture, labels, options, key)

@@ -6,18 +6,26 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from posgrad_edu.study.formatting import format_estimate, format_number, markdown_table
-from posgrad_edu.study.schema import in_order, published_handling
+from posgrad_edu.study.schema import LOGIT, in_order, leading_contrast, published_handling
 from posgrad_edu.study.verdicts import VERDICTS, verdict_table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 RULE = """\
-*Agrees*: the positive version's maps are alike (the interval of the mean Spearman correlation lies above 0.5), and they
-are more alike than the signed version's (the interval of the paired difference lies above 0). *Partly*: one of the two.
-*Disagrees*: neither. For classes, the most likely is compared with the least likely. For parameters, the number is the
-mean over the cascade from the classifier to all layers: at its end the layers nearest the photo are random, too, and
-insensitive is meant as a matter of degree."""
+The rule, set before the tables. *Agrees*: the positive version's maps are alike (the interval of the mean Spearman
+correlation lies above 0.5), and they are more alike than the signed version's (the interval of the paired difference
+lies above 0). *Partly*: one of the two. *Disagrees*: neither.
+
+Each claim is judged of two questions. A **contrast** asks what sets a class apart: its logit minus the mean of all
+logits. A **logit** alone also holds what is added to all classes, which no prediction depends on (`docs/contrast.md`).
+For classes, the most likely is compared with random ones, and with the extreme, the least likely. For parameters, the
+number is the mean over the cascade from the classifier to all layers: at its end the layers nearest the photo are
+random, too, and insensitive is meant as a matter of degree. In a cell: signed → this version, means over photos, and
+the verdict; intervals stand in the tables further below and in `verdicts.csv`.
+
+The paper's abstract proposes “several variants of aggregation methods with positive handling” without a list. Which
+ones we chose is marked (variant); we can't know whether they are the authors'."""
 
 READING = """\
 Each number compares two maps of one photo: for two classes, or before and after layers of the network became random.
@@ -45,6 +53,7 @@ place of the evidence says more than the order of pixels: read these correlation
 }
 
 _TITLES = {
+    ("class", "random"): "Class: the most likely against random ones",
     ("class", "least"): "Class: the most against the least likely",
     ("class", "runner-up"): "Class: the most likely against the runner-up",
     ("class", "present"): "Class: two that are both in the picture",
@@ -76,8 +85,8 @@ def markdown_report(summary: DataFrame, title: str = "What the study measured") 
     summary: as ``summarize`` or ``read_summary`` gives it. The same summary gives the same text.
     """
     parts = [f"# {title}", _overview(summary), *_verdict_section(verdict_table(summary))]
-    parts += ["## How to read the numbers", READING]
-    for network, rows in summary.groupby("network"):
+    parts += ["## How to read the numbers", READING, _tables_say(summary)]
+    for network, rows in summary[summary.contrast == leading_contrast(summary)].groupby("network"):
         parts += [f"## {network}", *([NOTES[network]] if network in NOTES else []), *_tables(rows)]
     return "\n\n".join(parts) + "\n"
 
@@ -88,65 +97,85 @@ def _overview(summary: DataFrame) -> str:
     return f"Networks: {', '.join(named)}."
 
 
+def _tables_say(summary: DataFrame) -> str:
+    """Say what the tables below are of."""
+    if len(set(summary.contrast)) == 1:
+        return f"The tables are of the {_CONTRAST_TITLES[summary.contrast.iloc[0]]}."
+    return "The tables are of the contrast; `summary.csv` holds the same numbers of the logit."
+
+
 # --- Verdicts ---
 
 _SECTIONS = {
-    "class": "The map no longer depends on the class",
-    "parameters": "The map no longer depends on the network's parameters",
+    ("class", "random"): "The map no longer depends on the class: random classes",
+    ("class", "least"): "The map no longer depends on the class: the least likely one",
+    ("parameters", "mean"): "The map no longer depends on the network's parameters",
 }
+_CONTRAST_TITLES = {"mean": "contrast", LOGIT: "logit"}
 
 
 def _verdict_section(verdicts: DataFrame) -> list[str]:
     """Return a ``verdict_table`` in Markdown, with the rule and with what may explain where it doesn't agree."""
     parts = ["## Verdicts", RULE, _tally(verdicts)]
-    for check, heading in _SECTIONS.items():
-        parts += [f"### {heading}", _verdict_lines(verdicts[verdicts.check == check])]
+    for (check, group), heading in _SECTIONS.items():
+        some = verdicts[(verdicts.check == check) & (verdicts.group == group)]
+        if len(some):
+            parts += [f"### {heading}", _verdict_lines(some)]
     return [*parts, *_explanations(verdicts)]
 
 
 def _tally(verdicts: DataFrame) -> str:
-    counts = [f"{name} {int((verdicts.verdict == name).sum())}" for name in VERDICTS]
-    return (
-        f"{', '.join(counts).capitalize()}, of {len(verdicts)} claims (each network counts). Variants are methods that "
-        "the paper's abstract doesn't name."
-    )
+    """Return how many claims got which verdict: a line a question and network."""
+    lines = []
+    for (check, group), heading in _SECTIONS.items():
+        for contrast, title in _CONTRAST_TITLES.items():
+            asked = (verdicts.check == check) & (verdicts.group == group) & (verdicts.contrast == contrast)
+            for network, some in verdicts[asked].groupby("network"):
+                counts = [str(int((some.verdict == name).sum())) for name in VERDICTS]
+                lines.append([heading.removeprefix("The map no longer depends on the "), title, str(network), *counts])
+    return markdown_table(["depends no longer on the", "of a", "network", *VERDICTS], lines)
 
 
 def _verdict_lines(verdicts: DataFrame) -> str:
-    header = ["claim", "network", "signed", "this version", "difference", "photos", "degenerate maps", "verdict"]
-    lines = [
-        [
-            f"{row.version}{' (variant)' * (row.source == 'variant')}",
-            row.network,
-            *(format_estimate(row, name) for name in ("signed", "positive", "difference")),
-            str(row.photos),
-            f"{row.degenerate} of {row.comparisons}",
-            f"**{row.verdict}**: {row.reading}",
-        ]
-        for _, row in verdicts.iterrows()
-    ]
-    return markdown_table(header, lines)
+    """Return a row a claim and network, with both contrasts beside each other."""
+    contrasts = [name for name in _CONTRAST_TITLES if name in set(verdicts.contrast)]
+    lines = []
+    for (version, network), rows in verdicts.groupby(["version", "network"], sort=False):
+        by_contrast = {row.contrast: row for row in rows.itertuples()}
+        variant = " (variant)" * (rows.source.iloc[0] == "variant")
+        cells = [_short(by_contrast[name]) for name in contrasts]
+        lines.append([f"{version}{variant}", network, *cells, str(rows.photos.iloc[0])])
+    return markdown_table(["claim", "network", *(_CONTRAST_TITLES[name] for name in contrasts), "photos"], lines)
+
+
+def _short(row: Any) -> str:
+    """Return a verdict with its two means."""
+    return f"{format_number(row.signed)} → {format_number(row.positive)} **{row.verdict}**"
 
 
 def _explanations(verdicts: DataFrame) -> list[str]:
-    """Return what may explain each verdict that doesn't agree, beside what was measured; nothing where all agree."""
-    unlike = verdicts[verdicts.why != ""]
+    """Return what may explain each verdict that doesn't agree, beside what was measured; nothing where all agree.
+
+    Of several questions the leading one is taken: the contrast, and random classes.
+    """
+    asked = verdicts[verdicts.contrast == leading_contrast(verdicts)]
+    groups = asked.groupby("check", sort=False).group.transform("first")
+    unlike = asked[(asked.group == groups) & (asked.why != "")]
     parts = []
     for why in unlike.why.unique():
         lines = [_finding(row) for _, row in unlike[unlike.why == why].iterrows()]
         parts += [why, "\n".join(lines)]
     opening = (
-        "Where the study doesn't agree with a claim, this may be why. The reasons follow from how the methods are "
-        "built; the study doesn't test them."
+        "Where the study doesn't agree with a claim, this may be why: signed → this version, with intervals. The "
+        "reasons follow from how the methods are built; the study doesn't test them."
     )
     return ["## What may explain the rest", opening, *parts] if parts else []
 
 
 def _finding(row: Any) -> str:
     """Return a claim's verdict and numbers, as an item of a list."""
-    this, signed, difference = (format_estimate(row, name) for name in ("positive", "signed", "difference"))
-    where = f"{row.check}, {row.network}"
-    return f"- {row.version} ({where}): {row.verdict}. This version {this}, signed {signed}, difference {difference}."
+    signed, this = (format_estimate(row, name) for name in ("signed", "positive"))
+    return f"- {row.version} ({row.check}, {row.network}): {row.verdict}, {signed} → {this}."
 
 
 # --- Tables ---

@@ -20,6 +20,7 @@ from posgrad_edu.study.measuring import example, stays_trained
 from posgrad_edu.study.planning import Plan, file_name
 from posgrad_edu.study.report import markdown_report
 from posgrad_edu.study.running import Outcome, StudyStopped
+from posgrad_edu.study.schema import leading_contrast
 from posgrad_edu.study.summary import summarize
 from posgrad_edu.study.verdicts import verdict_table
 from posgrad_edu.viz import show_grid
@@ -50,7 +51,8 @@ def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Pa
     """
     shown: dict[str, str] = {}
     for network, of_network in summary.groupby("network"):
-        figures = _figures(str(network), rows[rows.network == network], of_network, planned)
+        of_contrast = of_network[of_network.contrast == leading_contrast(of_network)]
+        figures = _figures(str(network), rows[rows.network == network], of_contrast, planned)
         for name, figure in figures.items():
             kind = "jpg" if name == "maps" else "png"  # as PNG, maps of fine noise would fill megabytes
             path = folder / f"{name}-{file_name(str(network))}.{kind}"
@@ -63,10 +65,10 @@ def write_figures(rows: DataFrame, summary: DataFrame, planned: Plan, folder: Pa
 def _figures(network: str, rows: DataFrame, summary: DataFrame, planned: Plan) -> dict[str, Any]:
     """Return the figures of one network, by what they show."""
     figures: dict[str, Any] = {}
-    if "least" in set(summary.group):
-        figures["class"] = dot_plot(summary, "class", "least")
+    if "class" in set(summary.check):
+        figures["class"] = dot_plot(summary, "class")
     if summary["mode"].str.startswith("cascading").any():
-        figures["parameters"] = randomization_curves(rows)
+        figures["parameters"] = randomization_curves(rows[rows.contrast == summary.contrast.iloc[0]])
     photos = set(rows.photo)  # a damaged one has no rows, and no example
     for unit in planned.units:
         if unit.network == network and unit.picture.name in photos:

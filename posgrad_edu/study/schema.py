@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CHECKS = ("class", "parameters", "localization", "data")  # the sanity tests, as the column "check" names them
 PUBLISHED = "published"  # a handling: whatever the method's authors do
 NO_HANDLING = "none"  # of the controls, which have no gradients
+LOGIT = "logit"
+CONTRASTS = (LOGIT, "mean")  # what is explained: a class's logit, or that minus the mean of all logits
 
 NAMES = ("network", "check", "photo", "method", "handling")  # each row has them
 SIMILARITIES = ("spearman", "spearman_abs", "ssim", "hog")
@@ -29,7 +31,7 @@ SCORES = (*SIMILARITIES, *PLACES)
 TYPES = {
     **dict.fromkeys(NAMES, "string"),
     **dict.fromkeys(("target", "other"), "Int64"),
-    **dict.fromkeys(("comparison", "mode"), "string"),
+    **dict.fromkeys(("contrast", "comparison", "mode"), "string"),
     **dict.fromkeys(("depth", "layers"), "Int64"),
     "layer": "string",
     **dict.fromkeys(("seed", "object"), "Int64"),
@@ -50,6 +52,11 @@ def published_handling(method: str) -> str | None:
     """Return the one handling that a method was published with; ``None`` if it has none, or isn't of this package."""
     published = METHODS[method].published if method in METHODS else None
     return published.name if published else None
+
+
+def leading_contrast(table: DataFrame) -> str:
+    """Return the contrast that a reader is shown first: the one against the mean, where it was measured."""
+    return next(name for name in reversed(CONTRASTS) if name in set(table.contrast))
 
 
 def in_order(table: DataFrame) -> DataFrame:
@@ -88,8 +95,9 @@ def validated(rows: DataFrame) -> DataFrame:
     """Return the rows sorted, with all columns, as plain numbers and texts; refuse what no mean can be taken of.
 
     rows: with ``NAMES`` and ``degenerate``; other columns that are missing are filled, texts with "", integers with -1,
-        scores with nan. Raises ``ValueError`` for missing columns or names, a check that doesn't exist, a comparison
-        that was measured twice, and a missing score that isn't flagged as degenerate.
+        scores with nan; without a contrast, what was explained is the logit.
+    Raises ``ValueError`` for missing columns or names, a check that doesn't exist, a comparison that was measured
+    twice, and a missing score that isn't flagged as degenerate.
     """
     missing = [name for name in (*NAMES, "degenerate") if name not in rows]
     if missing or rows.empty:
@@ -104,6 +112,7 @@ def validated(rows: DataFrame) -> DataFrame:
         if check not in CHECKS:
             raise unknown_name("check", check, CHECKS)
     table = _plain(table)
+    table["contrast"] = table.contrast.replace("", LOGIT)
     if (twice := table.duplicated(list(IDENTITY))).any():
         first = table[twice].iloc[0]
         raise ValueError(f"Measured twice: {', '.join(f'{name} {first[name]}' for name in NAMES)}. Leave one row out.")

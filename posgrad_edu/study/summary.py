@@ -1,6 +1,6 @@
 """From the rows of a study to means over photos, with bootstrap intervals.
 
-    summary = summarize(rows)              # a row a network, check, method, handling and group
+    summary = summarize(rows)              # a row a network, check, contrast, method, handling and group
     verdict_table(summary)                 # a row a claim and network, see verdicts.py
     markdown_report(summary)               # both as text, see report.py
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 MEASURES = (*SCORES, "difference")
-GROUP = ("network", "check", "method", "handling", "group", "mode")
+GROUP = ("network", "check", "contrast", "method", "handling", "group", "mode")
 COUNTS = ("photos", "used", "paired", "comparisons", "degenerate", "depths", "depth", "layers")
 # The group of those rows that name no comparison, by check.
 GROUP_OF = {"class": "classes", "data": "permuted labels", "localization": "objects"}
@@ -61,7 +61,7 @@ RESAMPLES = 5000
 
 
 def summarize(rows: DataFrame) -> DataFrame:
-    """Return means over photos with their intervals: one row a network, check, method, handling and group.
+    """Return means over photos with their intervals: one row a network, check, contrast, method, handling and group.
 
     rows: one row a comparison of two maps, or a map's place, with the columns of ``schema.TYPES``; those that a check
         doesn't use may be nan, None or not there. The order of rows and columns makes no difference.

@@ -10,7 +10,9 @@ signed maps, and for each claim
     agrees        both        partly       one of the two
     disagrees     neither     not measured one of the two numbers, or its interval, isn't there
 
-In the class check the maps of the most and the least likely class are compared. In the parameters check the verdict
+Each claim is judged four times: of a class's logit and of its contrast with the mean of all logits
+(``engine/contrast.py``), and in the class check against random classes, the fair question, and against the least likely
+class, the extreme one. In the parameters check the verdict
 takes the mean over the cascade, not its end. At the end every layer is random, also the first ones, which see the photo
 itself: only a map that hardly depends on any weight stays there as it was. To call a map insensitive to parameters
 claims less, and something of degree: that much of the network can become random before the map changes. The mean over
@@ -20,9 +22,11 @@ the cascade measures this. The end, half way, and the classifier alone stand bes
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from posgrad_edu.study.claims import CLAIMS, WHY, Claim
+from posgrad_edu.study.schema import CONTRASTS
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
 ALIKE_ABOVE = 0.5
 VERDICTS = ("agrees", "partly", "disagrees", "not measured")
 
-# Where in a summary each check's number stands: group and mode.
-JUDGED_GROUP = {"class": ("least", ""), "parameters": ("mean", "cascading")}
+# Where in a summary each check's numbers stand: groups, and the mode.
+JUDGED_GROUPS = {"class": (("random", "least"), ""), "parameters": (("mean",), "cascading")}
 
 
 def verdict(alike_low: float, difference_low: float, threshold: float = ALIKE_ABOVE) -> str:
@@ -46,33 +50,51 @@ def verdict(alike_low: float, difference_low: float, threshold: float = ALIKE_AB
 
 
 def verdict_table(summary: DataFrame) -> DataFrame:
-    """Return what a study says of each claim: one row a claim and network, in the order of ``CLAIMS``.
+    """Return what a study says of each claim: one row a claim, group, contrast and network.
 
-    summary: as ``summarize`` makes it.
-    Columns: check, method, handling, version (in words), source, claim (a sentence), network; means of spearman for
+    summary: as ``summarize`` makes it. Rows stand in the order of ``CLAIMS``.
+    Columns: check, group ("random" or "least" classes, the "mean" over a cascade), contrast ("logit" or "mean"),
+    method, handling, version (in words), source, claim (a sentence), network; means of spearman for
     signed, for positive (this claim's handling) and for their difference, each with _low and _high; photos (with a
     difference), comparisons and degenerate (of both versions), verdict, reading (what the two halves came to), and why
     (``WHY``; empty where the verdict agrees or wasn't measured).
     """
     import pandas as pd
 
+    contrasts = [name for name in CONTRASTS if name in set(summary.contrast)]
     networks = sorted(summary.network.unique())
-    return pd.DataFrame([_judged(claim, network, summary) for claim in CLAIMS for network in networks])
+    rows = [
+        _judged(claim, {"network": network, "check": claim.check, "group": group, "contrast": contrast}, summary)
+        for claim in CLAIMS
+        for group in _groups(claim.check, summary)
+        for contrast in contrasts
+        for network in networks
+    ]
+    return pd.DataFrame(rows)
 
 
-def _judged(claim: Claim, network: str, summary: DataFrame) -> dict[str, object]:
-    signed = _row(summary, network, claim, "signed")
-    positive = _row(summary, network, claim, claim.handling)
+def _groups(check: str, summary: DataFrame) -> list[str]:
+    """Return the groups of a check that are judged and there; the last one if none is."""
+    groups, _ = JUDGED_GROUPS[check]
+    there = set(summary.group[summary.check == check])
+    return [group for group in groups if group in there] or [groups[-1]]
+
+
+def _judged(claim: Claim, asked: Mapping[str, str], summary: DataFrame) -> dict[str, object]:
+    signed = _row(summary, asked, claim, "signed")
+    positive = _row(summary, asked, claim, claim.handling)
     both = [row for row in (signed, positive) if row is not None]
     result = verdict(_value(positive, "spearman_low"), _value(positive, "difference_low"))
     return {
         "check": claim.check,
+        "group": asked["group"],
+        "contrast": asked["contrast"],
         "method": claim.method,
         "handling": claim.handling,
         "version": claim.version,
         "source": claim.source,
         "claim": claim.text,
-        "network": network,
+        "network": asked["network"],
         **{f"signed{end}": _value(signed, f"spearman{end}") for end in ("", "_low", "_high")},
         **{f"positive{end}": _value(positive, f"spearman{end}") for end in ("", "_low", "_high")},
         **{f"difference{end}": _value(positive, f"difference{end}") for end in ("", "_low", "_high")},
@@ -85,10 +107,8 @@ def _judged(claim: Claim, network: str, summary: DataFrame) -> dict[str, object]
     }
 
 
-def _row(summary: DataFrame, network: str, claim: Claim, handling: str) -> Series | None:
-    group, mode = JUDGED_GROUP[claim.check]
-    wanted = {"network": network, "check": claim.check, "method": claim.method, "handling": handling}
-    wanted |= {"group": group, "mode": mode}
+def _row(summary: DataFrame, asked: Mapping[str, str], claim: Claim, handling: str) -> Series | None:
+    wanted = {**asked, "method": claim.method, "handling": handling, "mode": JUDGED_GROUPS[claim.check][1]}
     found = summary[(summary[list(wanted)] == list(wanted.values())).all(axis=1)]
     return None if found.empty else found.iloc[0]
 

@@ -16,6 +16,7 @@ import ipywidgets as widgets
 
 from posgrad_edu import viz
 from posgrad_edu.study import format_estimate, format_number, verdict, verdict_table
+from posgrad_edu.study.schema import CONTRASTS
 from posgrad_edu.study.verdicts import ALIKE_ABOVE, VERDICTS
 from posgrad_edu.widgets.controls import dropdown, toggles
 from posgrad_edu.widgets.panel import Panel
@@ -31,16 +32,19 @@ JUDGED = ("agrees", "partly", "disagrees")
 BARS = ("signed", "positive", "difference")
 CURVES = {"agrees": ("positive", "-"), "partly": ("third", "--"), "disagrees": ("signed", ":")}  # colour, line
 
+_EXPLAINED = {"mean": "a class's logit minus the mean of all logits", "logit": "a class's logit alone"}
+_AGAINST = {"random": "random classes", "least": "the least likely one"}
+
 
 class VerdictExplorer(Panel):
     """Controls for a check, a method's version, a network and the threshold, and what they show.
 
     summary: as ``summarize`` or ``read_summary`` gives it.
-    start: values for the controls check ("class", "parameters"), version ("gradcam, positive", ...), network and
-    threshold (0.3 to 0.9).
-    Results: ``row`` (the claim's row of ``verdict_table``), ``verdict``, ``counts`` (all claims' verdicts at
-    this threshold), ``summary`` (text), ``figure()`` (static). Raises ``ValueError`` for a summary without a claim
-    that could be judged, or a control that doesn't exist.
+    start: values for the controls check ("class", "parameters"), contrast ("mean", "logit"), classes ("random",
+    "least"), version ("gradcam, positive", ...), network and threshold (0.3 to 0.9).
+    Results: ``row`` (the claim's row of ``verdict_table``), ``verdict``, ``counts`` (all claims' verdicts on these
+    classes and this contrast, at this threshold), ``summary`` (text), ``figure()`` (static). Raises ``ValueError`` for
+    a summary without a claim that could be judged, or a control that doesn't exist.
     """
 
     def __init__(self, summary: DataFrame, **start: Any) -> None:
@@ -53,12 +57,16 @@ class VerdictExplorer(Panel):
                 "photos or more, in the check class or parameters."
             )
         self._make_controls()
-        self._begin([["check", "network"], "version", "threshold"], start)
+        self._begin([["check", "network"], ["contrast", "classes"], "version", "threshold"], start)
 
     def _make_controls(self) -> None:
         versions = dict.fromkeys(f"{claim.method}, {claim.handling}" for claim in self.table.itertuples())
         checks = ["two classes of one photo", "trained against partly random networks"]
         self.check = toggles("Check", list(self.table.check.unique()), checks)
+        contrasts = [name for name in reversed(CONTRASTS) if name in set(self.table.contrast)]
+        self.contrast = toggles("Explained", contrasts, [_EXPLAINED[name] for name in contrasts])
+        groups = list(self.table.group[self.table.check == "class"].unique()) or ["least"]
+        self.classes = toggles("Classes", groups, [f"the most likely against {_AGAINST[name]}" for name in groups])
         self.network = dropdown("Network", sorted(self.table.network.unique()))
         self.version = dropdown("Version", list(versions))
         self.threshold = widgets.FloatSlider(
@@ -83,11 +91,17 @@ class VerdictExplorer(Panel):
         return round(float(self.threshold.value), 6)
 
     @property
+    def asked(self) -> DataFrame:
+        """The table's rows on the chosen contrast and, in the class check, the chosen classes."""
+        classes = (self.table.check != "class") | (self.table.group == self.classes.value)
+        return self.table[classes & (self.table.contrast == self.contrast.value)]
+
+    @property
     def row(self) -> Series | None:
         """The chosen claim's row of the table of verdicts; ``None`` if it wasn't measured."""
         method, handling = self.version.value.split(", ")
         wanted = {"check": self.check.value, "network": self.network.value, "method": method, "handling": handling}
-        found = self.table[(self.table[list(wanted)] == list(wanted.values())).all(axis=1)]
+        found = self.asked[(self.asked[list(wanted)] == list(wanted.values())).all(axis=1)]
         return None if found.empty else found.iloc[0]
 
     @property
@@ -101,13 +115,15 @@ class VerdictExplorer(Panel):
 
     def counts_at(self, threshold: float) -> dict[str, int]:
         """Return how many of all claims, in both checks and all networks, would get which verdict."""
-        found = Counter(self._judged(row, threshold) for row in self.table.itertuples())
+        found = Counter(self._judged(row, threshold) for row in self.asked.itertuples())
         return {name: found[name] for name in JUDGED}
 
     @property
     def setting(self) -> str:
         line = format_number(self.line)
-        return f"{self.version.value}, {self.check.value} check, {self.network.value}, alike above {line}"
+        question = self.check.value if self.check.value != "class" else f"class ({self.classes.value})"
+        where = f"{question} check of the {self.contrast.value}, {self.network.value}"
+        return f"{self.version.value}, {where}, alike above {line}"
 
     def _sentence(self) -> str:
         row = self.row
@@ -163,6 +179,6 @@ class VerdictExplorer(Panel):
             colour = LINES[drawn_as]["color"]
             ax.plot(steps, [c[name] for c in counts], color=colour, linestyle=stroke, label=name)
         ax.axvline(self.line, **THRESHOLD)
-        ax.set(ylim=(0, len(self.table)), xlabel="alike above")
-        ax.set_title(f"all {len(self.table)} claims", fontsize=10)
+        ax.set(ylim=(0, len(self.asked)), xlabel="alike above")
+        ax.set_title(f"all {len(self.asked)} claims", fontsize=10)
         ax.legend(frameon=False, fontsize=8)
