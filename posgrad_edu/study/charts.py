@@ -318,7 +318,8 @@ def _one_group(summary: DataFrame, check: str, group: str | None) -> tuple[DataF
     for column in ("mode", "contrast"):
         if len(several := found[column].unique()) > 1:
             raise ValueError(
-                f"One figure shows one {column}, not {', '.join(several)}. Choose: summary[summary[{column!r}] == name]."
+                f"One figure shows one {column}, not {', '.join(several)}. "
+                f"Choose: summary[summary[{column!r}] == name]."
             )
     return in_order(found), chosen
 

@@ -50,11 +50,6 @@ TWIN = "permuted-labels"  # the weights of a network that was trained on wrong l
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 # More than anybody has time for, and than a plan should list.
 MOST = {"scenes": 100_000, "classes": 1000, "depths": 1000, "seeds": 1000}
-    "scenes": 100_000,
-    "classes": 1000,
-    "depths": 1000,
-    "seeds": 1000,
-}  # more than anybody has time for, and than a plan should list
 VERSION = 2  # of what a unit measures: another one makes old results unfit
 
 
