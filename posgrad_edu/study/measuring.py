@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -25,6 +24,7 @@ from posgrad_edu.metrics import (
     randomizable_layers,
     still_trained,
 )
+from posgrad_edu.metrics.sensitivity import random_classes
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import SCENES, load_classifier
 from posgrad_edu.scenes.pictures import make_scene
@@ -116,14 +116,10 @@ def _asked(clf: Classifier, shown: _Shown, classes: int = 0) -> tuple[int, list[
     others = [("present", shown.classes[1])] if shown.classes else [("runner-up", order[1])]
     if clf.name == SCENES or not shown.classes:  # in a mosaic only the two photos' classes are compared
         others.append(("least", order[-1]))
-        others += [("random", other) for other in _random_classes(len(order), target, classes, shown.seed)]
+        count = min(classes, len(order) - 1)
+        drawn = random_classes(torch.tensor([[target]]), len(order), count, shown.seed)[0].tolist() if count else []
+        others += [("random", other) for other in drawn]
     return target, [(comparison, other) for comparison, other in others if other != target]
-
-
-def _random_classes(of: int, target: int, count: int, seed: int) -> list[int]:
-    """Return some classes other than the one that is explained, each once."""
-    others = [c for c in range(of) if c != target]
-    return np.random.default_rng(seed).choice(others, min(count, len(others)), replace=False).tolist()
 
 
 def _measure_class(

@@ -18,7 +18,8 @@ correlation lies above 0.5), and they are more alike than the signed version's (
 lies above 0). *Partly*: one of the two. *Disagrees*: neither.
 
 Each claim is judged of two questions. A **contrast** asks what sets a class apart: its logit minus the mean of all
-logits. A **logit** alone also holds what is added to all classes, which no prediction depends on (`docs/contrast.md`).
+logits. A **logit** alone also holds what is added to all classes, which no softmax depends on (`docs/contrast.md`; the
+network of scenes answers each class by itself, with a sigmoid, so that its logits have no such freedom).
 For classes, the most likely is compared with random ones, and with the extreme, the least likely. For parameters, the
 number is the mean over the cascade from the classifier to all layers: at its end the layers nearest the photo are
 random, too, and insensitive is meant as a matter of degree. In a cell: signed → this version, means over photos, and
