@@ -151,6 +151,8 @@ def _verdict_lines(verdicts: DataFrame) -> str:
 
 def _short(row: Any) -> str:
     """Return a verdict with its two means."""
+    if row.verdict == "not measured":
+        return f"**not measured**: {row.reading}"
     return f"{format_number(row.signed)} → {format_number(row.positive)} **{row.verdict}**"
 
 

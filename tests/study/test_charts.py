@@ -210,7 +210,7 @@ def test_curves_know_where_a_cascade_starts() -> None:
 
 def test_curves_of_several_cascades_or_none_are_refused() -> None:
     several = pd.concat([cascade(USUAL), cascade(USUAL, network="other")])
-    with pytest.raises(ValueError, match="there are 2: net, cascading; other, cascading"):
+    with pytest.raises(ValueError, match="there are 2: net, cascading, logit; other, cascading, logit"):
         randomization_curves(several)
     with pytest.raises(ValueError, match=r"there are 0\. Choose"):
         randomization_curves(classes(USUAL))

@@ -21,7 +21,7 @@ from posgrad_edu.study.formatting import format_estimate
 from posgrad_edu.study.report import markdown_report
 from posgrad_edu.study.schema import in_order, published_handling
 from posgrad_edu.study.summary import MEASURES, interval, intervals, read_summary, stages, summarize
-from posgrad_edu.study.verdicts import verdict, verdict_table
+from posgrad_edu.study.verdicts import VERDICTS, verdict, verdict_table
 
 NAN = math.nan
 
@@ -449,7 +449,7 @@ def test_a_summary_comes_back_from_its_file(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(summary, again, check_exact=True)
     assert markdown_report(again) == markdown_report(summary)
     (tmp_path / "other.csv").write_text("network,check\nbig,class\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"other\.csv isn't a summary: it has no method"):
+    with pytest.raises(ValueError, match=r"other\.csv isn't a summary: it has no contrast, method"):
         read_summary(tmp_path / "other.csv")
 
 
@@ -467,8 +467,10 @@ def test_the_report_shows_what_the_summary_holds() -> None:
     assert text.startswith("# A try\n")
     assert "big (up to 6 photos a check), small (up to 6 photos a check)" in text
     verdicts = verdict_table(summary)
-    for result, count in verdicts.verdict.value_counts().items():
-        assert re.search(rf"\b{result} {count}\b", text, re.IGNORECASE)
+    for (check, network), some in verdicts.groupby(["check", "network"]):
+        counts = " | ".join(str(int((some.verdict == name).sum())) for name in VERDICTS)
+        question = {"class": "class: the least likely one", "parameters": "network's parameters"}[check]
+        assert f"| {question} | logit | {network} | {counts} |" in text
     big = text[text.index("\n## big\n") : text.index("\n## small\n")]
     mean = one(summary, network="big", check="class", group="runner-up", method="gradcam", handling="positive")
     (line,) = lines_with(big[big.index("runner-up") : big.index("### Parameters")], "`gradcam`", "| positive |")
@@ -489,7 +491,7 @@ def test_the_report_explains_only_where_it_does_not_agree() -> None:
         assert text.count(WHY[key]) == 1
     assert WHY["fullgrad", "class"] not in text  # wasn't measured
     explained = text[text.index("## What may explain") : text.index("## How to read")]
-    assert lines_with(explained, "Guided Backprop", "(class, small): disagrees.", "signed", "difference")
+    assert lines_with(explained, "Guided Backprop", "(class, small): disagrees,", " → ")
     assert not lines_with(explained, "(class, big)")
     assert "What may explain" not in markdown_report(measured()[measured().network == "big"])
 
@@ -536,7 +538,7 @@ def test_methods_come_in_the_packages_order() -> None:
 def test_every_measure_has_its_columns() -> None:
     summary = measured()
     assert {f"{m}{end}" for m in MEASURES for end in ("", "_low", "_high")} <= set(summary.columns)
-    assert not summary.duplicated(["network", "check", "method", "handling", "group", "mode"]).any()
+    assert not summary.duplicated(["network", "check", "contrast", "method", "handling", "group", "mode"]).any()
 
 
 def test_the_committed_verdicts_are_what_the_committed_summary_says() -> None:

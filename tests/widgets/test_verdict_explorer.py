@@ -131,7 +131,7 @@ def test_the_figure_shows_the_intervals_on_one_scale(explorer: VerdictExplorer) 
 
 def test_start_values_and_mistakes(summary: pd.DataFrame) -> None:
     explorer = VerdictExplorer(summary, check="parameters", threshold=0.8)
-    assert "parameters check, deep, alike above 0.80" in repr(explorer)
+    assert "parameters check of the logit, deep, alike above 0.80" in repr(explorer)
     only_signed = rows()[rows().handling == "signed"]
     with pytest.raises(ValueError, match="No claim can be judged"):
         VerdictExplorer(summarize(only_signed))
