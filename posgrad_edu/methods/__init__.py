@@ -4,6 +4,7 @@ from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.cam import GradCAM, GradCAMPlusPlus, LayerCAM
 from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
 from posgrad_edu.methods.fullgrad import FullGrad
+from posgrad_edu.methods.function import FunctionMethod
 from posgrad_edu.methods.gradient import Gradient, InputXGradient
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.methods.rectgrad import RectGrad
@@ -29,6 +30,7 @@ __all__ = [
     "DeconvNet",
     "Edges",
     "FullGrad",
+    "FunctionMethod",
     "GradCAM",
     "GradCAMPlusPlus",
     "Gradient",

@@ -16,10 +16,12 @@ from torch import nn
 
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import Handling, HandlingName
+from posgrad_edu.methods.adapters import adapted
 from posgrad_edu.methods.base import Method, make_method
 from posgrad_edu.methods.cam import GradCAM, GradCAMPlusPlus, LayerCAM
 from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
 from posgrad_edu.methods.fullgrad import FullGrad
+from posgrad_edu.methods.function import FunctionMethod
 from posgrad_edu.methods.gradient import Gradient, InputXGradient
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.methods.rectgrad import RectGrad
@@ -79,7 +81,8 @@ def resolve(
 ) -> Method | dict[Any, Method]:
     """Return the method ready to be called, or of a mapping a dict of such methods with its labels.
 
-    method: a name of ``METHODS`` or ``CONTROLS``, a ``Method`` class or instance, or a mapping of labels to these.
+    method: a name of ``METHODS`` or ``CONTROLS``, or of another package's method, such as "captum:GuidedBackprop"
+        (``adapters.py``); a ``Method`` class or instance; or a mapping of labels to these.
     handling, layer, options: those of ``explain``, for a name or a class. An instance has its own already, and in a
     mapping each entry has, so that beside these they are refused.
     Raises ``ValueError`` with the nearest names for a name or an option that doesn't exist.
@@ -88,6 +91,9 @@ def resolve(
     given = {name: value for name, value in given.items() if value is not None or name in options}
     if isinstance(method, Mapping):
         return _several(method, given)
+    method = _ready(method)
+    if isinstance(method, FunctionMethod) and given:
+        raise ValueError(f"{method.name} is somebody else's method, as it is: leave {', '.join(given)} out.")
     if isinstance(method, Method):
         if given:
             raise ValueError(
@@ -106,7 +112,13 @@ def _several(methods: Mapping[Any, OneMethod], given: Mapping[str, Any]) -> dict
             f"{', '.join(given)}: which method of several is that for? Give it to each, "
             f"as in {{'a label': GradCAM({_as_arguments(given)})}}."
         )
-    return {label: one if isinstance(one, Method) else make_method(_kind(one), {}) for label, one in methods.items()}
+    ready = {label: _ready(one) for label, one in methods.items()}
+    return {label: one if isinstance(one, Method) else make_method(_kind(one), {}) for label, one in ready.items()}
+
+
+def _ready(method: OneMethod) -> OneMethod:
+    """Return another package's method for its name, and anything else as it is."""
+    return adapted(method) if isinstance(method, str) and ":" in method else method
 
 
 def _kind(method: str | type[Method]) -> type[Method]:
