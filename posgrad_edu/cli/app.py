@@ -1,10 +1,11 @@
-"""The command line: ``posgrad-edu doctor``, ``lab``, ``exercise``, ``explain`` and ``study``, a file each.
+"""The command line: ``posgrad-edu doctor``, ``lab``, ``exercise``, ``explain``, ``study`` and ``audit``, a file each.
 
     posgrad-edu doctor                                     # is everything here that the course needs?
     posgrad-edu lab                                        # open the course in JupyterLab
     posgrad-edu exercise 02                                # open your copy of an exercise
     posgrad-edu explain coffee --class espresso --method gradcam --handling positive --out map.png
     posgrad-edu study --jobs 2 --out results               # measure all of it
+    posgrad-edu audit captum:GuidedBackprop                # one page about one method, also another package's
 
 A mistake is answered with one line on stderr and exit code 2; ``doctor`` exits with 1 if something is amiss.
 """
@@ -15,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from posgrad_edu.cli.audit import audit
 from posgrad_edu.cli.doctor import doctor
 from posgrad_edu.cli.explain import explain
 from posgrad_edu.cli.lab import exercise, lab
@@ -44,5 +46,5 @@ def main(
     """Build gradient-based saliency methods, flip one switch, measure what positive gradients take away."""
 
 
-for command in (doctor, lab, exercise, explain, study):
+for command in (doctor, lab, exercise, explain, study, audit):
     app.command()(command)

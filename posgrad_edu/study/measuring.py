@@ -14,7 +14,7 @@ from torch import Tensor
 
 from posgrad_edu.data import mosaic, read_image
 from posgrad_edu.engine.passes import predict
-from posgrad_edu.methods import METHODS, explain, resolve
+from posgrad_edu.methods import CONTROLS, explain, resolve
 from posgrad_edu.methods.base import Method
 from posgrad_edu.metrics import (
     compare_all,
@@ -196,7 +196,7 @@ def example(unit: Unit) -> tuple[Image.Image, dict[str, dict[str, Tensor]]]:
     for label, maps in explained.items():
         scaled = maps[0] / symmetric_limit(maps[0], quantile=0.99)
         titles = [f"{label.handling}: {clf.labels[c]}" for c in classes]
-        if label.method in METHODS:
+        if label.method not in CONTROLS:
             rows.setdefault(label.method, {}).update(zip(titles, scaled, strict=True))
     everywhere = [title for title in next(iter(rows.values())) if all(title in row for row in rows.values())]
     return clf.view(shown.image), {m: {title: row[title] for title in everywhere or row} for m, row in rows.items()}

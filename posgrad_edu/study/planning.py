@@ -58,7 +58,8 @@ class Study:
     """What is measured. Each field has a default; a name that doesn't exist is refused with the nearest ones.
 
     methods, handlings: names of ``METHODS`` and ``HANDLINGS``, or "published"; each combination is measured once, and
-        the controls always.
+        the controls always. Another package's method ("captum:GuidedBackprop", see ``methods/adapters.py``) has no
+        handling.
     checks: some of ``CHECKS``. A check that a network can't take (data, for all but the scenes) is left out for it.
     networks: names for ``load_classifier``.
     images: a folder with pictures, in subfolders or not; ``None`` for the sample photos. limit: at most that many of
@@ -81,7 +82,9 @@ class Study:
     seeds: int = 3
 
     def __post_init__(self) -> None:
-        known: dict[str, Collection[str]] = {"methods": METHODS, "handlings": (*HANDLINGS, PUBLISHED)}
+        for name in self.methods:
+            resolve(name)  # refuses one that doesn't exist, here or in another package
+        known: dict[str, Collection[str]] = {"handlings": (*HANDLINGS, PUBLISHED)}
         known |= {"checks": CHECKS, "contrasts": CONTRASTS}
         for field, names in known.items():
             wrong = [name for name in getattr(self, field) if name not in names]
@@ -152,7 +155,7 @@ def plan(study: Study, download: bool = False) -> Plan:
         clf = load_classifier(network, download=download)
         labels, reasons = usable(clf, study)
         refused |= {(network, method): reason for method, reason in reasons.items()}
-        if not any(label.method in METHODS for label in labels):  # the controls alone say nothing of a network
+        if all(label.method in CONTROLS for label in labels):  # the controls alone say nothing of a network
             continue
         weights = _weights_digest(clf.net)
         if network == SCENES and "data" in study.checks:
@@ -183,7 +186,8 @@ def usable(clf: Classifier, study: Study) -> tuple[tuple[Label, ...], dict[str, 
     for name in study.methods:
         try:
             resolve(name)(clf.net, x, 0)
-            labels += dict.fromkeys(_label(name, handling) for handling in study.handlings)
+            handlings = study.handlings if name in METHODS else (NO_HANDLING,)
+            labels += dict.fromkeys(_label(name, handling) for handling in handlings)
         except (UnsupportedOperation, ValueError) as error:
             reasons[name] = " ".join(str(error).split())
     return (*labels, *(Label(name, NO_HANDLING) for name in CONTROLS)), reasons

@@ -1,0 +1,67 @@
+"""The command ``posgrad-edu audit``: one page on what a method's maps depend on, this package's or another's.
+
+posgrad-edu audit captum:GuidedBackprop
+posgrad-edu audit zennit:EpsilonPlus --networks resnet50 --images my_photos --download
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from posgrad_edu.cli.errors import one_line_errors
+from posgrad_edu.cli.study import INTERRUPTED, Download, Images, Jobs, Names, Networks
+from posgrad_edu.data.files import write_table, write_text
+from posgrad_edu.data.photos import load_photo
+from posgrad_edu.models import WeightsError
+from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.study.audit import audit_page, nearest
+from posgrad_edu.study.planning import Study, plan
+from posgrad_edu.study.running import Interrupted, StudyStopped, alone_in, not_written, run
+from posgrad_edu.study.schema import PUBLISHED
+from posgrad_edu.study.summary import summarize
+
+LIKE_PHOTOS = ("cat", "coffee")  # on which a method is held against this package's
+
+Method = Annotated[str, typer.Argument(help="captum:NAME, grad-cam:NAME, zennit:NAME, or one of this package.")]
+Handlings = Annotated[Names, typer.Option("--handling", help="For a method of this package.", show_default="published")]
+Limit = Annotated[int, typer.Option(help="At most that many photos, and scenes.")]
+Out = Annotated[Path | None, typer.Option(help="The folder for results.", show_default="audit-METHOD")]
+
+
+def audit(
+    method: Method,
+    handlings: Handlings = None,
+    networks: Networks = None,
+    images: Images = None,
+    limit: Limit = 8,
+    jobs: Jobs = 1,
+    download: Download = False,
+    out: Out = None,
+) -> None:
+    """Print one page: does a method's map depend on the class, on the network, and does it point to the place?
+
+    Measured on photos, mosaics and scenes beside noise, edges and |x|. What is finished stays: run it again to go on.
+    """
+    options: dict[str, Any] = {"limit": limit, "scenes": limit, "depths": 5, "seeds": 1, "images": images}
+    options |= {"networks": tuple(networks)} if networks else {}
+    folder = out or Path(f"audit-{method.replace(':', '-')}")
+    with one_line_errors():
+        study = Study(methods=(method,), handlings=tuple(handlings or (PUBLISHED,)), **options)
+        planned = plan(study, download)
+        folder.mkdir(parents=True, exist_ok=True)
+    for (network, _), reason in planned.refused.items():
+        typer.echo(f"posgrad-edu: {network} is left out: {reason}", err=True)
+    try:
+        with alone_in(folder):
+            summary = summarize(run(planned.units, folder, jobs).rows)
+            clf = load_classifier(planned.units[0].network)
+            page = audit_page(method, summary, nearest(method, clf, [load_photo(name) for name in LIKE_PHOTOS]))
+            write_table(summary, folder / "summary.csv")
+            write_text(page, folder / "audit.md")
+    except (StudyStopped, WeightsError, OSError) as error:
+        typer.echo(f"posgrad-edu: {not_written(error) if isinstance(error, OSError) else error}", err=True)
+        raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
+    typer.echo(page)
