@@ -57,7 +57,7 @@ def study(
     limit: Limit = None,
     scenes: Scenes = 16,
     contrasts: Contrasts = None,
-    classes: Classes = 5,
+    classes: Classes = 3,
     mode: Mode = "cascading",
     depths: Depths = 8,
     seeds: Seeds = 3,

@@ -76,7 +76,7 @@ class Study:
     limit: int | None = None
     scenes: int = 16
     contrasts: tuple[str, ...] = CONTRASTS
-    classes: int = 5
+    classes: int = 3
     mode: str = "cascading"
     depths: int = 8
     seeds: int = 3
