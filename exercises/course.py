@@ -175,7 +175,7 @@ def _exercise(assignment: str) -> list[str]:
 def _found(pattern: re.Pattern[str], text: str) -> str:
     match = pattern.search(text)
     if match is None:
-        raise ValueError(f"no {pattern.pattern!r} in {text[:60]!r}")
+        raise ValueError(f"Nothing like {pattern.pattern!r} stands in this notebook's first cells: {text[:60]!r}")
     return match[1]
 
 
