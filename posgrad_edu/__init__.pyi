@@ -6,10 +6,13 @@ from .methods import CONTROLS, METHODS, FunctionMethod, Method, explain
 from .metrics import (
     class_sensitivity,
     compare,
+    complexity_sensitivity,
     data_sensitivity,
     energy_in_box,
     localization,
     parameter_sensitivity,
+    perturbation,
+    perturbation_areas,
     pointing_game,
 )
 from .models import Classifier, Explanation, load_classifier
@@ -35,6 +38,7 @@ __all__ = [
     "checks",
     "class_sensitivity",
     "compare",
+    "complexity_sensitivity",
     "data",
     "data_sensitivity",
     "energy_in_box",
@@ -50,6 +54,8 @@ __all__ = [
     "models",
     "mosaic",
     "parameter_sensitivity",
+    "perturbation",
+    "perturbation_areas",
     "photo_names",
     "plot",
     "pointing_game",

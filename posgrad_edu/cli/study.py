@@ -1,6 +1,6 @@
 """The command ``posgrad-edu study``: measure, and write tables, verdicts and figures.
 
-    posgrad-edu study                                        # the default: two networks, all methods, all checks
+    posgrad-edu study                                        # the default: two networks, all methods, four checks
     posgrad-edu study --methods gradcam --methods lrp --networks vgg16 --images photos --jobs 4 --out vgg
 
 What is written, and where, says ``posgrad_edu/study/results.py``. Exit code 0 when all was measured, 1 when the study
@@ -24,13 +24,13 @@ INTERRUPTED = 130  # as a shell says it
 
 HANDLING_NAMES = "signed, positive, negative, absolute, published."
 DEFAULT_HANDLINGS = "signed, positive, published"
-CHECK_NAMES = "class, parameters, localization, data."
+CHECK_NAMES = "class, parameters, localization, data; perturbation, which takes as long as these together."
 DEFAULT_NETWORKS = "efficientnet-lite0, scenes"
 
 Names = list[str] | None
 Methods = Annotated[Names, typer.Option(help="gradcam, lrp, ...", show_default="all")]
 Handlings = Annotated[Names, typer.Option(help=HANDLING_NAMES, show_default=DEFAULT_HANDLINGS)]
-Checks = Annotated[Names, typer.Option(help=CHECK_NAMES, show_default="all")]
+Checks = Annotated[Names, typer.Option(help=CHECK_NAMES, show_default="the first four")]
 Networks = Annotated[Names, typer.Option(help="Of torchvision or timm.", show_default=DEFAULT_NETWORKS)]
 Images = Annotated[
     Path | None, typer.Option(help="A folder with pictures, in subfolders or not.", show_default="sample photos")
@@ -42,6 +42,7 @@ Classes = Annotated[int, typer.Option(help="How many random classes the most lik
 Mode = Annotated[str, typer.Option(help="cascading, cascading-from-input, independent.")]
 Depths = Annotated[int, typer.Option(help="At how many depths parameters are randomized.")]
 Seeds = Annotated[int, typer.Option(help="How many draws of random parameters.")]
+Baseline = Annotated[str, typer.Option(help="What perturbation covers with: mean, blur, zero.")]
 Jobs = Annotated[int, typer.Option(min=1, help="How many processes.")]
 Scheduler = Annotated[str | None, typer.Option(help="A Dask cluster's scheduler: tcp://host:port.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch weights that aren't here.")]
@@ -61,6 +62,7 @@ def study(
     mode: Mode = "cascading",
     depths: Depths = 8,
     seeds: Seeds = 3,
+    baseline: Baseline = "mean",
     jobs: Jobs = 1,
     scheduler: Scheduler = None,
     download: Download = False,
@@ -74,7 +76,7 @@ def study(
     chosen_names: dict[str, Any] = {field: tuple(values) for field, values in given.items() if values}
     with one_line_errors():
         numbers: dict[str, Any] = {"scenes": scenes, "classes": classes, "depths": depths, "seeds": seeds}
-        chosen = Study(**chosen_names, **numbers, images=images, limit=limit, mode=mode)
+        chosen = Study(**chosen_names, **numbers, images=images, limit=limit, mode=mode, baseline=baseline)
         out.mkdir(parents=True, exist_ok=True)
     try:
         with alone_in(out):
