@@ -20,7 +20,7 @@ from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.audit import audit_page, nearest
 from posgrad_edu.study.planning import Study, plan
 from posgrad_edu.study.running import Interrupted, StudyStopped, alone_in, not_written, run
-from posgrad_edu.study.schema import PUBLISHED
+from posgrad_edu.study.schema import ALL_CHECKS, PUBLISHED
 from posgrad_edu.study.summary import summarize
 
 LIKE_PHOTOS = ("cat", "coffee")  # on which a method is held against this package's
@@ -41,11 +41,18 @@ def audit(
     download: Download = False,
     out: Out = None,
 ) -> None:
-    """Print one page: does a method's map depend on the class, on the network, and does it point to the place?
+    """Print one page: do maps depend on the class and the network, point to the place, and cover what matters?
 
     Measured on photos, mosaics and scenes beside noise, edges and |x|. What is finished stays: run it again to go on.
     """
-    options: dict[str, Any] = {"limit": limit, "scenes": limit, "depths": 5, "seeds": 1, "images": images}
+    options: dict[str, Any] = {
+        "limit": limit,
+        "scenes": limit,
+        "depths": 5,
+        "seeds": 1,
+        "images": images,
+        "checks": ALL_CHECKS,
+    }
     options |= {"networks": tuple(networks)} if networks else {}
     folder = out or Path(f"audit-{method.replace(':', '-')}")
     with one_line_errors():

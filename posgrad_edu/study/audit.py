@@ -20,7 +20,7 @@ from posgrad_edu.methods import CONTROLS, METHODS, explain, resolve
 from posgrad_edu.metrics import compare_all
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.study.formatting import format_estimate, format_number, markdown_table
-from posgrad_edu.study.schema import CONTRASTS
+from posgrad_edu.study.schema import CONTRASTS, main_score
 from posgrad_edu.study.verdicts import ALIKE_ABOVE
 
 if TYPE_CHECKING:
@@ -32,26 +32,31 @@ class Question(NamedTuple):
     """A row of the page: where its number stands in a summary, and the words for above and below the line."""
 
     check: str
-    group: str
+    groups: tuple[str, ...]  # the first that is there
+    mode: str
     asks: str
     above: str
     below: str
 
 
+_CLASS = ("**doesn't depend on the class**", "depends on the class")
+_LAYERS = ("**doesn't depend on them**", "depends on them")
+_OTHER = ("knows more than another class's map", "**another class's map knows more**")
 QUESTIONS = (
-    Question(
-        "class", "random", "another class, drawn at random", "**doesn't depend on the class**", "depends on the class"
-    ),
-    Question("class", "least", "the least likely class", "**doesn't depend on the class**", "depends on the class"),
-    Question("parameters", "classifier", "a random classifier", "**doesn't depend on it**", "depends on it"),
-    Question("parameters", "mean", "more and more random layers", "**doesn't depend on them**", "depends on them"),
-    Question("localization", "objects", "evidence in the asked object's box", "points there", "**points elsewhere**"),
+    Question("class", ("random",), "", "another class, drawn at random", *_CLASS),
+    Question("class", ("least",), "", "the least likely class", *_CLASS),
+    Question("parameters", ("classifier",), "cascading", "a random classifier", *_LAYERS),
+    Question("parameters", ("mean",), "cascading", "more and more random layers", *_LAYERS),
+    Question("localization", ("objects",), "", "the share in its object's box", "points there", "**points elsewhere**"),
+    Question("perturbation", ("least", "present"), "deletion", "covering what it marks", *_OTHER),
+    Question("perturbation", ("least", "present"), "insertion", "uncovering what it marks", *_OTHER),
 )
 READING = """\
 Rank correlations of two maps that should differ, means over photos with bootstrap intervals: alike above 0.5. *Noise*
 passes each of these questions and shows nothing, so a low number alone proves nothing; the photo's *edges* and |x| ask
-no network, and fail. For the place, the line is the box's area. A contrast is a class's logit minus the mean of all
-logits, which is what a softmax sees; a logit alone also holds what is added to all classes."""
+no network, and fail. For the place, the line is the box's area. For covering and uncovering, the number is by how much
+the area under the curve is better than with another class's map, and the line is 0. A contrast is a class's logit minus
+the mean of all logits, which is what a softmax sees; a logit alone also holds what is added to all classes."""
 
 
 def nearest(method: str, clf: Classifier, photos: Sequence[Image]) -> list[tuple[str, float]]:
@@ -105,11 +110,11 @@ def audit_page(method: str, summary: DataFrame, alike: Sequence[tuple[str, float
 def _table(rows: DataFrame, method: str, handling: str) -> str:
     lines = []
     for question in QUESTIONS:
+        score = main_score(question.check)
         for contrast in reversed(CONTRASTS):
             own = _row(rows, question, contrast, method, handling)
             if own is not None:
                 controls = [_row(rows, question, contrast, name) for name in CONTROLS]
-                score = "energy" if question.check == "localization" else "spearman"
                 cells = ["–" if row is None else format_number(float(row[score])) for row in controls]
                 asked = {"mean": "contrast"}.get(contrast, contrast)
                 lines.append([question.asks, asked, format_estimate(own, score), *cells, word(question, own)])
@@ -117,17 +122,18 @@ def _table(rows: DataFrame, method: str, handling: str) -> str:
 
 
 def _row(rows: DataFrame, question: Question, contrast: str, method: str, handling: str | None = None) -> Series | None:
-    wanted = {"check": question.check, "group": question.group, "contrast": contrast, "method": method}
+    wanted = {"check": question.check, "mode": question.mode, "contrast": contrast, "method": method}
     found = rows[(rows[list(wanted)] == list(wanted.values())).all(axis=1)]
     if handling is not None:
         found = found[found.handling == handling]
-    return None if found.empty else found.iloc[0]
+    of_group = [found[found.group == group].iloc[0] for group in question.groups if group in set(found.group)]
+    return of_group[0] if of_group else None
 
 
 def word(question: Question, row: Mapping[str, Any] | Series) -> str:
     """Return what a number and its interval say."""
-    score, line = ("energy", float(row["area"])) if question.check == "localization" else ("spearman", ALIKE_ABOVE)
-    low, high = float(row[f"{score}_low"]), float(row[f"{score}_high"])
+    line = {"localization": float(row["area"]), "perturbation": 0.0}.get(question.check, ALIKE_ABOVE)
+    low, high = (float(row[f"{main_score(question.check)}{end}"]) for end in ("_low", "_high"))
     if low > line:
         return question.above
     return question.below if high < line else "undecided"
