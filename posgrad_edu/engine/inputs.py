@@ -6,35 +6,65 @@ Each refusal says what to do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.audit import audit
+from posgrad_edu.engine.contrast import MEAN, Reference
+from posgrad_edu.errors import unknown_name
 
 Target = int | Sequence[int] | Sequence[Sequence[int]] | Tensor
+Contrast = Literal["mean"] | str | Target | None
 
 
-def as_target(target: Target, photos: int, device: torch.device) -> Tensor:
-    """Return the classes as (N, K): one class for all, one for each photo, or K for each photo."""
+def as_target(target: Target, photos: int, device: torch.device, name: str = "target") -> Tensor:
+    """Return the classes as (N, K): one class for all, one for each photo, or K for each photo.
+
+    name: what the caller knows them by.
+    """
     try:
         classes = torch.as_tensor(target, device=device)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"target is a class index, (N,) or (N, K) of them, not {target!r}.") from error
+        raise ValueError(f"{name} is a class index, (N,) or (N, K) of them, not {target!r}.") from error
     if classes.dtype.is_floating_point or classes.dtype.is_complex or classes.dtype == torch.bool:
-        raise ValueError(f"target holds class indices, so whole numbers, not {classes.dtype}.")
+        raise ValueError(f"{name} holds class indices, so whole numbers, not {classes.dtype}.")
     if classes.ndim == 0:
         classes = classes.expand(photos)
     if classes.ndim == 1:
         classes = classes.unsqueeze(1)
     if classes.ndim != 2 or len(classes) != photos or classes.shape[1] == 0:
         raise ValueError(
-            f"target of shape {tuple(torch.as_tensor(target).shape)} doesn't fit {photos} photo(s): "
+            f"{name} of shape {tuple(torch.as_tensor(target).shape)} doesn't fit {photos} photo(s): "
             f"give one class, ({photos},) or ({photos}, K)."
         )
     if classes.min() < 0:
         raise ValueError(f"Class {int(classes.min())} is out of range: classes count from 0.")
     return classes.long()
+
+
+def as_reference(contrast: Contrast, target: Tensor) -> Reference:
+    """Return what the classes target (N, K) are held against: ``None``, "mean", or classes (N, K) or (N, 1).
+
+    contrast: ``None``, "mean", or classes in any form that a target may have, none of them the one that is explained.
+    """
+    if contrast is None:
+        return None
+    if isinstance(contrast, str):
+        if contrast != MEAN:
+            raise unknown_name("contrast", contrast, [MEAN, "None", "a class"])
+        return MEAN
+    classes = as_target(contrast, len(target), target.device, "contrast")
+    if classes.shape[1] not in (1, target.shape[1]):
+        raise ValueError(f"contrast holds {classes.shape[1]} classes a photo, target {target.shape[1]}: give one each.")
+    if (classes == target).any():
+        photo, k = (classes == target).nonzero()[0].tolist()
+        raise ValueError(
+            f"Photo {photo}: class {int(target[photo, k])} would be held against itself, which is 0 everywhere. "
+            'Choose another class as contrast, or "mean".'
+        )
+    return classes
 
 
 def check_network(net: nn.Module) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointError
 
+from posgrad_edu.engine.contrast import check_range, check_reference, seeds
 from posgrad_edu.engine.layout import layouts
 from posgrad_edu.errors import UnsupportedOperation
 
@@ -66,11 +67,10 @@ def checked_logits(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-    """Return the logits (N, classes), checked against the photos and the classes asked for."""
+    """Return the logits (N, classes), checked against the photos, the classes asked for and the contrast."""
     logits = checked_logits(net, x)
-    last = logits.shape[1] - 1
-    if target.max() > last:
-        raise ValueError(f"Class {int(target.max())} is out of range: the network has {last + 1} classes, 0 to {last}.")
+    check_range(target, logits)
+    check_reference(logits)
     return logits
 
 
@@ -87,25 +87,30 @@ def gradients(
 ) -> Iterator[list[Tensor | None]]:
     """Yield, for each of the K classes of target (N, K), the gradients of its logit with regard to ``inputs``.
 
-    One forward pass serves all K. Photos of a batch don't meet in a network in evaluation mode, so the
+    Inside ``contrasted`` it's the gradients of the contrast; for a target (N, K, classes) of seeds those of
+    Σ seed · logits. One forward pass serves all K. Photos of a batch don't meet in a network in evaluation mode, so the
     gradient of the sum over photos holds each photo's own gradient. The first of ``inputs`` is what is explained:
     logits that don't depend on it are refused; another that they don't depend on gives ``None``.
     retain_graph: keep what the forward pass left in memory, so that one can go back through it another time.
     """
     if not logits.requires_grad:
         raise unreachable()
-    classes = target.shape[1]
+    seed = target if target.ndim == 3 else seeds(logits, target)
+    classes = seed.shape[1]
     with layouts(logits):
         for k in range(classes):
-            logit = logits.gather(1, target[:, k : k + 1]).sum()
             retain = retain_graph or k < classes - 1
-            grads: list[Tensor | None] = [*torch.autograd.grad(logit, inputs, retain_graph=retain, allow_unused=True)]
+            found = torch.autograd.grad(logits, inputs, seed[:, k], retain_graph=retain, allow_unused=True)
+            grads: list[Tensor | None] = [*found]
             if grads[0] is None:  # the logits depend on the network's parameters alone
                 raise unreachable()
             yield grads
 
 
 def input_gradients(logits: Tensor, target: Tensor, x: Tensor, retain_graph: bool = False) -> Tensor:
-    """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W), photos or activations."""
+    """Return the gradient (N, K, C, H, W) of each asked logit with regard to x (N, C, H, W), photos or activations.
+
+    target: as for ``gradients``.
+    """
     found = [cast("Tensor", grads[0]) for grads in gradients(logits, target, [x], retain_graph)]  # it is never None
     return torch.stack(found, dim=1)

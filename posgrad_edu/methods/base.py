@@ -23,7 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from posgrad_edu.engine.inputs import Target, checked_classes
+from posgrad_edu.engine.contrast import contrasted
+from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import HANDLINGS, SIGNED, Handling, get_handling
@@ -89,16 +90,18 @@ class Method:
         """Return raw maps (N, K, h, w) from a record; it can be read again, by this method or another."""
         raise NotImplementedError
 
-    def __call__(self, net: nn.Module, x: Tensor, target: Target) -> Tensor:
+    def __call__(self, net: nn.Module, x: Tensor, target: Target, contrast: Contrast = None) -> Tensor:
         """Return maps (N, H, W), or (N, K, H, W) for a target of (N, K), signed and not normalized.
 
         net: a classifier in evaluation mode, x (N, C, H, W) -> logits (N, classes).
         target: one class for all photos, (N,) one each, or (N, K) for K classes of each photo.
+        contrast: what the logit is held against: ``None``, "mean" for the mean of all logits, or a class, in any form
+            that a target may have.
         Raises ``ValueError`` for a network in training mode, an x that isn't a finite batch of photos, or
         classes that don't exist, ``UnsupportedOperation`` for an operation without a rule.
         """
         classes = checked_classes(net, x, target)
-        with with_gradients():
+        with with_gradients(), contrasted(as_reference(contrast, classes), self.name):
             maps = self.maps(net, x.detach().clone(), classes.clone())
         return finish(maps, x, target)
 

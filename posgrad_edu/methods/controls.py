@@ -10,6 +10,7 @@ of these: ask about another class, or randomize the network, and the map changes
 sensitivity check is thus not enough; it takes the place of the evidence to tell noise from an explanation.
 
 None of the three has gradients, so the handling acts on the finished map, and the network serves to know its classes.
+A contrast is another question: noise is drawn anew, and the other two stay as they are.
 
 Example:
     >>> maps = explain(net, x, target=282, method="edges")
@@ -28,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.engine.contrast import reference
 from posgrad_edu.engine.passes import forward
 from posgrad_edu.methods.base import Method
 
@@ -41,6 +43,7 @@ class Control(Method):
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
             forward(net, x, target)  # refuses a class that doesn't exist, as every method does
+        reference()  # heard: a contrast is no reason to refuse
         return self.draw(net, x, target).to(x)
 
     def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
@@ -77,10 +80,13 @@ class Noise(Control):
         who = 0
         for parameter in net.parameters():
             who = checksum(parameter, who)
-        photos = [checksum(photo) for photo in x]
+        against = held_against(target)
         maps = [
-            [np.random.default_rng([self.seed, who, photo, c]).standard_normal(x.shape[-2:]) for c in classes]
-            for photo, classes in zip(photos, target.tolist(), strict=True)
+            [
+                np.random.default_rng([self.seed, who, checksum(photo), c, *other]).standard_normal(x.shape[-2:])
+                for c, other in zip(classes, others, strict=True)
+            ]
+            for photo, classes, others in zip(x, target.tolist(), against, strict=True)
         ]
         return torch.from_numpy(np.array(maps))
 
@@ -106,6 +112,15 @@ class InputMagnitude(Control):
 
     def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         return x.abs().sum(1, keepdim=True).repeat(1, target.shape[1], 1, 1)
+
+
+def held_against(target: Tensor) -> list[list[list[int]]]:
+    """Return, for each class of target (N, K), a number that tells its contrast from others, or no number."""
+    against = reference()
+    if against is None:
+        return [[[] for _ in classes] for classes in target]
+    numbers = against.expand_as(target) + 2 if isinstance(against, Tensor) else torch.ones_like(target)
+    return numbers.unsqueeze(2).tolist()
 
 
 def checksum(values: Tensor, start: int = 0) -> int:

@@ -30,6 +30,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from posgrad_edu.engine.contrast import seeds
 from posgrad_edu.engine.graph import Gate, gates
 from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.handling import POSITIVE, Handling
@@ -46,8 +47,9 @@ class ReLUPass:
     """
 
     def __init__(self, net: nn.Module, x: Tensor, target: Tensor, method: str) -> None:
-        self.x, self.target = x.requires_grad_(), target
+        self.x = x.requires_grad_()
         self.logits = forward(net, self.x, target)
+        self.seed = seeds(self.logits.detach(), target)
         self.gates = gates(method, net, self.logits, self.x)
 
     def signal(self, rule: Back) -> Tensor:
@@ -55,7 +57,7 @@ class ReLUPass:
         with ExitStack() as hooks:
             for gate in self.gates:
                 hooks.callback(gate.node.register_hook(_replaced(gate, rule)).remove)
-            return input_gradients(self.logits, self.target, self.x, retain_graph=True)
+            return input_gradients(self.logits, self.seed, self.x, retain_graph=True)
 
 
 def _replaced(gate: Gate, rule: Back) -> Callable[..., tuple[Tensor | None, ...]]:

@@ -16,14 +16,17 @@ from typing import Any, overload
 
 from torch import Tensor, nn
 
-from posgrad_edu.engine.inputs import Target, checked_classes
+from posgrad_edu.engine.contrast import contrasted
+from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.methods.base import Method, finish
 from posgrad_edu.methods.registry import AnyHandling, Methods, OneMethod, resolve
 
 
 @overload
-def explain(net: nn.Module, x: Tensor, target: Target, method: Mapping[Any, OneMethod]) -> dict[Any, Tensor]: ...
+def explain(
+    net: nn.Module, x: Tensor, target: Target, method: Mapping[Any, OneMethod], *, contrast: Contrast = ...
+) -> dict[Any, Tensor]: ...
 @overload
 def explain(
     net: nn.Module,
@@ -32,6 +35,7 @@ def explain(
     method: OneMethod = ...,
     handling: AnyHandling = ...,
     layer: str | nn.Module | None = ...,
+    contrast: Contrast = ...,
     **options: Any,
 ) -> Tensor: ...
 def explain(
@@ -41,6 +45,7 @@ def explain(
     method: Methods = "gradcam",
     handling: AnyHandling = None,
     layer: str | nn.Module | None = None,
+    contrast: Contrast = None,
     **options: Any,
 ) -> Tensor | dict[Any, Tensor]:
     """Return the saliency maps of photos for the classes asked about, raw and signed.
@@ -51,21 +56,26 @@ def explain(
     these by label. handling: "signed", "positive", "negative", "absolute", or ``None`` for the method as published.
     layer: for CAMs only, a module or its name, ``None`` for the last layer with positions. options: those of the
     method, such as ``q`` of rectgrad. All three are for a name or a class.
+    contrast: what each logit is held against: ``None``, "mean" for the mean of all logits, or a class, in any form that
+    a target may have; see ``engine/contrast.py``.
     Returns (N, H, W), or (N, K, H, W), in x's resolution, dtype and device; with ``reduce=None`` the colour channels
     stand before H. Of several methods a dict with their labels, each map the same that its method gives alone.
     Raises ``ValueError`` for input that makes no sense, ``UnsupportedOperation`` for an operation of the network
     that the method has no rule for; one of several methods that refuses the network refuses them all.
     """
     chosen = resolve(method, handling, layer, **options)
-    return _together(net, x, target, chosen) if isinstance(chosen, dict) else chosen(net, x, target)
+    return _together(net, x, target, chosen, contrast) if isinstance(chosen, dict) else chosen(net, x, target, contrast)
 
 
-def _together(net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method]) -> dict[Any, Tensor]:
+def _together(
+    net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method], contrast: Contrast
+) -> dict[Any, Tensor]:
     classes = checked_classes(net, x, target)
+    against = as_reference(contrast, classes)
     found: dict[Any, Tensor] = {}
-    with with_gradients():
-        for labels in by_record(methods):
-            first = methods[labels[0]]
+    for labels in by_record(methods):
+        first = methods[labels[0]]
+        with with_gradients(), contrasted(against, first.name):
             if len(labels) == 1:
                 found[labels[0]] = finish(first.maps(net, x.detach().clone(), classes.clone()), x, target)
                 continue

@@ -1,0 +1,100 @@
+"""What a logit is held against: the seed of the backward pass.
+
+A softmax sees differences of logits alone: one number added to all of them, even one that depends on the photo, changes
+no prediction. So a map of one logit f_c answers a question that training never settled (Srinivas and Fleuret 2021,
+arXiv:2006.09128). A contrast asks what the prediction depends on. It is a weighted sum of logits, Σ_k s_k f_k, and s is
+the seed that the backward pass starts with:
+
+    None      f_c                      s = e_c
+    "mean"    f_c - Σ_k f_k / K        s = e_c - 1/K, for K classes
+    class a   f_c - f_a                s = e_c - e_a
+
+Methods don't know of it: inside ``contrasted`` each seed is the contrast's.
+
+    with contrasted("mean", "gradient"):
+        input_gradients(forward(net, x, target), target, x)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from posgrad_edu.errors import UnsupportedOperation
+
+MEAN: Literal["mean"] = "mean"
+Reference = Literal["mean"] | Tensor | None  # a tensor holds classes, (N, K) or (N, 1)
+
+
+@dataclass
+class _Asked:
+    reference: Literal["mean"] | Tensor
+    heard: bool = False
+
+
+_asked: ContextVar[_Asked | None] = ContextVar("contrast", default=None)
+
+
+@contextmanager
+def contrasted(reference: Reference, who: str) -> Iterator[None]:
+    """Hold each logit against ``reference`` in the backward passes of this context, ``None`` for the logits themselves.
+
+    who: the method's name. ``UnsupportedOperation`` at the end if nobody asked for the seed: its map is about a logit.
+    """
+    asked = None if reference is None else _Asked(reference)
+    token = _asked.set(asked)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+    if asked is not None and not asked.heard:
+        raise UnsupportedOperation(
+            f"{who} takes its gradients without the package's engine, so that no contrast reaches it. Take them with "
+            "engine.passes.input_gradients(logits, target, x), or leave contrast out."
+        )
+
+
+def reference() -> Reference:
+    """Return what is asked for in this context."""
+    asked = _asked.get()
+    if asked is None:
+        return None
+    asked.heard = True
+    return asked.reference
+
+
+def check_range(classes: Tensor, logits: Tensor) -> None:
+    """Refuse classes that the network doesn't have."""
+    last = logits.shape[1] - 1
+    if classes.max() > last:
+        raise ValueError(
+            f"Class {int(classes.max())} is out of range: the network has {last + 1} classes, 0 to {last}."
+        )
+
+
+def check_reference(logits: Tensor) -> None:
+    """Refuse a contrast that these logits don't have."""
+    asked = _asked.get()
+    if asked is None:
+        return
+    if isinstance(asked.reference, Tensor):
+        check_range(asked.reference, logits)
+    elif logits.shape[1] == 1:
+        raise ValueError("The network has a single class: its logit minus the mean is 0. Leave contrast out.")
+
+
+def seeds(logits: Tensor, target: Tensor) -> Tensor:
+    """Return s (N, K, classes) for the classes target (N, K) of these logits (N, classes)."""
+    against = reference()
+    one_hot = logits.new_zeros(*target.shape, logits.shape[1])
+    seed = one_hot.scatter(2, target.unsqueeze(2), 1.0)
+    if against is None:
+        return seed
+    if isinstance(against, Tensor):
+        return seed - one_hot.scatter(2, against.expand_as(target).unsqueeze(2), 1.0)
+    return seed - 1 / logits.shape[1]
