@@ -21,12 +21,27 @@ The output starts with relevance 1 (seed="one"), so that a map holds shares of t
 seed="logit" starts with the logit itself, as Bach et al. do: the map times one number, negative for a class that the
 network denies. In a ReLU network rule="zero", seed="logit" gives input x gradient exactly.
 
+With a contrast Σ_k s_k f_k (``engine/contrast.py``) relevance starts at the class and is taken away at the contrast (Gu
+et al. 2018). How much class k starts with depends on the rule of the last layer with weights:
+
+    zero, epsilon, gamma    s_k f_k    They divide by a number with the logit's sign, so that a class that the network
+                                       denies would otherwise give what it should take away. The relevance adds up to
+                                       the contrast, and seed="one" divides the map by it.
+    all others (z+, ...)    s_k        Shares of positive evidence, equally large; seed="logit" multiplies by f_c. For
+                                       "mean" it's the CLRP2 of Gu et al. times (K - 1) / K for K classes, and without
+                                       its final ReLU.
+
+So with epsilon in the last layer the map sees its weights as one row Σ_k s_k w_k, and one vector added to all rows
+changes nothing. z+ sees each class's positive weights by themselves: there a common vector still changes the map.
+
 Example:
     >>> maps = explain(net, x, target=282, method="lrp", rule=Gamma(gamma=0.25), first=ZBox(low=-1, high=1))
 
 References:
     Bach et al. On Pixel-Wise Explanations. PLoS ONE 2015, sec. "Layer-wise relevance propagation".
     Montavon et al. Layer-Wise Relevance Propagation: An Overview. 2019 (composites).
+    Gu, Yang, Tresp. Understanding Individual Decisions of CNNs via Contrastive Backpropagation. ACCV 2018.
+    arXiv:1812.02100 (CLRP).
 """
 
 from __future__ import annotations
@@ -50,6 +65,7 @@ from posgrad_edu.engine.backward import (
     refuse,
     scale_and_shift,
 )
+from posgrad_edu.engine.contrast import reference, seeds
 from posgrad_edu.engine.graph import refuse_unshared
 from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.handling import Handling
@@ -140,13 +156,21 @@ class LRP(InputSpaceMethod):
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         conv, linear, first = self.rules()
         x.requires_grad_()
-        with Propagation(conv, linear, first, with_bias=self.bias == "absorb").context():
+        propagation = Propagation(conv, linear, first, with_bias=self.bias == "absorb")
+        with propagation.context():
             logits = forward(net, x, target)
         refuse_unshared(logits, x, OwnBackward)
-        relevance = input_gradients(logits, target, x)
-        if self.seed == "logit":  # each rule is linear in the relevance it is given
-            relevance = relevance * logits.detach().gather(1, target)[..., None, None, None]
-        return self.reduced(relevance)
+        start, unit = self.start(logits.detach(), target, propagation.last)
+        relevance = input_gradients(logits, start, x)
+        return self.reduced(relevance * unit[..., None, None, None])  # each rule is linear in the relevance it is given
+
+    def start(self, logits: Tensor, target: Tensor, last: Rule) -> tuple[Tensor, Tensor]:
+        """Return the relevance (N, K, classes) that the output starts with, and the unit (N, K) of the map."""
+        seed, of_class = seeds(logits, target), logits.gather(1, target)
+        if reference() is None or not last.divides_by_logit:
+            return seed, of_class if self.seed == "logit" else torch.ones_like(of_class)
+        start = seed * logits.unsqueeze(1)
+        return start, torch.ones_like(of_class) if self.seed == "logit" else 1 / start.sum(2)
 
 
 class Source(NamedTuple):
@@ -169,6 +193,7 @@ class Propagation:
     with_bias: bool = True
     seen_photo: set[Node] = field(default_factory=set)
     sources: dict[int, Source] = field(default_factory=dict)  # by the id of their output
+    last: Rule = field(default_factory=Zero)  # of the layer with weights that ran last
 
     def constant(self, value: object) -> bool:
         """Tell whether a value holds nothing of the photo."""
@@ -199,6 +224,7 @@ class Propagation:
         rule = self.linear if func is F.linear else self.conv
         if self.first is not None:
             rule, self.first = self.first, None
+        self.last = rule
         channels = (-1,) if func is F.linear else (-1, *[1] * (weight.ndim - 2))
         shift = None if bias is None else bias.detach().reshape(channels)
         layer = LinearLayer(lambda a, w: func(a, w, None, *rest, **k), detached_copy(input), weight.detach(), shift)

@@ -91,6 +91,11 @@ class Rule:
     # By name only, so that Gamma(0.5) and ZBox(low, high) mean what they say.
     epsilon: float = field(default=1e-6, kw_only=True)
 
+    @property
+    def divides_by_logit(self) -> bool:
+        """Whether in a layer that gives logits the denominators have their signs."""
+        return False
+
     def contributions(self, layer: LinearLayer) -> list[Contributions]:
         """Return what the relevance of a layer's outputs is redistributed in proportion to; several are added up."""
         raise NotImplementedError
@@ -101,6 +106,10 @@ class Epsilon(Rule):
     """LRP-ε: the plain contributions, the denominator moved away from zero by ε (Bach et al. 2015, eq. 58)."""
 
     epsilon: float = 1e-6
+
+    @property
+    def divides_by_logit(self) -> bool:
+        return True
 
     def contributions(self, layer: LinearLayer) -> list[Contributions]:
         return [handled_contributions(layer, SIGNED)]
@@ -118,6 +127,10 @@ class Handled(Rule):
     """The contributions after a ``Handling``, or another function: signed is epsilon, positive is z+."""
 
     handling: Elementwise
+
+    @property
+    def divides_by_logit(self) -> bool:
+        return self.handling is SIGNED
 
     def contributions(self, layer: LinearLayer) -> list[Contributions]:
         return [handled_contributions(layer, self.handling)]
@@ -153,6 +166,10 @@ class Gamma(Rule):
     """Contributions that agree with the sum count 1 + γ times (Montavon 2019; Andéol 2021 for any sign)."""
 
     gamma: float = 0.25
+
+    @property
+    def divides_by_logit(self) -> bool:
+        return True
 
     def contributions(self, layer: LinearLayer) -> list[Contributions]:
         return [
