@@ -29,7 +29,7 @@ def copied(net: nn.Module) -> nn.Module:
         return copy.deepcopy(net, memo)
     except Exception as error:  # whatever its parts raise
         raise ValueError(
-            f"The network can't be copied, so its layers can't be made random ({type(error).__name__}: {error}). "
+            f"The network can't be copied ({type(error).__name__}: {error}). "
             "Take what can't be copied out of its attributes and hooks."
         ) from error
 

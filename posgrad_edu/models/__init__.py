@@ -3,6 +3,7 @@
 from posgrad_edu.models.classifier import Classifier, Prediction, resolve_class
 from posgrad_edu.models.explanation import Comparison, Explanation, Explanations
 from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.models.shift import shift_vector, shifted
 from posgrad_edu.models.weights import DEFAULT_CLASSIFIER, SCENES, OfflineError, WeightsError
 
 __all__ = [
@@ -17,4 +18,6 @@ __all__ = [
     "WeightsError",
     "load_classifier",
     "resolve_class",
+    "shift_vector",
+    "shifted",
 ]
