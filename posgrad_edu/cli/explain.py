@@ -19,7 +19,7 @@ from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import Method, resolve
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.models.classifier import Classifier, Prediction, resolve_class
+from posgrad_edu.models.classifier import Classifier, Prediction, in_words, resolve_class, resolve_contrast
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.schema import PUBLISHED
 from posgrad_edu.viz import describe_map, map_title, show_grid, symmetric_limit
@@ -42,6 +42,7 @@ def explain(
     handlings: Handlings = DEFAULT_HANDLINGS,
     out: Annotated[Path, typer.Option(help=f"The picture to write: {' '.join(FIGURE_ENDINGS)}")] = Path("map.png"),
     network: Annotated[str, typer.Option(help="A classifier of torchvision or timm.")] = "efficientnet-lite0",
+    contrast: Annotated[str | None, typer.Option(help="Subtract this logit: mean (of all), or a class.")] = None,
     layer: Annotated[str | None, typer.Option(help="The layer that CAMs look at, if not the last.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that aren't here.")] = False,
 ) -> None:
@@ -56,8 +57,11 @@ def explain(
         picture = open_photo(photo)
         clf = load_classifier(network, download=download)
         asked = predictions(clf, picture, classes)
+        against = resolve_contrast(clf, contrast, clf.logits(picture))
         x, targets = clf.preprocess(picture).unsqueeze(0), torch.tensor([[one.index for one in asked]])
-        rows = {title: method(clf.net, x, targets)[0] for title, method in chosen.items()}
+        rows = {title: method(clf.net, x, targets, against)[0] for title, method in chosen.items()}
+        if against is not None:
+            rows = {f"{title}, {in_words(against, clf.labels)}": maps for title, maps in rows.items()}
         fine = not all(isinstance(method, CAM) for method in chosen.values())
         figure = _draw(clf.view(picture), asked, rows, fine)
         with whole_file(out) as file:

@@ -40,10 +40,10 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.data import Box
-from posgrad_edu.engine.inputs import check_photos
+from posgrad_edu.engine.inputs import Contrast, check_photos
 from posgrad_edu.methods import AnyHandling, Methods, explain
 from posgrad_edu.metrics.similarity import is_degenerate
-from posgrad_edu.metrics.tables import as_table, batches, by_label
+from posgrad_edu.metrics.tables import as_table, batches, by_label, of_photos
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -106,13 +106,14 @@ def localization(
     targets: Sequence[Sequence[int]] | Tensor,
     method: Methods = "gradcam",
     handling: AnyHandling = None,
+    contrast: Contrast = None,
     **options: Any,
 ) -> DataFrame:
     """Return how well the maps for each object of each photo point at it: one row a photo and object.
 
-    net, x, method, handling, options: as for ``explain``. boxes: for each photo a list of boxes, in the pixels of x.
-    targets: for each photo a list of classes, one a box. Objects of one class count as one place: a map that is asked
-    about a class can't tell them apart.
+    net, x, method, handling, contrast, options: as for ``explain``. boxes: for each photo a list of boxes, in the
+    pixels of x. targets: for each photo a list of classes, one a box. Objects of one class count as one place: a map
+    that is asked about a class can't tell them apart.
     Columns: photo, object, target, energy, energy_abs, energy_other, hit, area, and degenerate, which flags a map
     without positive evidence or constant, whose energy or hit is therefore nan. Of several methods by label, which
     share forward passes where they can, the first column is method, the label.
@@ -128,7 +129,8 @@ def localization(
     rows = []
     for photos in _batches(classes):
         asked = torch.tensor([classes[n] for n in photos], device=x.device)
-        for label, maps in explain(net, x[photos], asked, methods).items():
+        against = of_photos(contrast, photos, x)
+        for label, maps in explain(net, x[photos], asked, methods, contrast=against).items():
             for n, of_photo in zip(photos, maps, strict=True):
                 rows += [{"method": label, "photo": n, **row} for row in _rows(of_photo, boxes[n], classes[n])]
     return as_table(sorted(rows, key=lambda row: row["photo"]), method)

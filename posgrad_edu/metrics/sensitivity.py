@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.inputs import Target, as_target, check_network, check_photos
+from posgrad_edu.engine.inputs import Contrast, Target, as_target, check_network, check_photos
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.methods import AnyHandling, Method, Methods, explain
@@ -45,15 +45,17 @@ from posgrad_edu.metrics.randomization import (
     with_random,
 )
 from posgrad_edu.metrics.similarity import Features, compare_all, compare_features, features
-from posgrad_edu.metrics.tables import as_table, batches, by_label
+from posgrad_edu.metrics.tables import as_table, batches, by_label, of_photos
 from posgrad_edu.progress import bar
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Other = Literal["least", "runner-up"]
+Other = Literal["least", "runner-up", "random"]
 OTHERS: tuple[Other, ...] = get_args(Other)
 Own = Literal["own"]
+RANDOM: Other = "random"
+_OWN_SEED = "A method's own seed belongs into an instance, such as LRP(seed='logit')."
 OWN: Own = "own"  # explain the class that each network finds most likely itself
 
 # --- Class ---
@@ -66,33 +68,67 @@ def class_sensitivity(
     handling: AnyHandling = None,
     target: Target | None = None,
     other: Other | str | Target = "least",
+    *,
+    contrast: Contrast = None,
+    classes: int | None = None,
     **options: Any,
 ) -> DataFrame:
-    """Return how alike the maps of each photo are for two classes: one row a photo.
+    """Return how alike the maps of each photo are for two classes: one row a photo, or for each of its random classes.
 
-    net, x, method, handling, options: as for ``explain``. target: one class for all or (N,); ``None`` for the most
-    likely. other: "least" for the class with the smallest logit, "runner-up" for the second largest, or classes.
-    Columns: photo, target, other, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method.
+    net, x, method, handling, contrast, options: as for ``explain``. target: one class for all or (N,); ``None`` for the
+    most likely. other: "least" for the class with the smallest logit, "runner-up" for the second largest, "random" for
+    several of all others, or classes.
+    classes, seed: for "random", how many (10 if ``None``), drawn without repetition, and the number (0) that decides
+    which. A method's own ``seed`` then belongs into an instance, such as ``LRP(seed="logit")``.
+    Columns: photo, target, other, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method. For
+    "random" also spearman_mean: over the photo's classes that could be compared.
     Raises what ``explain`` does, and ``ValueError`` for the same class twice.
     """
+    drawn = isinstance(other, str) and other == RANDOM
+    seed = options.pop("seed", 0) if drawn else 0  # else it's the method's
     methods = by_label(method, handling, options)
     check_network(net)
     check_photos(x)
     logits = _logits(net, x)
     first = logits.argmax(1) if target is None else _one_each(target, len(x), x.device)
+    second = _others(logits, first, other, contrast, classes, seed)
+    rows = []
+    for photos in _bar(batches(range(len(x))), "classes"):
+        asked, against = torch.cat([first[photos, None], second[photos]], dim=1), of_photos(contrast, photos, x)
+        for label, maps in explain(net, x[photos], asked, methods, contrast=against).items():
+            for photo, of_photo in zip(photos, maps, strict=True):
+                alike = compare_all(of_photo[1:], of_photo[0])
+                for c, similarity in zip(second[photo].tolist(), alike, strict=True):
+                    pair = {"target": int(first[photo]), "other": c}
+                    rows.append({"method": label, "photo": photo, **pair, **similarity._asdict()})
+    table = as_table(rows, method)
+    if drawn:
+        of_one = ["method", "photo"] if "method" in table else ["photo"]
+        table["spearman_mean"] = table.groupby(of_one).spearman.transform("mean")
+    return table
+
+
+def _others(
+    logits: Tensor,
+    first: Tensor,
+    other: Other | str | Target,
+    contrast: Contrast,
+    classes: int | None,
+    seed: int,
+) -> Tensor:
+    """Return the classes (N, K) that each photo's map for the class ``first`` (N,) is compared with."""
+    if isinstance(other, str) and other == RANDOM:
+        taken = first[:, None]
+        if contrast is not None and not isinstance(contrast, str):
+            taken = torch.cat([taken, as_target(contrast, len(logits), logits.device, "contrast")], dim=1)
+        return random_classes(taken, logits.shape[1], 10 if classes is None else classes, seed)
+    if classes is not None:
+        raise ValueError(f"classes says how many random classes to draw. Give it with other='random', not {other!r}.")
     second = other_classes(logits, other)
     if (first == second).any():
         photo = int((first == second).nonzero()[0])
         raise ValueError(f"Photo {photo} would be compared with itself: both classes are {int(first[photo])}.")
-    rows = []
-    for photos in _bar(batches(range(len(x))), "classes"):
-        pairs = torch.stack([first[photos], second[photos]], dim=1)
-        for label, maps in explain(net, x[photos], pairs, methods).items():
-            alike = compare_all(maps[:, 0], maps[:, 1])
-            for photo, similarity in zip(photos, alike, strict=True):
-                classes = {"target": int(first[photo]), "other": int(second[photo])}
-                rows.append({"method": label, "photo": photo, **classes, **similarity._asdict()})
-    return as_table(rows, method)
+    return second[:, None]
 
 
 def other_classes(logits: Tensor, other: Other | str | Target) -> Tensor:
@@ -104,6 +140,20 @@ def other_classes(logits: Tensor, other: Other | str | Target) -> Tensor:
     if logits.shape[1] < 2:
         raise ValueError("The network has a single class, so there is no other to compare with.")
     return logits.argmin(1) if other == "least" else logits.topk(2, dim=1).indices[:, 1]
+
+
+def random_classes(taken: Tensor, of: int, count: int, seed: int = 0) -> Tensor:
+    """Return ``count`` classes (N, count) for each photo, each once, of all ``of`` but those in ``taken`` (N, T)."""
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ValueError(f"seed is a whole number, which decides the random classes, not {seed!r}. {_OWN_SEED}")
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for used in taken.tolist():
+        left = torch.tensor([c for c in range(of) if c not in used])
+        if not 1 <= count <= len(left):
+            raise ValueError(f"classes is {count}: of {of} classes {len(left)} are left to draw, so 1 to {len(left)}.")
+        drawn.append(left[torch.randperm(len(left), generator=generator)[:count]])
+    return torch.stack(drawn).to(taken.device)
 
 
 # --- Parameters ---
@@ -120,12 +170,13 @@ def parameter_sensitivity(
     depths: int | Iterable[int] | None = None,
     batchnorm: BatchNormMode | str = "keep",
     progress: bool = True,
+    contrast: Contrast = None,
     **options: Any,
 ) -> DataFrame:
     """Return how alike the maps of a trained network and of copies with random layers are.
 
-    One row for each photo, depth and seed. net, x, method, handling, options: as for ``explain``. Several methods by
-    label look at the same copies, so that each has to be made only once.
+    One row for each photo, depth and seed. net, x, method, handling, contrast, options: as for ``explain``. Several
+    methods by label look at the same copies, so that each has to be made only once.
     target: one class for all or (N,); ``None`` for the one that the trained network finds most likely. It is kept: the
         randomized copies are asked about the same class. "own" asks each about the class it finds most likely itself,
         as in the code published with Adebayo et al. 2018; then a part of the difference is that of the classes.
@@ -146,12 +197,12 @@ def parameter_sensitivity(
         raise ValueError("seeds holds no number. One draw of random weights is the least; three or more are better.")
     _check_copy(net, x, layers, batchnorm)
     of_trained = _explained_class(net, x, target)
-    trained = _features(net, x, of_trained, methods)
+    trained = _features(net, x, of_trained, methods, contrast)
     rows = []
     for seed, step, changed in _bar(_copies(net, order, draws), "parameters", len(order) * len(draws), progress):
         asked = _explained_class(changed, x, OWN) if isinstance(target, str) else of_trained
         place = {"mode": mode, "depth": step.depth, "layers": len(layers), "layer": step.layer, "seed": seed}
-        rows += _compared(trained, _features(changed, x, asked, methods), asked, place)
+        rows += _compared(trained, _features(changed, x, asked, methods, contrast), asked, place)
     table = as_table(rows, method)
     table.attrs["still_trained"] = still_trained(net, layers)
     return table
@@ -196,12 +247,13 @@ def data_sensitivity(
     method: Methods = "gradcam",
     handling: AnyHandling = None,
     target: Target | Own | str | None = None,
+    contrast: Contrast = None,
     **options: Any,
 ) -> DataFrame:
     """Return how alike the maps of a network and of one that was trained on permuted labels are: one row a photo.
 
     Such a pair: ``load_classifier("scenes")`` and ``load_classifier("scenes", weights="permuted-labels")``.
-    net, x, method, handling, options: as for ``explain``. target: as for ``parameter_sensitivity``.
+    net, x, method, handling, contrast, options: as for ``explain``. target: as for ``parameter_sensitivity``.
     Columns: photo, target, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method.
     Raises what ``explain`` does.
     """
@@ -210,10 +262,10 @@ def data_sensitivity(
         check_network(either)
     check_photos(x)
     asked = _explained_class(net, x, target)
-    true = _features(net, x, asked, methods)
+    true = _features(net, x, asked, methods, contrast)
     if isinstance(target, str):  # OWN: any other word has been refused
         asked = _explained_class(other_net, x, OWN)
-    return as_table(_compared(true, _features(other_net, x, asked, methods), asked, {}), method)
+    return as_table(_compared(true, _features(other_net, x, asked, methods, contrast), asked, {}), method)
 
 
 # --- What the checks share ---
@@ -243,12 +295,13 @@ def _explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> 
 
 
 def _features(
-    net: nn.Module, x: Tensor, target: Tensor, methods: Mapping[str, Method]
+    net: nn.Module, x: Tensor, target: Tensor, methods: Mapping[str, Method], contrast: Contrast
 ) -> dict[str, list[Features | None]]:
     """Return, for each method, what the measures see of the photos' maps."""
     found: dict[str, list[Features | None]] = {label: [] for label in methods}
     for photos in batches(range(len(x))):
-        for label, maps in explain(net, x[photos], target[photos], methods).items():
+        against = of_photos(contrast, photos, x)
+        for label, maps in explain(net, x[photos], target[photos], methods, contrast=against).items():
             found[label] += features(maps)
     return found
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from torch import Tensor
+
+from posgrad_edu.engine.inputs import Contrast, as_target
 from posgrad_edu.methods import AnyHandling, Method, Methods, resolve
 
 if TYPE_CHECKING:
@@ -24,6 +27,13 @@ def by_label(method: Methods, handling: AnyHandling, options: Mapping[str, Any])
 def batches(items: Sequence[Item]) -> list[list[Item]]:
     """Return the items in groups of ``AT_ONCE``."""
     return [list(items[start : start + AT_ONCE]) for start in range(0, len(items), AT_ONCE)]
+
+
+def of_photos(contrast: Contrast, photos: Sequence[int], x: Tensor) -> Contrast:
+    """Return the contrast of some of the photos x."""
+    if contrast is None or isinstance(contrast, str):
+        return contrast
+    return as_target(contrast, len(x), x.device, "contrast")[photos]
 
 
 def as_table(rows: list[dict[str, Any]], method: Methods) -> DataFrame:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from posgrad_edu.data import upright
 from posgrad_edu.engine.cam_layer import find_layer, last_spatial_layer
+from posgrad_edu.engine.contrast import MEAN
 from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.methods import AnyHandling, Method, Methods, OneMethod, explain, resolve
@@ -204,6 +205,7 @@ class Classifier:
         method: OneMethod = ...,
         handling: AnyHandling = ...,
         layer: str | nn.Module | None = ...,
+        contrast: AnyClass | None = ...,
         **options: Any,
     ) -> Explanation: ...
     @overload
@@ -214,6 +216,7 @@ class Classifier:
         method: Methods = ...,
         handling: AnyHandling = ...,
         layer: str | nn.Module | None = ...,
+        contrast: AnyClass | None = ...,
         **options: Any,
     ) -> Explanation | Explanations: ...
     def explain(
@@ -223,12 +226,14 @@ class Classifier:
         method: Methods = "gradcam",
         handling: AnyHandling = None,
         layer: str | nn.Module | None = None,
+        contrast: AnyClass | None = None,
         **options: Any,
     ) -> Explanation | Explanations:
         """Return the map of a photo for a class, as an object that shows itself in a notebook.
 
         photo: a picture, or a list of them. target: a label, a number, "most likely", "runner-up" or "least likely",
         or a list of these. method, handling, layer, options: as for ``pg.explain``; ``layer=None`` takes ``cam_layer``.
+        contrast: what the class's logit is held against: ``None``, "mean" for the mean of all logits, or a class.
         Of several photos, classes or methods a list-like ``Explanations``: photo by photo, of each method by method,
         of each class by class. Raises what ``pg.explain`` does, and ``ValueError`` for a word that fits no class.
         """
@@ -236,17 +241,21 @@ class Classifier:
         one = isinstance(chosen, Method) and not isinstance(photo, _LISTS) and not isinstance(target, _LISTS)
         methods = {_title(chosen): chosen} if isinstance(chosen, Method) else chosen
         photos, classes = _as_list(photo, "photo"), _as_list(target, "target")
-        found = [each for img in photos for each in self._explained(img, classes, methods)]
+        found = [each for img in photos for each in self._explained(img, classes, methods, contrast)]
         return found[0] if one else Explanations(found)
 
-    def _explained(self, photo: Image, words: Sequence[AnyClass], methods: Mapping[str, Method]) -> list[Explanation]:
+    def _explained(
+        self, photo: Image, words: Sequence[AnyClass], methods: Mapping[str, Method], contrast: AnyClass | None
+    ) -> list[Explanation]:
         """Return what ``explain`` does for one photo; methods stand under their titles."""
         logits, view = self.logits(photo), self.view(photo)
         probabilities = self._probabilities(logits)
         targets = [resolve_class(self, word, logits) for word in words]
+        against = resolve_contrast(self, contrast, logits)
+        held = in_words(against, self.labels)
         placed = {title: self._at_cam_layer(method) for title, method in methods.items()}
         found = []
-        for title, maps in explain(self.net, self.batch(photo), [targets], placed).items():
+        for title, maps in explain(self.net, self.batch(photo), [targets], placed, contrast=against).items():
             if maps.ndim != 4:
                 raise ValueError("An Explanation holds one map (H, W). For reduce=None, ask pg.explain(clf.net, ...).")
             found += [
@@ -258,16 +267,19 @@ class Classifier:
                     probability=float(probabilities[c]),
                     method=methods[title].name,
                     handling=handling_of(methods[title]),
-                    title=str(title),
+                    title=", ".join([str(title)] + [held] * (against is not None)),
+                    contrast=held,
                     fine=not isinstance(methods[title], CAM),
-                    again=functools.partial(self._explain_again, photo, title, methods[title]),
+                    again=functools.partial(self._explain_again, photo, title, methods[title], contrast),
                 )
                 for c, of_class in zip(targets, maps[0], strict=True)
             ]
         return found
 
-    def _explain_again(self, photo: Image, title: str, method: Method, word: AnyClass) -> Explanation:
-        return self._explained(photo, [word], {title: method})[0]
+    def _explain_again(
+        self, photo: Image, title: str, method: Method, contrast: AnyClass | None, word: AnyClass
+    ) -> Explanation:
+        return self._explained(photo, [word], {title: method}, contrast)[0]
 
     def _at_cam_layer(self, method: Method) -> Method:
         """Return a CAM without a layer of its own at ``cam_layer``, any other method as it is."""
@@ -366,3 +378,15 @@ def resolve_class(clf: Classifier, word: AnyClass, logits: Tensor) -> int:
     if place >= len(logits):
         raise ValueError(f"{clf.name} has a single class, so nobody comes second.")
     return int(logits.argsort(descending=True)[place])
+
+
+def resolve_contrast(clf: Classifier, word: AnyClass | None, logits: Tensor) -> int | str | None:
+    """Return the contrast that a word stands for: ``None``, "mean", or a class as ``resolve_class`` finds it."""
+    return word if word is None or word == MEAN else resolve_class(clf, word, logits)
+
+
+def in_words(contrast: int | str | None, labels: Sequence[str]) -> str:
+    """Return what a map is about, such as "logit minus the mean of all"."""
+    if contrast is None:
+        return "logit"
+    return "logit minus the mean of all" if contrast == MEAN else f"logit minus {labels[int(contrast)]}'s"

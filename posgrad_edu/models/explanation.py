@@ -54,6 +54,7 @@ class Explanation(Shown):
     map: (H, W), raw and signed. photo: the part of the photo that the network sees. target, label, probability: the
     class that was asked about. method, handling: their names. title: what a figure calls the two. fine: whether the
     map has the photo's detail, which CAMs don't have.
+    contrast: what the map is about, in words: "logit", or "logit minus the mean of all".
     again: asks the same about another class, by its name or number.
     """
 
@@ -67,6 +68,7 @@ class Explanation(Shown):
     title: str = field(repr=False)
     fine: bool = field(repr=False)
     again: Callable[[str | SupportsIndex], Explanation] = field(repr=False)
+    contrast: str = field(default="logit", repr=False)
 
     @property
     def heading(self) -> str:

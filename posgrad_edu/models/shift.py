@@ -28,8 +28,8 @@ from posgrad_edu.models.classifier import Classifier
 
 MEANS = tuple(kind for kind in PASSES_ON if "Max" not in kind.__name__)  # a maximum of sums is no sum of maxima
 _NO_HEAD = (
-    "One vector can be added to all classes' weights where a linear layer, or a 1 x 1 convolution that is then averaged, "
-    "gives the logits. In this network {}."
+    "One vector can be added to all classes' weights where a linear layer, or a 1 x 1 convolution that is then "
+    "averaged, gives the logits. In this network {}."
 )
 
 
@@ -63,7 +63,7 @@ def shifted(net: nn.Module | Classifier, v: Tensor, x: Tensor | None = None) -> 
     plain_weights(layer)
     with torch.no_grad():
         weight = layer.get_parameter("weight")
-        weight += v.to(weight).reshape(1, -1, *[1] * (weight.ndim - 2))
+        weight.add_(v.to(weight).reshape(1, -1, *[1] * (weight.ndim - 2)))
     if x is not None:
         _compare_softmax(predict(net, x), predict(changed, x), head)
     return changed
@@ -75,7 +75,7 @@ def shift_vector(net: nn.Module, a: float) -> Tensor:
 
 
 def last_layer(net: nn.Module) -> str:
-    """Return the name of the layer that gives the logits: a linear one, or a 1 x 1 convolution whose output is averaged.
+    """Return the name of the layer that gives the logits: linear, or a 1 x 1 convolution whose output is averaged.
 
     Raises ``ValueError`` where the network's last layer with parameters is another, or a ReLU follows it.
     """
@@ -89,9 +89,8 @@ def last_layer(net: nn.Module) -> str:
         raise ValueError(_NO_HEAD.format(f"the last layer with weights, {name!r}, is a {type(head).__name__}"))
     for _, module in modules[with_weights[-1] + 1 :]:
         if not ([*module.children()] or isinstance(module, MEANS)):
-            raise ValueError(
-                _NO_HEAD.format(f"a {type(module).__name__} follows the last layer with weights, {name!r}")
-            )
+            follows = f"a {type(module).__name__} follows the last layer with weights, {name!r}"
+            raise ValueError(_NO_HEAD.format(follows))
     return name
 
 
