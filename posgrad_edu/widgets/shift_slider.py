@@ -32,6 +32,7 @@ from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, style_of
 from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
+SAME = 1e-6  # a smaller change of a probability is rounding
 
 
 class ShiftSlider(ClassBoxPanel):
@@ -100,7 +101,8 @@ class ShiftSlider(ClassBoxPanel):
         return f"{self.method.value}, {self.handling.value}, shift {self.shift.value:g}, {about}"
 
     def _sentence(self) -> str:
-        softmax = f"Softmax: no class changes by more than {self.softmax_change:.0e}."
+        change = f"less than {SAME:f}" if self.softmax_change < SAME else f"up to {self.softmax_change:.1e}"
+        softmax = f"By the shift each class's softmax changes by {change}."
         if nothing := self._nothing_to_compare():
             return f"{softmax} {nothing}"
         return f"{softmax} Rank correlation {signed_number(self.spearman)}. {describe(self.spearman, *self.labels)}"
