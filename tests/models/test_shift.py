@@ -96,6 +96,7 @@ def test_weights_that_are_made_of_others_are_shifted_too() -> None:
     ):
         net, x = nets.seeded(nets.plain), nets.photos(16)
         change(net.fc2)
+        net.eval()
         v = shift_vector(net, 0.5)
         assert torch.equal(v, 0.5 * net.fc2.weight.detach().min(0).values.abs())
         other = shifted(net, v, x)
