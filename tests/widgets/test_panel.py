@@ -597,6 +597,7 @@ STYLES = {
     "LayerSlider": "overlay",
     "MapComparison": "overlay",
     "RandomizationSlider": "heatmap",
+    "ShiftSlider": "overlay",
     "ThresholdSlider": "heatmap",
 }
 
