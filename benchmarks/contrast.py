@@ -1,16 +1,19 @@
 """What a map of one logit owes to a vector that no prediction depends on, and what is left of it under a contrast.
 
-    python benchmarks/contrast.py
+    python benchmarks/contrast.py [classes] [shifts]
 
-The mean over photos of the rank correlation between the most likely class's map and another's: the least likely one's,
-or, first averaged, those of ten random classes. ``shifted`` adds a · |min_c w_ck| to the weights of each class. In
-brackets the pairs that have no correlation, since a map is constant. Takes about ten minutes on a laptop and writes the
-tables into ``docs/contrast.md``.
+classes: the mean over photos of the rank correlation between the most likely class's map and another's: the least
+likely one's, or, first averaged, those of ten random classes. ``shifted`` adds a · |min_c w_ck| to the weights of each
+class. In brackets the pairs that have no correlation, since a map is constant. Takes about twenty minutes on a laptop.
+
+shifts: the rank correlation of the most likely class's map with itself, before and after a shift: the smallest of the
+photos. Takes about three minutes. Both write their tables into ``docs/contrast.md``.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -37,6 +40,7 @@ LRP = {
 }
 SHIFTS = (0.0, 0.25, -0.25, -1.0)
 PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
+AFTER = (0.25, -1.0)  # for the comparison of a map with itself
 RANDOM = 10
 
 Numbers = dict[str, list[list[float]]]  # by label, for each photo a number a pair
@@ -45,6 +49,36 @@ Numbers = dict[str, list[list[float]]]  # by label, for each photo a number a pa
 def main() -> None:
     clf = pg.load_classifier("efficientnet-lite0")
     x = torch.cat([clf.batch(pg.load_photo(name)) for name in PHOTOS])
+    parts = sys.argv[1:] or ["classes", "shifts"]
+    if "shifts" in parts:
+        write_section("contrast.md", "contrast.py shifts", before_and_after(clf, x))
+    if "classes" in parts:
+        write_section("contrast.md", "contrast.py classes", "\n\n".join(tables(between_classes(clf, x))))
+
+
+def before_and_after(clf: pg.Classifier, x: Tensor) -> str:
+    """Return a table of how alike the most likely class's map is to itself, before and after a shift."""
+    methods = {
+        f"{name} {handling or 'published'}": pg.METHODS[name](handling)
+        for name in pg.METHODS
+        for handling in ((None, "signed", "positive") if name == "lrp" else ("signed", "positive"))
+    }
+    target = clf.net(x).detach().argmax(1)
+    networks = [clf.net, *(shifted(clf.net, shift_vector(clf.net, a), x) for a in AFTER)]
+    maps = {c: [pg.explain(net, x, target, methods, contrast=c) for net in networks] for c in (None, "mean")}
+    rows = ["| method | " + " | ".join(f"{c or 'logit'}, a = {a:+g}".replace("-", "−") for c in maps for a in AFTER)]
+    for label in methods:
+        cells = [
+            f"{min(correlation(*pair) for pair in zip(first[label], other[label], strict=True)):.4f}"
+            for first, *others in maps.values()
+            for other in others
+        ]
+        rows.append(f"| {label} | " + " | ".join(cells).replace("-", "−"))
+    return " |\n".join([rows[0], "|---" * (1 + 2 * len(AFTER)), *rows[1:]]) + " |"
+
+
+def between_classes(clf: pg.Classifier, x: Tensor) -> dict[tuple[str, str], list[str]]:
+    """Return the rows of each table, by contrast and by the other class."""
     logits = clf.net(x).detach()
     others = random_classes(logits.argmax(1)[:, None], logits.shape[1], RANDOM)
     classes = torch.cat([logits.argmax(1)[:, None], logits.argmin(1)[:, None], others], dim=1)
@@ -56,7 +90,7 @@ def main() -> None:
             for other, numbers in measured(net, x, classes, None if contrast == "none" else contrast).items():
                 found[contrast, other].append(row(f"{a:+g} | {change:.0e}" if a else "0 | 0", numbers))
                 print(a, contrast, other, found[contrast, other][-1], flush=True)
-    write_section("contrast.md", "contrast.py", "\n\n".join(tables(found)))
+    return found
 
 
 def measured(net: nn.Module, x: Tensor, classes: Tensor, contrast: str | None) -> dict[str, Numbers]:

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 import posgrad_edu as pg
+from posgrad_edu.engine.contrast import reference
 from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import HANDLINGS, SIGNED, Handling
-from posgrad_edu.methods import CONTROLS, LRP, METHODS, GradCAM
+from posgrad_edu.methods import CONTROLS, LRP, METHODS
 from posgrad_edu.methods.base import InputSpaceMethod
 from posgrad_edu.methods.fullgrad import fullgrad_terms
 from posgrad_edu.methods.lrp_rules import RULES, Rule, get_rule
@@ -224,9 +225,10 @@ def test_other_rules_in_the_last_layer_see_each_class_by_itself(rule: str) -> No
 
 
 def test_controls_know_no_contrast_but_noise_is_another() -> None:
-    net, x, target = nets.make("plain")
+    net, x, _ = nets.make("plain")
+    target = torch.tensor([1, 2, 5])
     for name in CONTROLS:
-        of_logit, *others = (explain(net, x, target, name, contrast=c) for c in (None, "mean", 2, 3, "mean"))
+        of_logit, *others = (explain(net, x, target, name, contrast=c) for c in (None, "mean", 0, 3, "mean"))
         assert torch.equal(others[0], others[-1])
         assert all(torch.equal(of_logit, each) for each in others) == (name != "noise")
         assert len({float(each[0, 0, 0]) for each in (of_logit, *others)}) == (4 if name == "noise" else 1)
@@ -291,12 +293,15 @@ def test_a_single_logit_has_no_mean_to_be_held_against() -> None:
         pg.explain(net, nets.photos(16), 0, "gradient", contrast="mean")
 
 
-def test_a_refusal_leaves_no_contrast_behind() -> None:
+def test_nothing_is_left_behind() -> None:
     net, x, target = nets.make("plain")
-    before = GradCAM()(net, x, target)
+    leaf = x.clone().requires_grad_()
+    before = input_gradients(forward(net, leaf, target[:, None]), target[:, None], leaf)
+    explain(net, x, target, "gradient", contrast="mean")
     with pytest.raises(ValueError, match="out of range"):
-        GradCAM()(net, x, target, 99)
-    assert torch.equal(GradCAM()(net, x, target), before)
+        explain(net, x, 99, "gradient", contrast=2)
+    assert reference() is None
+    assert torch.equal(input_gradients(forward(net, leaf, target[:, None]), target[:, None], leaf), before)
 
 
 def test_a_rule_of_ones_own_starts_with_equal_relevance() -> None:
