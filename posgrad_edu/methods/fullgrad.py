@@ -47,7 +47,8 @@ from posgrad_edu.engine.backward import (
     refuse,
     scale_and_shift,
 )
-from posgrad_edu.engine.inputs import Target, checked_classes
+from posgrad_edu.engine.contrast import contrasted
+from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import checked_logits, forward, gradients, with_gradients
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import ABSOLUTE, Handling
@@ -112,14 +113,14 @@ class FullGrad(Method):
         return F.interpolate(handled.sum(2), size=tuple(size), mode="bilinear", align_corners=True)
 
 
-def fullgrad_terms(net: nn.Module, x: Tensor, target: Target) -> list[Tensor]:
+def fullgrad_terms(net: nn.Module, x: Tensor, target: Target, contrast: Contrast = None) -> list[Tensor]:
     """Return all terms of the completeness sum, the input's first, each (N, K, ...), signed and not resized.
 
-    net, x, target: as for ``explain``. Raises what it does. The terms: x (N, K, C, H, W), then in forward order
-    (N, K, channels, h, w) of a convolution, a BatchNorm or an added constant, (N, K, units) of a linear layer.
+    net, x, target, contrast: as for ``explain``. Raises what it does. The terms: x (N, K, C, H, W), then in forward
+    order (N, K, channels, h, w) of a convolution, a BatchNorm or an added constant, (N, K, units) of a linear layer.
     """
     classes = checked_classes(net, x, target)
-    with with_gradients():
+    with with_gradients(), contrasted(as_reference(contrast, classes), FullGrad.name):
         return contributions(net, x.detach().clone(), classes.clone())
 
 

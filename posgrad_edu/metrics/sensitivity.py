@@ -55,6 +55,8 @@ Other = Literal["least", "runner-up", "random"]
 OTHERS: tuple[Other, ...] = get_args(Other)
 Own = Literal["own"]
 RANDOM: Other = "random"
+LIKELY = ("least", "runner-up")
+RANDOM_CLASSES = 10
 _OWN_SEED = "A method's own seed belongs into an instance, such as LRP(seed='logit')."
 OWN: Own = "own"  # explain the class that each network finds most likely itself
 
@@ -78,8 +80,8 @@ def class_sensitivity(
     net, x, method, handling, contrast, options: as for ``explain``. target: one class for all or (N,); ``None`` for the
     most likely. other: "least" for the class with the smallest logit, "runner-up" for the second largest, "random" for
     several of all others, or classes.
-    classes, seed: for "random", how many (10 if ``None``), drawn without repetition, and the number (0) that decides
-    which. A method's own ``seed`` then belongs into an instance, such as ``LRP(seed="logit")``.
+    classes, seed: for "random", how many (10, or all there are, if ``None``), drawn without repetition, and the number
+    (0) that decides which. A method's own ``seed`` then belongs into an instance, such as ``LRP(seed="logit")``.
     Columns: photo, target, other, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method. For
     "random" also spearman_mean: over the photo's classes that could be compared.
     Raises what ``explain`` does, and ``ValueError`` for the same class twice.
@@ -117,11 +119,14 @@ def _others(
     seed: int,
 ) -> Tensor:
     """Return the classes (N, K) that each photo's map for the class ``first`` (N,) is compared with."""
+    if isinstance(other, str) and logits.shape[1] < 2:
+        raise ValueError("The network has a single class, so there is no other to compare with.")
     if isinstance(other, str) and other == RANDOM:
         taken = first[:, None]
         if contrast is not None and not isinstance(contrast, str):
             taken = torch.cat([taken, as_target(contrast, len(logits), logits.device, "contrast")], dim=1)
-        return random_classes(taken, logits.shape[1], 10 if classes is None else classes, seed)
+        left = logits.shape[1] - max(len(set(used)) for used in taken.tolist())
+        return random_classes(taken, logits.shape[1], min(RANDOM_CLASSES, left) if classes is None else classes, seed)
     if classes is not None:
         raise ValueError(f"classes says how many random classes to draw. Give it with other='random', not {other!r}.")
     second = other_classes(logits, other)
@@ -135,10 +140,8 @@ def other_classes(logits: Tensor, other: Other | str | Target) -> Tensor:
     """Return the class (N,) that each photo's map is compared with."""
     if not isinstance(other, str):
         return _one_each(other, len(logits), logits.device)
-    if other not in OTHERS:
+    if other not in LIKELY:
         raise unknown_name("class to compare with", other, OTHERS)
-    if logits.shape[1] < 2:
-        raise ValueError("The network has a single class, so there is no other to compare with.")
     return logits.argmin(1) if other == "least" else logits.topk(2, dim=1).indices[:, 1]
 
 

@@ -77,7 +77,8 @@ def shift_vector(net: nn.Module, a: float) -> Tensor:
 def last_layer(net: nn.Module) -> str:
     """Return the name of the layer that gives the logits: linear, or a 1 x 1 convolution whose output is averaged.
 
-    Raises ``ValueError`` where the network's last layer with parameters is another, or a ReLU follows it.
+    Raises ``ValueError`` where the last layer with weights is another, or more than averages follow it. What a network
+    does between its modules can't be seen here.
     """
     modules = [*net.named_modules()]
     with_weights = [n for n, (_, module) in enumerate(modules) if _has_weights(module)]
@@ -87,8 +88,9 @@ def last_layer(net: nn.Module) -> str:
     one_by_one = isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1) and head.groups == 1
     if not (isinstance(head, nn.Linear) or one_by_one):
         raise ValueError(_NO_HEAD.format(f"the last layer with weights, {name!r}, is a {type(head).__name__}"))
-    for _, module in modules[with_weights[-1] + 1 :]:
-        if not ([*module.children()] or isinstance(module, MEANS)):
+    for other, module in modules[with_weights[-1] + 1 :]:
+        inside = other.startswith(f"{name}.")  # what its weight is made with
+        if not (inside or [*module.children()] or isinstance(module, MEANS)):
             follows = f"a {type(module).__name__} follows the last layer with weights, {name!r}"
             raise ValueError(_NO_HEAD.format(follows))
     return name

@@ -18,6 +18,7 @@ from posgrad_edu.widgets.matrix_depth import MatrixDepth
 from posgrad_edu.widgets.own_photo import OwnPhoto
 from posgrad_edu.widgets.predict import Predict
 from posgrad_edu.widgets.randomization_slider import RandomizationSlider
+from posgrad_edu.widgets.shift_slider import ShiftSlider
 from posgrad_edu.widgets.threshold_slider import ThresholdSlider
 from posgrad_edu.widgets.verdict_explorer import VerdictExplorer
 
@@ -34,6 +35,7 @@ __all__ = [
     "OwnPhoto",
     "Predict",
     "RandomizationSlider",
+    "ShiftSlider",
     "ThresholdSlider",
     "VerdictExplorer",
 ]

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import ipywidgets as widgets
 import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.cam_layer import find_layer
+from posgrad_edu.engine.contrast import MEAN
 from posgrad_edu.engine.layers import PASSES_ON, is_spatial, watch
 from posgrad_edu.handling import Handling
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets import theme
 
 RANKED = ("most likely", "runner-up", "least likely")
+# What each of two classes' logits is held against.
+CONTRASTS = (("the logit", "none"), ("minus the mean of all", "mean"), ("minus the other class", "other"))
 
 # --- Controls; their options are values, or pairs (words, value) ---
 
@@ -44,6 +47,11 @@ def dropdown(description: str, options: Sequence[Any], **traits: Any) -> widgets
     """Return a list of options that opens."""
     traits = {"layout": theme.LIST, "style": theme.NAME, **traits}
     return widgets.Dropdown(options=options, description=description, **traits)
+
+
+def contrast_list(**traits: Any) -> widgets.Dropdown:
+    """Return a list of what is explained: a class's logit, or its difference from others."""
+    return dropdown("Explained", CONTRASTS, value="none", **traits)
 
 
 def class_box(clf: Classifier, description: str, value: str | int, **traits: Any) -> widgets.Combobox:
@@ -83,6 +91,13 @@ def find_pair(clf: Classifier, words: Iterable[str | int], logits: Tensor) -> tu
     if len(set(classes)) == 1:
         raise ValueError(f"Both classes are {clf.labels[classes[0]]}. Choose two, so that their maps can be compared.")
     return classes
+
+
+def contrast_of(value: str, classes: Sequence[int]) -> Literal["mean"] | Tensor | None:
+    """Return the contrast that a value of ``contrast_list`` stands for, where maps of two classes are asked for."""
+    if value == "other":
+        return torch.tensor([[*reversed(classes)]])
+    return MEAN if value == MEAN else None
 
 
 def spatial_layers(clf: Classifier) -> list[str]:

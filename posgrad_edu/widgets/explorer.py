@@ -19,7 +19,7 @@ from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import overlay, pair_limit, signed_number
-from posgrad_edu.widgets.controls import dropdown, spatial_layers, toggles
+from posgrad_edu.widgets.controls import CONTRASTS, contrast_list, contrast_of, dropdown, spatial_layers, toggles
 from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, style_of
 from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
 from posgrad_edu.widgets.theme import NARROW_BUTTONS, THIRD
@@ -32,8 +32,8 @@ class Explorer(ClassBoxPanel):
     """Controls for photo, classes, method, handling, layer and opacity, and what they show.
 
     clf: a ``Classifier``, the default network if ``None``. photos: names of sample photos, or pictures by name.
-    Each control is an ipywidget with a plain ``value``: photo, class_a, class_b, method, handling, layer, opacity.
-    A class is a word, an index, "most likely", "runner-up" or "least likely".
+    Each control is an ipywidget with a plain ``value``: photo, class_a, class_b, method, handling, layer, opacity,
+    contrast ("none", "mean", "other"). A class is a word, an index, "most likely", "runner-up" or "least likely".
     Results: ``maps`` (2, H, W), ``classes`` (indices), ``similarity``, ``summary`` (text), ``figure()`` (static).
     """
 
@@ -47,7 +47,7 @@ class Explorer(ClassBoxPanel):
         self.photos = dict(pictures)
         self._inputs = functools.lru_cache(maxsize=32)(self._read_photo)
         self._make_controls()
-        rows = [["photo", "method", "layer"], ["class_a", "class_b", "opacity"], "handling"]
+        rows = [["photo", "method", "layer"], ["class_a", "class_b", "opacity"], "contrast", "handling"]
         self._begin(rows, start)
 
     def _make_controls(self) -> None:
@@ -59,6 +59,7 @@ class Explorer(ClassBoxPanel):
         self.opacity = widgets.FloatSlider(
             value=0.85, min=0, max=1, step=0.05, description="Opacity", continuous_update=False, **THIRD
         )
+        self.contrast = contrast_list(style=THIRD["style"])
         meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
         style = {**NARROW_BUTTONS, **THIRD["style"]}
         self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings, style=style)
@@ -85,12 +86,15 @@ class Explorer(ClassBoxPanel):
     def _with(self, handling: str) -> Tensor:
         """Return the maps that the other controls ask for, with this handling."""
         layer = self.layer.value if is_cam(self.method.value) else None
-        return self._compute(self.photo.value, self.method.value, handling, layer, *self.classes)
+        return self._compute(self.photo.value, self.method.value, handling, layer, self.contrast.value, *self.classes)
 
-    def _explain(self, photo: str, method: str, handling: str, layer: str | None, a: int, b: int) -> Tensor:
+    def _explain(
+        self, photo: str, method: str, handling: str, layer: str | None, contrast: str, *classes: int
+    ) -> Tensor:
         _, x, _ = self._inputs(photo)
         chosen = None if handling == PUBLISHED else handling
-        return explain(self.clf.net, x, [[a, b]], method, chosen, layer)[0]
+        against = contrast_of(contrast, classes)
+        return explain(self.clf.net, x, [list(classes)], method, chosen, layer, contrast=against)[0]
 
     @property
     def limit(self) -> float:
@@ -100,7 +104,8 @@ class Explorer(ClassBoxPanel):
 
     @property
     def setting(self) -> str:
-        return f"{self.photo.value}, {self.method.value}, gradients {self.handling.value}"
+        about = {value: f", {words}" for words, value in CONTRASTS} | {"none": ""}
+        return f"{self.photo.value}, {self.method.value}, gradients {self.handling.value}{about[self.contrast.value]}"
 
     def _sentence(self) -> str:
         if nothing := self._nothing_to_compare():

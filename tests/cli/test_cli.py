@@ -110,6 +110,15 @@ def test_a_grid_has_a_row_a_method_and_handling_and_a_column_a_class(tmp_path: P
     assert pixels(grid).shape[1] > 1.5 * pixels(one).shape[1]
 
 
+def test_a_contrast_is_drawn_and_said(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.png", tmp_path / "other.png"
+    asked = ("explain", "cat", "--class", "tabby", "--contrast")
+    mean, lynx = run(*asked, "mean", "--out", one), run(*asked, "lynx", "--out", other)
+    assert "gradcam, published, logit minus the mean of all, class 281, tabby" in mean.output
+    assert "logit minus lynx's, class 281, tabby" in lynx.output
+    assert one.read_bytes() != other.read_bytes()
+
+
 def test_every_ending_gives_that_kind_of_file(tmp_path: Path) -> None:
     begins = {".png": b"\x89PNG", ".JPG": b"\xff\xd8", ".pdf": b"%PDF", ".svg": b"<?xml"}
     for ending, start in begins.items():
@@ -175,6 +184,8 @@ def test_words_for_classes(word: str, index: int) -> None:
         (["cat", "--handling", "posit"], "'positive'"),
         (["cat", "--network", "resnet5"], "'resnet50'"),
         (["cat", "--layer", "blocks.99"], "blocks.99"),
+        (["cat", "--contrast", "1000"], "classes are 0 to 999"),
+        (["cat", "--contrast", "most likely"], "would be held against itself"),
         (["cat", "--method", "lrp", "--layer", "blocks.5"], "'layer'"),
         (["cat", "--out", "map.txt"], "isn't the name of a picture"),
         (["cat", "--out", "map"], "isn't the name of a picture"),

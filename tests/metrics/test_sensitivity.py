@@ -389,3 +389,96 @@ def test_other_defaults_change_no_measure(device: str | None, dtype: torch.dtype
         torch.set_default_device(None)
         torch.set_default_dtype(torch.float32)
     assert all(ours.equals(theirs) for ours, theirs in zip(found, expected, strict=True))
+
+
+# --- Random classes, and contrasts ---
+
+
+def test_random_classes_are_all_others_each_once(net: nn.Module) -> None:
+    table = pg.class_sensitivity(net, PHOTOS, "gradient", other="random", classes=3, seed=5)
+    assert list(table) == ["photo", "target", "other", *MEASURES, "spearman_mean"]
+    assert table.photo.tolist() == [n for n in range(4) for _ in range(3)]
+    assert table.target.tolist() == net(PHOTOS).argmax(1).repeat_interleave(3).tolist()
+    for _, rows in table.groupby("photo"):
+        assert len({*rows.other, *rows.target}) == 4
+        for _, row in rows.iterrows():
+            pair = [[int(row.target), int(row.other)]] * 4
+            maps = pg.explain(net, PHOTOS, pair, "gradient")[int(row.photo)]
+            assert row.spearman == pytest.approx(compare(*maps).spearman, abs=1e-9)
+        assert rows.spearman_mean.tolist() == pytest.approx([np.mean(rows.spearman)] * 3)
+
+
+def test_random_classes_follow_their_seed_and_each_can_come(net: nn.Module) -> None:
+    drawn = [sensitivity.random_classes(torch.tensor([[2], [0]]), 8, 3, seed) for seed in range(60)]
+    assert all(
+        torch.equal(d, sensitivity.random_classes(torch.tensor([[2], [0]]), 8, 3, s)) for s, d in enumerate(drawn)
+    )
+    counts = torch.stack(drawn).flatten(0, 0).transpose(0, 1).flatten(1)
+    for photo, taken in enumerate((2, 0)):
+        times = torch.bincount(counts[photo], minlength=8)
+        assert times[taken] == 0
+        assert sorted(times.tolist())[1] > 60 * 3 / 7 / 3  # each of seven about 26 times
+    assert not torch.equal(drawn[0][0], drawn[0][1])
+
+
+def test_random_classes_are_ten_or_all_there_are(net: nn.Module) -> None:
+    of = int(net(PHOTOS).shape[1])
+    table = pg.class_sensitivity(net, PHOTOS[:1], "gradient", other="random")
+    assert sorted([*table.other, table.target[0]]) == list(range(of))
+    without = pg.class_sensitivity(net, PHOTOS[:1], "gradient", target=0, other="random", contrast=1)
+    assert sorted(without.other) == list(range(2, of))
+
+
+def test_random_classes_of_several_methods_and_their_mean(net: nn.Module) -> None:
+    methods = {"a": resolve("gradient"), "b": resolve("gradcam")}
+    table = pg.class_sensitivity(net, PHOTOS, methods, other="random", classes=2)
+    for label, method in methods.items():
+        alone = pg.class_sensitivity(net, PHOTOS, method, other="random", classes=2)
+        pd.testing.assert_frame_equal(table[table.method == label].drop(columns="method").reset_index(drop=True), alone)
+    pg.plot(table)
+
+
+def test_a_methods_own_seed_is_told_from_that_of_the_classes(net: nn.Module) -> None:
+    pg.class_sensitivity(net, PHOTOS[:1], "noise", seed=3)
+    pg.class_sensitivity(net, PHOTOS[:1], "noise", other="random", classes=1, seed=3)
+    with pytest.raises(ValueError, match="belongs into an instance"):
+        pg.class_sensitivity(net, PHOTOS[:1], "lrp", other="random", seed="logit")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classes": 3}, "Give it with other='random', not 'least'"),
+        ({"other": "random", "classes": 0}, "classes is 0: of . classes . are left"),
+        ({"other": "random", "classes": 99}, "classes is 99: of . classes . are left"),
+        ({"other": "random", "seed": 0.5}, "seed is a whole number"),
+    ],
+)
+def test_random_classes_that_cannot_be_drawn_are_refused(net: nn.Module, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        pg.class_sensitivity(net, PHOTOS, "gradient", **options)
+
+
+@pytest.mark.parametrize("contrast", ["mean", 1, [1, 2, 1, 2]], ids=str)
+def test_each_measure_asks_about_the_contrast(net: nn.Module, contrast: Any) -> None:
+    own, other = [0] * 4, [3] * 4
+    maps = pg.explain(net, PHOTOS, [[0, 3]] * 4, "gradient", contrast=contrast)
+    table = pg.class_sensitivity(net, PHOTOS, "gradient", target=own, other=other, contrast=contrast)
+    assert table.spearman.tolist() == pytest.approx([compare(*pair).spearman for pair in maps], abs=1e-9)
+    changed = with_random(net, randomizable_layers(net, PHOTOS)[:1], seed=0)
+    theirs = pg.explain(changed, PHOTOS, own, "gradient", contrast=contrast)
+    expected = [compare(*pair).spearman for pair in zip(maps[:, 0], theirs, strict=True)]
+    parameters = pg.parameter_sensitivity(
+        net, PHOTOS, "gradient", target=own, depths=[1], seeds=[0], contrast=contrast, progress=False
+    )
+    assert parameters.spearman.tolist() == pytest.approx(expected, abs=1e-9)
+    data = pg.data_sensitivity(net, changed, PHOTOS, "gradient", target=own, contrast=contrast)
+    assert data.spearman.tolist() == pytest.approx(expected, abs=1e-9)
+    places = pg.localization(net, PHOTOS, [[(0, 0, 8, 16)]] * 4, [[0]] * 4, "gradient", contrast=contrast)
+    energy = [pg.energy_in_box(of_photo[0], (0, 0, 8, 16)) for of_photo in maps]
+    assert places.energy.tolist() == pytest.approx(energy, abs=1e-9)
+
+
+def test_a_contrast_of_the_compared_class_is_refused(net: nn.Module) -> None:
+    with pytest.raises(ValueError, match="class 1 would be held against itself"):
+        pg.class_sensitivity(net, PHOTOS, "gradient", target=0, other=1, contrast=1)

@@ -230,3 +230,36 @@ def test_what_makes_no_sense_is_refused(clf: Classifier, asked: dict[str, Any], 
         clf.explain("cat")  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="no explanation to show"):
         clf.explain([CAT])[1:].show()  # type: ignore[index]
+
+
+# --- Contrasts ---
+
+
+@pytest.mark.parametrize(
+    ("contrast", "given", "words"),
+    [
+        ("mean", "mean", "logit minus the mean of all"),
+        ("cup, broken", 3, "logit minus cup, broken's"),
+        (0, 0, "logit minus cat's"),
+    ],
+)
+def test_an_explanation_can_be_of_a_contrast(clf: Classifier, contrast: Any, given: Any, words: str) -> None:
+    found = clf.explain(COFFEE, ["espresso", "cup"], "gradient", contrast=contrast)
+    expected = pg.explain(clf.net, clf.batch(COFFEE), [[1, 2]], "gradient", contrast=given)[0]
+    assert torch.equal(torch.stack([one.map for one in found]), expected)
+    assert [one.contrast for one in found] == [words] * 2
+    assert found[0].title == f"gradient, signed, {words}"
+    pair = found[0].compare("cup")
+    assert pair.similarity == compare(*expected)
+    assert words in pair.show().alt
+    assert clf.explain(COFFEE, "espresso").contrast == "logit"
+
+
+def test_a_class_can_be_held_against_the_runner_up(clf: Classifier) -> None:
+    most, second = clf.logits(CAT).topk(2).indices.tolist()
+    found = clf.explain(CAT, contrast="runner-up")
+    assert torch.equal(found.map, pg.explain(clf.net, clf.batch(CAT), most, contrast=second)[0])
+    with pytest.raises(ValueError, match="would be held against itself"):
+        clf.explain(CAT, contrast="most likely")
+    with pytest.raises(ValueError, match="There is no class 'maen'"):
+        clf.explain(CAT, contrast="maen")

@@ -150,3 +150,25 @@ def test_a_prediction_is_kept_and_compared() -> None:
         question.reveal("sideways")
     with pytest.raises(ValueError, match="two choices"):
         Predict("Up?", ["up"])
+
+
+@pytest.mark.parametrize(("value", "words"), [("mean", "minus the mean of all"), ("other", "minus the other class")])
+def test_a_contrast_is_what_explain_gives(lab: Explorer, clf: pg.Classifier, value: str, words: str) -> None:
+    lab.method.value = "gradient"
+    a, b = lab.classes
+    x = clf.batch(pg.load_photo("coffee"))
+    against = "mean" if value == "mean" else [[b, a]]
+    assert words not in lab.setting
+    lab.contrast.value = value
+    assert torch.equal(lab.maps, pg.explain(clf.net, x, [[a, b]], "gradient", contrast=against)[0])
+    assert lab.setting == f"coffee, gradient, gradients as published, {words}"
+    assert words in lab.pictures.value
+    if value == "other":
+        assert lab.spearman == pytest.approx(-1)
+
+
+def test_a_class_held_against_itself_is_said_in_words(lab: Explorer) -> None:
+    lab.contrast.value, lab.class_b.value = "other", "espresso"
+    assert "would be held against itself" in lab.summary
+    lab.contrast.value = "mean"
+    assert "Choose another class B" in lab.summary

@@ -53,10 +53,11 @@ PANELS: dict[str, tuple[Maker, str, Any]] = {
     "MapComparison": (lambda clf, **start: widgets.MapComparison(clf, "cat", **start), "method", "gradient"),
     "MatrixDepth": (lambda clf, **start: widgets.MatrixDepth(**start), "depth", 3),
     "RandomizationSlider": (lambda clf, **start: widgets.RandomizationSlider(clf, "cat", **start), "depth", 4),
+    "ShiftSlider": (lambda clf, **start: widgets.ShiftSlider(clf, "cat", **start), "shift", 0.25),
     "ThresholdSlider": (lambda clf, **start: widgets.ThresholdSlider(clf, "cat", **start), "q", 0.5),
     "VerdictExplorer": (lambda clf, **start: widgets.VerdictExplorer(read_summary(SUMMARY), **start), "threshold", 0.8),
 }
-WITH_CLASS_BOXES = ("Explorer", "FullGradLayers", "ThresholdSlider")
+WITH_CLASS_BOXES = ("Explorer", "FullGradLayers", "ShiftSlider", "ThresholdSlider")
 
 
 @pytest.fixture(scope="module")
@@ -596,6 +597,7 @@ STYLES = {
     "LayerSlider": "overlay",
     "MapComparison": "overlay",
     "RandomizationSlider": "heatmap",
+    "ShiftSlider": "overlay",
     "ThresholdSlider": "heatmap",
 }
 
