@@ -25,7 +25,7 @@ from posgrad_edu.engine.cam_layer import find_layer, last_spatial_layer
 from posgrad_edu.engine.contrast import MEAN
 from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.passes import predict
-from posgrad_edu.methods import AnyHandling, Method, Methods, OneMethod, explain, resolve
+from posgrad_edu.methods import COARSE, AnyHandling, Method, Methods, OneMethod, explain, resolve
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models.explanation import Explanation, Explanations, handling_of
 from posgrad_edu.models.labels import as_labels, matches, plain, single_match
@@ -269,7 +269,7 @@ class Classifier:
                     handling=handling_of(methods[title]),
                     title=", ".join([str(title)] + [held] * (against is not None)),
                     contrast=held,
-                    fine=not isinstance(methods[title], CAM),
+                    fine=not isinstance(methods[title], COARSE),
                     again=functools.partial(self._explain_again, photo, title, methods[title], contrast),
                 )
                 for c, of_class in zip(targets, maps[0], strict=True)
