@@ -541,3 +541,15 @@ def test_they_are_known_by_name_but_stand_apart() -> None:
         assert kind.name == name
     with pytest.raises(ValueError, match="Did you mean 'gradient-rollout'"):
         pg.methods.resolve("gradient-rolout")
+
+
+def test_a_contrast_is_the_seed_of_the_gradients_and_nothing_to_attention_alone() -> None:
+    clf = pg.load_classifier("scenes-transformer", weights="random")
+    x = clf.batch(pg.scenes.make_scene(0).image)
+    plain = pg.explain(clf.net, x, 1, "attention-rollout")
+    assert torch.equal(pg.explain(clf.net, x, 1, "attention-rollout", contrast="mean"), plain)
+    against = pg.FunctionMethod(lambda net, x, target: pg.explain(net, x, target, "gradient-rollout"), "contrasts")
+    for contrast in ("mean", 2):
+        ours = pg.explain(clf.net, x, 1, "gradient-rollout", contrast=contrast)
+        assert not torch.allclose(ours, pg.explain(clf.net, x, 1, "gradient-rollout"))
+        torch.testing.assert_close(ours, pg.explain(clf.net, x, 1, against, contrast=contrast))
