@@ -2,7 +2,7 @@ from . import checks, data, engine, errors, handling, methods, metrics, models, 
 from .data import Preprocessing, load_photo, mosaic, photo_names, read_image
 from .errors import UnsupportedOperation
 from .handling import ABSOLUTE, HANDLINGS, NEGATIVE, POSITIVE, SIGNED, Handling
-from .methods import CONTROLS, METHODS, Method, explain
+from .methods import ATTENTION_METHODS, CONTROLS, METHODS, Method, explain
 from .metrics import (
     class_sensitivity,
     compare,
@@ -19,6 +19,7 @@ __version__: str
 
 __all__ = [
     "ABSOLUTE",
+    "ATTENTION_METHODS",
     "CONTROLS",
     "HANDLINGS",
     "METHODS",

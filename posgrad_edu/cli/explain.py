@@ -17,8 +17,7 @@ from posgrad_edu.data import load_photo, read_image
 from posgrad_edu.data.files import whole_file
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import HANDLINGS
-from posgrad_edu.methods import Method, resolve
-from posgrad_edu.methods.cam import CAM
+from posgrad_edu.methods import COARSE, Method, resolve
 from posgrad_edu.models.classifier import Classifier, Prediction, resolve_class
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.schema import PUBLISHED
@@ -58,7 +57,7 @@ def explain(
         asked = predictions(clf, picture, classes)
         x, targets = clf.preprocess(picture).unsqueeze(0), torch.tensor([[one.index for one in asked]])
         rows = {title: method(clf.net, x, targets)[0] for title, method in chosen.items()}
-        fine = not all(isinstance(method, CAM) for method in chosen.values())
+        fine = not all(isinstance(method, COARSE) for method in chosen.values())
         figure = _draw(clf.view(picture), asked, rows, fine)
         with whole_file(out) as file:
             figure.savefig(file, format=out.suffix[1:].lower())

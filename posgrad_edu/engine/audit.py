@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from posgrad_edu.engine.passes import checked_logits, predict, with_gradients
 from posgrad_edu.errors import UnsupportedOperation
 
+Found = TypeVar("Found")
+
 _HOOKS = ("_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
 _SETTINGS = {bool, str}  # numbers may count how often a module ran
-# Of each network, its structure then, and which audits it has passed with which shapes of photos.
-_passed: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, set[Hashable]]] = weakref.WeakKeyDictionary()
+# Of each network, its structure then, and which audits it has passed with which shapes of photos, and what they found.
+_passed: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, dict[Hashable, Any]]] = weakref.WeakKeyDictionary()
 
 
 def audit(net: nn.Module, x: Tensor) -> None:
@@ -37,19 +39,19 @@ def audit(net: nn.Module, x: Tensor) -> None:
     once(_audit, net, x)
 
 
-def once(examine: Callable[..., None], net: nn.Module, x: Tensor, *others: Any) -> None:
-    """Call ``examine(net, x, *others)`` unless this network, in this structure, has passed it with such photos."""
+def once(examine: Callable[..., Found], net: nn.Module, x: Tensor, *others: Any) -> Found:
+    """Return ``examine(net, x, *others)``, or what it found for this network, in this structure, and such photos."""
     kind = (examine, x.shape, x.dtype, x.device)
     passed = _passed_by(net)
     if kind not in passed:
-        examine(net, x, *others)
-        passed.add(kind)
+        passed[kind] = examine(net, x, *others)
+    return passed[kind]
 
 
-def _passed_by(net: nn.Module) -> set[Hashable]:
+def _passed_by(net: nn.Module) -> dict[Hashable, Any]:
     now = structure(net)
     if net not in _passed or _passed[net][0] != now:
-        _passed[net] = (now, set())
+        _passed[net] = (now, {})
     return _passed[net][1]
 
 

@@ -1,5 +1,6 @@
 """The saliency methods and the controls, and ``explain``, the one function that calls them all."""
 
+from posgrad_edu.methods.attention import AttentionRollout, GradientRollout
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.cam import GradCAM, GradCAMPlusPlus, LayerCAM
 from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
@@ -8,9 +9,12 @@ from posgrad_edu.methods.gradient import Gradient, InputXGradient
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.methods.rectgrad import RectGrad
 from posgrad_edu.methods.registry import (
+    ATTENTION_METHODS,
+    COARSE,
     CONTROLS,
     METHODS,
     AnyHandling,
+    AttentionMethodName,
     ControlName,
     MethodName,
     Methods,
@@ -21,10 +25,14 @@ from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop
 from posgrad_edu.methods.sharing import explain
 
 __all__ = [
+    "ATTENTION_METHODS",
+    "COARSE",
     "CONTROLS",
     "LRP",
     "METHODS",
     "AnyHandling",
+    "AttentionMethodName",
+    "AttentionRollout",
     "ControlName",
     "DeconvNet",
     "Edges",
@@ -32,6 +40,7 @@ __all__ = [
     "GradCAM",
     "GradCAMPlusPlus",
     "Gradient",
+    "GradientRollout",
     "GuidedBackprop",
     "InputMagnitude",
     "InputXGradient",

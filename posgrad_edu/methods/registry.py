@@ -16,8 +16,9 @@ from torch import nn
 
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import Handling, HandlingName
+from posgrad_edu.methods.attention import AttentionMethod, AttentionRollout, GradientRollout
 from posgrad_edu.methods.base import Method, make_method
-from posgrad_edu.methods.cam import GradCAM, GradCAMPlusPlus, LayerCAM
+from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus, LayerCAM
 from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
 from posgrad_edu.methods.fullgrad import FullGrad
 from posgrad_edu.methods.gradient import Gradient, InputXGradient
@@ -41,10 +42,16 @@ METHODS: dict[str, type[Method]] = {
     )
 }
 
+# Methods for vision transformers alone. They refuse all other networks, so that they stand in a list of their own.
+ATTENTION_METHODS: dict[str, type[Method]] = {method.name: method for method in (AttentionRollout, GradientRollout)}
+
+# Methods whose maps have few cells, each of many pixels: best seen over the photo.
+COARSE: tuple[type[Method], ...] = (CAM, AttentionMethod)
+
 # Maps that explain nothing, to hold the others against.
 CONTROLS: dict[str, type[Method]] = {control.name: control for control in (Noise, Edges, InputMagnitude)}
 
-# The names of both, for editors to complete.
+# The names of all, for editors to complete.
 MethodName = Literal[
     "gradient",
     "input-x-gradient",
@@ -57,9 +64,10 @@ MethodName = Literal[
     "rectgrad",
     "lrp",
 ]
+AttentionMethodName = Literal["attention-rollout", "gradient-rollout"]
 ControlName = Literal["noise", "edges", "input-magnitude"]
 
-OneMethod: TypeAlias = MethodName | ControlName | str | type[Method] | Method
+OneMethod: TypeAlias = MethodName | AttentionMethodName | ControlName | str | type[Method] | Method
 Methods: TypeAlias = OneMethod | Mapping[Any, OneMethod]  # one, or several by labels of any kind
 AnyHandling: TypeAlias = HandlingName | str | Handling | None  # None: as the method's authors published it
 
@@ -79,7 +87,8 @@ def resolve(
 ) -> Method | dict[Any, Method]:
     """Return the method ready to be called, or of a mapping a dict of such methods with its labels.
 
-    method: a name of ``METHODS`` or ``CONTROLS``, a ``Method`` class or instance, or a mapping of labels to these.
+    method: a name of ``METHODS``, ``ATTENTION_METHODS`` or ``CONTROLS``, a ``Method`` class or instance, or a mapping
+    of labels to these.
     handling, layer, options: those of ``explain``, for a name or a class. An instance has its own already, and in a
     mapping each entry has, so that beside these they are refused.
     Raises ``ValueError`` with the nearest names for a name or an option that doesn't exist.
@@ -113,7 +122,7 @@ def _kind(method: str | type[Method]) -> type[Method]:
     """Return the class of that name, or the class itself."""
     if isinstance(method, type) and issubclass(method, Method):
         return method
-    known = METHODS | CONTROLS
+    known = METHODS | ATTENTION_METHODS | CONTROLS
     if not isinstance(method, str) or method not in known:
         raise unknown_name("method", method, known)
     return known[method]

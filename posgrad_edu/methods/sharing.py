@@ -47,10 +47,10 @@ def explain(
 
     net: a classifier in evaluation mode, x -> logits (N, classes); nothing in it is changed.
     x: photos (N, C, H, W). target: one class for all, (N,) one each, or (N, K) for K classes at once.
-    method: a name of ``METHODS`` or ``CONTROLS``, a ``Method`` class, a ``Method`` with its options, or several of
-    these by label. handling: "signed", "positive", "negative", "absolute", or ``None`` for the method as published.
-    layer: for CAMs only, a module or its name, ``None`` for the last layer with positions. options: those of the
-    method, such as ``q`` of rectgrad. All three are for a name or a class.
+    method: a name of ``METHODS``, ``ATTENTION_METHODS`` or ``CONTROLS``, a ``Method`` class, a ``Method`` with its
+    options, or several of these by label. handling: "signed", "positive", "negative", "absolute", or ``None`` for the
+    method as published. layer: for CAMs only, a module or its name, ``None`` for the last layer with positions.
+    options: those of the method, such as ``q`` of rectgrad. All three are for a name or a class.
     Returns (N, H, W), or (N, K, H, W), in x's resolution, dtype and device; with ``reduce=None`` the colour channels
     stand before H. Of several methods a dict with their labels, each map the same that its method gives alone.
     Raises ``ValueError`` for input that makes no sense, ``UnsupportedOperation`` for an operation of the network

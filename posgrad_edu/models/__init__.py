@@ -3,11 +3,12 @@
 from posgrad_edu.models.classifier import Classifier, Prediction, resolve_class
 from posgrad_edu.models.explanation import Comparison, Explanation, Explanations
 from posgrad_edu.models.loading import load_classifier
-from posgrad_edu.models.weights import DEFAULT_CLASSIFIER, SCENES, OfflineError, WeightsError
+from posgrad_edu.models.weights import DEFAULT_CLASSIFIER, SCENES, SCENES_TRANSFORMER, OfflineError, WeightsError
 
 __all__ = [
     "DEFAULT_CLASSIFIER",
     "SCENES",
+    "SCENES_TRANSFORMER",
     "Classifier",
     "Comparison",
     "Explanation",

@@ -24,7 +24,7 @@ from posgrad_edu.data import upright
 from posgrad_edu.engine.cam_layer import find_layer, last_spatial_layer
 from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.passes import predict
-from posgrad_edu.methods import AnyHandling, Method, Methods, OneMethod, explain, resolve
+from posgrad_edu.methods import COARSE, AnyHandling, Method, Methods, OneMethod, explain, resolve
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.models.explanation import Explanation, Explanations, handling_of
 from posgrad_edu.models.labels import as_labels, matches, plain, single_match
@@ -259,7 +259,7 @@ class Classifier:
                     method=methods[title].name,
                     handling=handling_of(methods[title]),
                     title=str(title),
-                    fine=not isinstance(methods[title], CAM),
+                    fine=not isinstance(methods[title], COARSE),
                     again=functools.partial(self._explain_again, photo, title, methods[title]),
                 )
                 for c, of_class in zip(targets, maps[0], strict=True)

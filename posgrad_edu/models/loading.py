@@ -2,6 +2,7 @@
 
     clf = load_classifier()                            # EfficientNet-Lite0, pretrained, works offline
     clf = load_classifier("scenes")                    # digits in scenes, comes with this package
+    clf = load_classifier("scenes-transformer")        # the same by a vision transformer
     clf = load_classifier("vgg16", download=True)      # fetched once, by torchvision
 
 Nothing is fetched unless you say ``download=True``; ``weights.py`` has the files.
@@ -14,7 +15,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from posgrad_edu.models.weights import (
     FETCH_AGAIN,
     LITE,
     SCENES,
+    SCENES_TRANSFORMER,
     WeightsError,
     lite_state,
     load_in_order,
@@ -34,13 +36,16 @@ from posgrad_edu.models.weights import (
     timm_state,
     torchvision_state,
 )
-from posgrad_edu.scenes import NAMES, ScenePreprocessing, scenes_net
+from posgrad_edu.scenes import NAMES, ScenePreprocessing, ScenesTransformer, scenes_net
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Offline = Literal["efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2", "scenes"]  # no download
+Offline = Literal[  # no download
+    "efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2", "scenes", "scenes-transformer"
+]
 Weights = Literal["pretrained", "random", "permuted-labels"]
+Builder: TypeAlias = "Callable[[str, str, bool], tuple[nn.Module, Callable[[Image], Tensor]]]"
 
 
 @functools.cache
@@ -73,9 +78,9 @@ def load_classifier(
 ) -> Classifier:
     """Return a classifier by name, in eval mode, its parameters frozen, on the CPU.
 
-    name: "efficientnet-lite0" or "scenes", which work offline; "efficientnet-lite1" or "-lite2", deeper ones of its
-        family, with the extra "networks"; or any classification network of torchvision ("vgg16", "resnet50") or timm.
-        Where both have the name it's torchvision's.
+    name: "efficientnet-lite0", "scenes" or "scenes-transformer", which work offline; "efficientnet-lite1" or "-lite2",
+        deeper ones of the first's family, with the extra "networks"; or any classification network of torchvision
+        ("vgg16", "resnet50") or timm. Where both have the name it's torchvision's.
     weights: "pretrained", or "random" for an untrained network, the same one each time for the same ``seed``;
         for a torchvision network also one of its versions, such as "IMAGENET1K_V1"; for "scenes" also
         "permuted-labels", the network trained on digits whose classes had been shuffled.
@@ -94,7 +99,7 @@ def load_classifier(
 
 def _meaning(name: str, net: nn.Module) -> dict[str, Any]:
     """Return what a network's answers mean: a label for each class, other names for it, may several be right."""
-    if name == SCENES:
+    if name in (SCENES, SCENES_TRANSFORMER):
         labels = [str(digit) for digit in range(len(NAMES))]
         return {"labels": labels, "synonyms": [(word,) for word in NAMES], "multilabel": True}
     # torchvision's are all ImageNet-1k; timm's say how many classes they have, and 1000 means ImageNet-1k.
@@ -104,12 +109,10 @@ def _meaning(name: str, net: nn.Module) -> dict[str, Any]:
     return {"labels": labels, "synonyms": synonyms}
 
 
-def _builder(name: str) -> Callable[[str, str, bool], tuple[nn.Module, Callable[[Image], Tensor]]]:
+def _builder(name: str) -> Builder:
     """Return the function that builds the network of this name; ``ValueError`` with the nearest names."""
-    if name == SCENES:
-        return _build_scenes
-    if name in LITE:
-        return _build_lite
+    if name in _BUILDERS:
+        return _BUILDERS[name]
     import timm
     from torchvision import models
 
@@ -119,7 +122,7 @@ def _builder(name: str) -> Callable[[str, str, bool], tuple[nn.Module, Callable[
     versions = timm.list_pretrained(f"{name.partition('.')[0]}.*")
     if name in timm.list_models() or name in versions:
         return _build_timm
-    raise unknown_name("classifier", name, [*LITE, SCENES, *in_torchvision, *timm.list_models(), *versions])
+    raise unknown_name("classifier", name, [*_BUILDERS, *in_torchvision, *timm.list_models(), *versions])
 
 
 def _build_lite(name: str, weights: str, download: bool) -> tuple[nn.Module, Preprocessing]:
@@ -133,11 +136,18 @@ def _build_lite(name: str, weights: str, download: bool) -> tuple[nn.Module, Pre
 
 
 def _build_scenes(name: str, weights: str, download: bool) -> tuple[nn.Module, Callable[[Image], Tensor]]:
-    _check_version(weights, ["permuted-labels"])
-    net = scenes_net()
+    _check_version(weights, ["permuted-labels"] if name == SCENES else [])
+    net = scenes_net() if name == SCENES else ScenesTransformer()
     if weights != "random":
-        net.load_state_dict(scenes_state(weights))
+        net.load_state_dict(scenes_state(name, weights))
     return net, ScenePreprocessing()
+
+
+_BUILDERS: dict[str, Builder] = {
+    **dict.fromkeys(LITE, _build_lite),
+    SCENES: _build_scenes,
+    SCENES_TRANSFORMER: _build_scenes,
+}
 
 
 def _build_torchvision(name: str, weights: str, download: bool) -> tuple[nn.Module, Preprocessing]:

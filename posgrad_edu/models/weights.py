@@ -18,14 +18,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.scenes.network import SCENES_WEIGHTS, WEIGHTS
+from posgrad_edu.scenes.network import SCENES_WEIGHTS, TRANSFORMER_WEIGHTS, WEIGHTS
 
 DEFAULT_CLASSIFIER = "efficientnet-lite0"
 SCENES = "scenes"
+SCENES_TRANSFORMER = "scenes-transformer"
 FETCH_AGAIN = "Then load_classifier(..., download=True) fetches it again."
 OFFLINE = (
-    f'Offline there are "{DEFAULT_CLASSIFIER}" and "{SCENES}", which come with their weights, and weights="random" '
-    "for an untrained network."
+    f'Offline there are "{DEFAULT_CLASSIFIER}", "{SCENES}" and "{SCENES_TRANSFORMER}", which come with their weights, '
+    'and weights="random" for an untrained network.'
 )
 
 
@@ -92,9 +93,12 @@ def lite_file(name: str) -> Path:
     return path
 
 
-def scenes_state(weights: str) -> dict[str, Tensor]:
-    """Return the tensors of a file that comes with this package; ``WeightsError`` if it isn't as it was made."""
-    file, digest = SCENES_WEIGHTS[weights]
+def scenes_state(name: str, weights: str) -> dict[str, Tensor]:
+    """Return the tensors of a file that comes with this package; ``WeightsError`` if it isn't as it was made.
+
+    name: ``SCENES`` or ``SCENES_TRANSFORMER``.
+    """
+    file, digest = (SCENES_WEIGHTS if name == SCENES else TRANSFORMER_WEIGHTS)[weights]
     path = WEIGHTS / file
     again = (
         "Install posgrad-edu again, in a checkout: git checkout -- posgrad_edu/scenes. "

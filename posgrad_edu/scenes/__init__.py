@@ -1,4 +1,4 @@
-"""Scenes: handwritten digits at known places, and a small network that was trained on them."""
+"""Scenes: handwritten digits at known places, and small networks that were trained on them."""
 
 from posgrad_edu.scenes.network import HEADS, STAGES, ScenePreprocessing, scenes_net
 from posgrad_edu.scenes.pictures import (
@@ -14,6 +14,7 @@ from posgrad_edu.scenes.pictures import (
     scene_and_rows,
     scene_tensors,
 )
+from posgrad_edu.scenes.transformer import ScenesTransformer
 
 __all__ = [
     "CLASSES",
@@ -25,6 +26,7 @@ __all__ = [
     "Digits",
     "Scene",
     "ScenePreprocessing",
+    "ScenesTransformer",
     "load_digits",
     "make_scene",
     "make_scenes",

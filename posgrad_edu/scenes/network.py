@@ -23,6 +23,8 @@ SCENES_WEIGHTS = {
     ),
 }
 
+TRANSFORMER_WEIGHTS = {"pretrained": ("scenes-transformer.safetensors", "")}
+
 # How many convolutions there are before each halving of the resolution (64, 32, 16, 8), by depth.
 STAGES = {4: (1, 1, 1, 1), 6: (1, 1, 2, 2), 8: (1, 2, 3, 2), 12: (1, 3, 4, 4)}
 CHANNELS = (12, 24, 48, 64)

@@ -23,6 +23,8 @@ Test and training digits may be by the same hand: scikit-learn doesn't say who w
     python -m posgrad_edu.scenes train
     python -m posgrad_edu.scenes train --permuted-labels
 
+``load_classifier("scenes-transformer")`` is a small vision transformer with the same answers (``transformer.py``).
+
 References:
     Alpaydin, Kaynak. Optical Recognition of Handwritten Digits. UCI Machine Learning Repository, 1998. CC BY 4.0.
     Zhang et al. Top-down Neural Attention by Excitation Backprop. ECCV 2016. arXiv:1608.00507 (pointing at one of
