@@ -39,26 +39,26 @@ ADVICE = "Use a method that works on any network, such as 'gradient'."
 
 
 class Attention(NamedTuple):
-    """One layer of self-attention that ran: weights A (N, heads, T, T), values V (N, heads, T, d), and its node.
+    """One layer of self-attention that ran: weights A (N, heads, T, T), values V (N, heads, T, d), and their nodes.
 
-    fused: whether the node's output is O = A V, or A itself.
+    product: the node that gives O = A V. softmax: the one that gives A, ``None`` in a fused kernel.
     """
 
-    node: Node
     weights: Tensor
     values: Tensor
-    fused: bool
+    product: Node
+    softmax: Node | None = None
 
     @property
     def edge(self) -> GradientEdge:
         """What to ask autograd for; ``gradient`` makes ∂f/∂A of what it gives."""
-        return GradientEdge(self.node, 0)
+        return GradientEdge(self.softmax or self.product, 0)
 
     def gradient(self, arrived: Tensor | None) -> Tensor:
         """Return ∂f/∂A (N, heads, T, T) from the gradient at ``edge``; zero where none arrived."""
         if arrived is None:
             return torch.zeros_like(self.weights)
-        return arrived @ self.values.mT if self.fused else arrived.view_as(self.weights)
+        return arrived @ self.values.mT if self.softmax is None else arrived.view_as(self.weights)
 
 
 class Tokens(NamedTuple):
@@ -116,7 +116,7 @@ def _fused(method: str, node: Any, photos: int) -> Attention:
             f"{method} computes attention again, as softmax(Q Kᵀ) V, and here that isn't what the network got, as with "
             f"a causal mask or a dropout. {ADVICE}"
         )
-    return Attention(node, weights, values, fused=True)
+    return Attention(weights, values, node)
 
 
 def _written_out(method: str, node: Any, above: dict[Node, list[Node]], photos: int) -> Attention:
@@ -137,7 +137,7 @@ def _written_out(method: str, node: Any, above: dict[Node, list[Node]], photos: 
             f"stands in between, as where heads are mixed (talking heads). {ADVICE}"
         )
     values = product._saved_mat2.reshape(*weights.shape[:-1], -1)
-    return Attention(node, weights.detach(), values, fused=False)
+    return Attention(weights.detach(), values, product, node)
 
 
 def _refuse_others(method: str, shape: Sequence[int], photos: int) -> None:
@@ -175,7 +175,7 @@ def _examine(net: nn.Module, x: Tensor, method: str) -> Tokens:
         layers = attention_layers(method, logits, pair)
         _refuse_other_plans(method, layers, nodes(logits, pair))
         values = layers[0].values.detach()
-        rounding = 100 * torch.finfo(x.dtype).eps * values.abs().max()
+        rounding = 8 * torch.finfo(x.dtype).eps * values.abs().max()
         differs = (values[0] - values[1]).abs().amax((0, 2)) > rounding
         picture, constant = differs.nonzero().flatten().tolist(), (~differs).nonzero().flatten().tolist()
         read = _read_tokens(method, logits, layers[-1], picture, constant)
@@ -192,15 +192,15 @@ def _refuse_other_plans(method: str, layers: Sequence[Attention], order: Sequenc
             f"pool or merge tokens. {ADVICE}"
         )
     for lower, upper in itertools.pairwise(layers):
-        if lower.node not in _below(upper.node):
+        if lower.product not in _below(upper.product):
             raise UnsupportedOperation(
                 f"{method} needs layers of attention one after the other; here two stand side by side. {ADVICE}"
             )
-    if order[-1] not in _below(order[0], around={layer.node for layer in layers}):
+    if order[-1] not in _below(order[0], around={layer.product for layer in layers}):
         raise UnsupportedOperation(
             f"{method} takes it that what attention gives is added to its input, and in this network it isn't. {ADVICE}"
         )
-    above = set(order) - _below(layers[-1].node)
+    above = set(order) - _below(layers[-1].product)
     if any(operation(node) in MAXIMA for node in above):
         raise UnsupportedOperation(f"{method} can't say which tokens a head reads that takes the largest. {ADVICE}")
 
@@ -268,7 +268,7 @@ def _pixels(layer: Attention, token: int, layers: Sequence[Attention], pair: Ten
     """Return how much (H, W) a layer's token depends on each pixel by other ways than attention."""
     with ExitStack() as hooks:
         for each in layers:
-            hooks.callback(each.node.register_prehook(_stopped).remove)
+            hooks.callback(each.product.register_prehook(_stopped).remove)
         value = layer.values[0, :, token].pow(2).sum()
         (grad,) = torch.autograd.grad(value, pair, retain_graph=True)
     return grad[0].detach().double().pow(2).sum(0)

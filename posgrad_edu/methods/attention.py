@@ -67,9 +67,7 @@ def on_grid(row: Tensor, tokens: Tokens) -> Tensor:
 
 @dataclass(frozen=True)
 class AttentionMethod(Method):
-    """A map of a vision transformer's attention, one cell a token; what the two share."""
-
-    record_options: ClassVar[tuple[str, ...]] = ()
+    """A map of a vision transformer's attention, one cell a token."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,7 @@ class AttentionRollout(AttentionMethod):
     """
 
     name: ClassVar[str] = "attention-rollout"
+    record_options: ClassVar[tuple[str, ...]] = ()
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, int]:
         tokens, x = tokens_of(self.name, net, x), x.requires_grad_()
@@ -100,6 +99,7 @@ class GradientRollout(AttentionMethod):
 
     name: ClassVar[str] = "gradient-rollout"
     published: ClassVar[Handling] = POSITIVE
+    record_options: ClassVar[tuple[str, ...]] = ()
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> AttentionRecord:
         tokens, x = tokens_of(self.name, net, x), x.requires_grad_()
