@@ -12,7 +12,18 @@ from torch import Tensor, nn
 import posgrad_edu as pg
 from posgrad_edu.data import photos
 from posgrad_edu.handling import HANDLINGS, HandlingName
-from posgrad_edu.methods import CONTROLS, METHODS, ControlName, GradCAM, MethodName, RectGrad, explain, resolve
+from posgrad_edu.methods import (
+    ATTENTION_METHODS,
+    CONTROLS,
+    METHODS,
+    AttentionMethodName,
+    ControlName,
+    GradCAM,
+    MethodName,
+    RectGrad,
+    explain,
+    resolve,
+)
 from posgrad_edu.metrics import MODES, randomization, sensitivity
 from posgrad_edu.models import loading
 from posgrad_edu.scenes import network, pictures
@@ -32,6 +43,7 @@ def x() -> Tensor:
     ("literal", "registry"),
     [
         (MethodName, METHODS),
+        (AttentionMethodName, ATTENTION_METHODS),
         (ControlName, CONTROLS),
         (HandlingName, HANDLINGS),
         (randomization.Mode, MODES),
@@ -41,7 +53,7 @@ def x() -> Tensor:
         (photos.PhotoName, [photo.name for photo in photos.PHOTOS]),
         (pictures.Split, pictures.SPLITS),
         (network.Head, network.HEADS),
-        (loading.Offline, [*pg.models.weights.LITE, pg.models.SCENES]),
+        (loading.Offline, list(loading._BUILDERS)),
         (loading.Weights, ["pretrained", "random", *(set(network.SCENES_WEIGHTS) - {"pretrained"})]),
     ],
 )

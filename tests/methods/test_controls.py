@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.methods import CONTROLS, METHODS, explain, resolve
+from posgrad_edu.methods import ATTENTION_METHODS, CONTROLS, METHODS, explain, resolve
 from posgrad_edu.methods.controls import Edges, InputMagnitude, Noise
 
 each_control = pytest.mark.parametrize("control", CONTROLS)
@@ -188,7 +188,7 @@ def test_the_nearest_names_know_methods_and_controls(name: str, near: str, net: 
         explain(net, x, 0, name)
     hint, listed = str(error.value).split("There are: ")
     assert f"'{near}'" in hint
-    assert listed == ", ".join([*METHODS, *CONTROLS]) + "."
+    assert listed == ", ".join([*METHODS, *ATTENTION_METHODS, *CONTROLS]) + "."
 
 
 def test_edges_of_a_photo_in_half_precision_are_computed_in_full(net: nn.Module) -> None:

@@ -36,6 +36,8 @@ from posgrad_edu.scenes.pictures import (
     scene_tensors,
 )
 from posgrad_edu.scenes.training import (
+    CHAIN,
+    Recipe,
     accuracy,
     always_no,
     fold,
@@ -545,7 +547,7 @@ def test_a_short_training_learns_what_holds_for_digits_that_it_never_saw() -> No
     torch.manual_seed(0)
     net = scenes_net(batch_norm=True)
     x, y = labelled_scenes(range(800), "train")
-    losses = train(net, x, y, steps=110)
+    losses = train(net, x, y, CHAIN._replace(steps=110))
     assert len(losses) == 110
     assert not any(module.training for module in net.modules())
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:10])
@@ -558,7 +560,7 @@ def test_training_is_decided_by_its_seed() -> None:
     runs = []
     for seed in (0, 0, 1):
         torch.manual_seed(0)
-        runs.append(train(scenes_net(4, batch_norm=True), x, y, steps=2, seed=seed))
+        runs.append(train(scenes_net(4, batch_norm=True), x, y, Recipe(steps=2), seed=seed))
     assert runs[0] == runs[1]
     assert runs[0] != runs[2]
 
@@ -597,7 +599,7 @@ def test_the_command_without_steps_takes_those_of_the_committed_files(
     taken = []
     monkeypatch.setattr(scenes_training, "HELD_OUT", range(FRESH, FRESH + 8))
     monkeypatch.setattr(
-        scenes_training, "train", lambda net, x, y, steps, *rest, **_: taken.append(steps) or net.eval()
+        scenes_training, "train", lambda net, x, y, recipe, *rest, **_: taken.append(recipe.steps) or net.eval()
     )
     run(*options, "--scenes", 12, "--out", tmp_path / "mine.safetensors")
     with safe_open(
