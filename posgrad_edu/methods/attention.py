@@ -19,7 +19,7 @@ A row of rollout holds how much of each token has arrived and sums to 1 over all
 signed handling also holds what spoke against the class. Clamping it in each layer is what Chefer et al. do ("we average
 across heads using the positive part"), and is the one place of the switch here.
 
-What the method takes for granted is tried on the network itself, see ``engine/attention.py``: networks with windows,
+What the method takes for granted is tried on the network itself, see ``engine/tokens.py``: networks with windows,
 pooled tokens, cross-attention or linear attention are refused by name, as is one without attention.
 
 Example:
@@ -39,8 +39,9 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.attention import Tokens, attention_layers, tokens_of
+from posgrad_edu.engine.attention import attention_layers
 from posgrad_edu.engine.passes import forward, gradients
+from posgrad_edu.engine.tokens import Tokens, tokens_of
 from posgrad_edu.handling import POSITIVE, Handling
 from posgrad_edu.methods.base import Method
 

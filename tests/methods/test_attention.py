@@ -18,7 +18,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torchvision.models import VisionTransformer
 
 import posgrad_edu as pg
-from posgrad_edu.engine.attention import attention_layers, tokens_of
+from posgrad_edu.engine.attention import attention_layers
+from posgrad_edu.engine.tokens import tokens_of
 from posgrad_edu.methods import METHODS, AttentionRollout, GradientRollout
 from posgrad_edu.scenes import ScenesTransformer
 
