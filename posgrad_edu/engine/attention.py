@@ -104,6 +104,8 @@ def _written_out(method: str, node: Any, above: dict[Node, list[Node]], photos: 
     if weights.ndim == 3 and len(weights) % photos == 0:  # nn.MultiheadAttention: (N · heads, T, T)
         weights = weights.unflatten(0, (photos, -1))
     _refuse_others(method, weights.shape, photos)
+    if not torch.allclose(total := weights.sum(-1), torch.ones_like(total), atol=torch.finfo(total.dtype).eps ** 0.5):
+        raise UnsupportedOperation(f"{method} has no rule for a softmax along another axis than the keys. {ADVICE}")
     readers = above[node]
     while len(readers) == 1 and operation(readers[0]) in VIEWS:
         readers = above[readers[0]]

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torchvision.models import VisionTransformer
 
 import posgrad_edu as pg
-from posgrad_edu.engine.attention import attention_layers
+from posgrad_edu.engine.attention import FUSED, attention_layers
 from posgrad_edu.engine.tokens import tokens_of
 from posgrad_edu.methods import METHODS, AttentionRollout, GradientRollout
 from posgrad_edu.scenes import ScenesTransformer
@@ -323,6 +323,14 @@ def test_pytorch_s_own_encoder() -> None:
     assert by_map(net, x).abs().max() > 1e-6
 
 
+def test_fused_kernels_of_all_devices_keep_what_is_read_of_them() -> None:
+    """Those of other devices can't run here, but PyTorch has their nodes' types."""
+    kernels = {name: kind for name, kind in vars(torch._C._functions).items() if name.startswith(FUSED)}
+    assert len(kernels) > 3
+    for kind in kernels.values():
+        assert {f"_saved_{part}" for part in ("query", "key", "value", "output", "scale")} <= set(dir(kind))
+
+
 def test_the_network_and_pytorch_s_settings_are_as_before() -> None:
     net, x = timm_net(), photos(2, 3, 32, 32)
     before, logits = copy.deepcopy(net.state_dict()), net(x)
@@ -435,6 +443,12 @@ class OfChannels(OwnTransformer):
         return self.head(tokens.mean(2))
 
 
+class OverQueries(OwnTransformer):
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)[:, None]
+        return self.head((tokens + (tokens @ tokens.mT).softmax(-2) @ tokens)[:, 0].mean(1))
+
+
 class Linear(OwnTransformer):
     def forward(self, x: Tensor) -> Tensor:
         q = k = v = self.tokens(x)
@@ -452,6 +466,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: random_weights(nn.Sequential(nn.Flatten(), nn.Linear(3072, 5)).to(DOUBLE)),
         "none was seen",
     ),
+    "a softmax over queries": (functools.partial(own, OverQueries), "another axis than the keys"),
     "linear attention": (functools.partial(own, Linear), "none was seen"),
     "a convolution among tokens": (functools.partial(own, Mixer), "they also meet elsewhere"),
     "merged tokens": (functools.partial(own, Merged), r"their number changes, \[17, 9, 5\]"),
