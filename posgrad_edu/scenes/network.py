@@ -23,7 +23,12 @@ SCENES_WEIGHTS = {
     ),
 }
 
-TRANSFORMER_WEIGHTS = {"pretrained": ("scenes-transformer.safetensors", "")}
+TRANSFORMER_WEIGHTS = {
+    "pretrained": (
+        "scenes-transformer.safetensors",
+        "17b5c4b36cafff6002045eb55ec74eb129cc858dbbdfb2f97ca0f7ae8a692bcd",
+    ),
+}
 
 # How many convolutions there are before each halving of the resolution (64, 32, 16, 8), by depth.
 STAGES = {4: (1, 1, 1, 1), 6: (1, 1, 2, 2), 8: (1, 2, 3, 2), 12: (1, 3, 4, 4)}
