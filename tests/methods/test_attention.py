@@ -449,6 +449,16 @@ class OverQueries(OwnTransformer):
         return self.head((tokens + (tokens @ tokens.mT).softmax(-2) @ tokens)[:, 0].mean(1))
 
 
+class HeadsFirst(OwnTransformer):
+    """Three heads, laid out heads first and photos second: (heads · N, T, T)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)
+        parts = torch.cat(tokens.split(4, 2))
+        added = (parts @ parts.mT).softmax(-1) @ parts
+        return self.head((tokens + torch.cat(added.split(len(x)), 2))[:, 0])
+
+
 class Linear(OwnTransformer):
     def forward(self, x: Tensor) -> Tensor:
         q = k = v = self.tokens(x)
@@ -467,6 +477,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "none was seen",
     ),
     "a softmax over queries": (functools.partial(own, OverQueries), "another axis than the keys"),
+    "heads before photos": (functools.partial(own, HeadsFirst), "which photo a head of attention belongs to"),
     "linear attention": (functools.partial(own, Linear), "none was seen"),
     "a convolution among tokens": (functools.partial(own, Mixer), "they also meet elsewhere"),
     "merged tokens": (functools.partial(own, Merged), r"their number changes, \[17, 9, 5\]"),

@@ -61,15 +61,26 @@ def test_the_network_is_pytorch_s_encoder_behind_three_convolutions() -> None:
     assert torch.allclose(net(x), net.head(net.norm(tokens)[:, 0]), atol=1e-12)
 
 
+def test_a_token_sees_15_pixels_whose_middle_lies_before_its_cell_s() -> None:
+    """What docs/attention.md says of the place of maps."""
+    x = torch.ones(1, 1, 64, 64, dtype=torch.float64, requires_grad=True)
+    grid = ScenesTransformer().double().stem(x)
+    (grad,) = torch.autograd.grad(grid[0, :, 3, 4].pow(2).sum(), x)
+    rows, columns = grad[0, 0].nonzero().unbind(1)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (17, 31, 25, 39)
+    assert 8 * 3 + 3.5 - (17 + 31) / 2 == 3.5
+
+
 # --- The classifier ---
 
 
 def test_the_classifier_names_what_it_sees(clf: pg.Classifier) -> None:
-    scene = make_scene(3)
     assert clf.labels == [str(digit) for digit in range(10)]
     assert clf.index("seven") == 7
     assert clf.multilabel
-    assert {prediction.index for prediction in clf.top(scene.image, 3)} == set(scene.digits)
+    scenes = make_scenes(20, seed=FRESH)
+    best = [{one.index for one in clf.top(scene.image, len(scene.digits))} for scene in scenes]
+    assert sum(found == set(scene.digits) for found, scene in zip(best, scenes, strict=True)) > 12
 
 
 @pytest.mark.slow
@@ -142,6 +153,7 @@ def test_a_short_training_learns_what_holds_for_digits_that_it_never_saw() -> No
     assert accuracy(net, *two_kinds(FRESH, 200, "test")).bits > 0.9
 
 
+@pytest.mark.slow
 def test_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(scenes_training, "HELD_OUT", range(FRESH, FRESH + 8))
     file = tmp_path / "mine.safetensors"
@@ -178,6 +190,7 @@ def scenes(clf: pg.Classifier) -> list[Scene]:
     return [scene for scene, fine in zip(drawn, right, strict=True) if fine][:12]
 
 
+@pytest.mark.slow
 def test_rollout_is_one_map_for_all_classes_unlike_gradient_rollout(clf: pg.Classifier, scenes: list[Scene]) -> None:
     x, _ = scene_tensors(scenes)
     table = pg.class_sensitivity(clf.net, x, method=ALONE)
@@ -199,6 +212,7 @@ def test_gradient_rollout_lies_in_the_box_of_the_digit_that_was_asked_for(
     assert means.energy["rollout"] == pytest.approx(means.energy_other["rollout"], abs=0.1)
 
 
+@pytest.mark.slow
 def test_random_parameters_change_gradient_rollout(clf: pg.Classifier, scenes: list[Scene]) -> None:
     x, _ = scene_tensors(scenes[:4])
     table = pg.parameter_sensitivity(clf.net, x, method=ALONE, depths=[20], seeds=[0], progress=False)
