@@ -10,6 +10,8 @@ from .metrics import (
     energy_in_box,
     localization,
     parameter_sensitivity,
+    perturbation,
+    perturbation_areas,
     pointing_game,
 )
 from .models import Classifier, Explanation, load_classifier
@@ -49,6 +51,8 @@ __all__ = [
     "models",
     "mosaic",
     "parameter_sensitivity",
+    "perturbation",
+    "perturbation_areas",
     "photo_names",
     "plot",
     "pointing_game",

@@ -1,6 +1,7 @@
 """What can be measured of maps: how alike they are, what they depend on, where they point."""
 
 from posgrad_edu.metrics.localization import energy_in_box, localization, pointing_game
+from posgrad_edu.metrics.perturbation import perturbation, perturbation_areas
 from posgrad_edu.metrics.randomization import (
     MODES,
     evenly_spaced,
@@ -41,6 +42,8 @@ __all__ = [
     "is_degenerate",
     "localization",
     "parameter_sensitivity",
+    "perturbation",
+    "perturbation_areas",
     "pointing_game",
     "randomizable_layers",
     "randomized",

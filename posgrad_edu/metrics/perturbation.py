@@ -1,0 +1,287 @@
+"""Does covering what a map marks take the class away? Deletion and insertion curves, and the areas under them.
+
+    deletion    cover the photo patch by patch, the map's most important first, and watch the class's score fall
+    insertion   begin with all covered, uncover the most important first, and watch the score rise
+
+The score is a contrast, the class's logit minus the mean of all logits: a number added to all logits alike changes no
+prediction, and so it shouldn't change a curve. ``kept`` is the score between that of the covered photo, 0, and that of
+the whole one, 1. How fast a curve falls says little by itself. Four orders are held against one another:
+
+    own      by the map for the asked class       random   by noise
+    other    by the same method's map for         edges    by the photo's edges, which know no network
+             another class
+
+What the own order does better than the other class's is what the map knows about the class; what it does better than
+edges, about the network. A covered photo is one that the network has never seen, and what it answers to that depends on
+what the patches are covered with (``baseline``): compare several before you believe a difference.
+
+Example:
+    >>> table = perturbation(clf.net, x, "gradcam", "positive")
+    >>> perturbation_areas(table)                            # one row a photo and mode
+    >>> pg.plot(table)
+
+References:
+    Samek et al. Evaluating the Visualization of What a Deep Neural Network Has Learned. IEEE TNNLS 2017.
+        arXiv:1509.06321, sec. III (regions, most relevant first).
+    Petsiuk, Das, Saenko. RISE. BMVC 2018. arXiv:1806.07421, sec. 4.1 (deletion, insertion, area under the curve).
+    Sturmfels, Lundberg, Lee. Visualizing the Impact of Feature Attribution Baselines. Distill 2020 (baselines).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from posgrad_edu.engine.inputs import Target, check_network, check_photos
+from posgrad_edu.engine.passes import predict
+from posgrad_edu.errors import unknown_name
+from posgrad_edu.methods import AnyHandling, Edges, Method, Methods, Noise, explain
+from posgrad_edu.metrics.sensitivity import other_classes
+from posgrad_edu.metrics.similarity import is_degenerate
+from posgrad_edu.metrics.tables import as_table, batches, by_label
+from posgrad_edu.progress import bar
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Baseline = Literal["mean", "blur", "zero"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+Mode = Literal["deletion", "insertion"]
+PERTURBATIONS: tuple[Mode, ...] = get_args(Mode)
+ORDERS = ("own", "other", "random", "edges")
+BLUR = 16  # the blur's standard deviation is this part of the photo's longer side: digits and faces are gone
+
+
+# --- One photo ---
+
+
+def covered(x: Tensor, baseline: Baseline | str = "mean") -> Tensor:
+    """Return photos (N, C, H, W) with all covered.
+
+    baseline: "mean" for each photo's own mean colour, "blur" for the photo out of focus, "zero" for zeros: the data's
+    mean where photos are normalized, and black paper in a scene. ``ValueError`` for another.
+    """
+    from torchvision.transforms.functional import gaussian_blur
+
+    if baseline not in BASELINES:
+        raise unknown_name("baseline", baseline, BASELINES)
+    if baseline == "mean":
+        return x.mean((2, 3), keepdim=True).expand_as(x)
+    if baseline == "zero":
+        return torch.zeros_like(x)
+    deviation = max(x.shape[-2:]) / BLUR
+    width = 2 * min(math.ceil(3 * deviation), min(x.shape[-2:]) - 1) + 1  # a mirrored border has no more than that
+    return gaussian_blur(x, [width, width], [deviation, deviation])
+
+
+def places(saliency: Tensor, patch: int = 1, seed: int = 0) -> Tensor:
+    """Return for each pixel (H, W) the place of its patch, 0 for the patch in which the map adds up to most.
+
+    patch: the side of the squares in pixels; those at the right and lower rim may be cut. Patches of one sum come in a
+    random order, of ``seed``: a map that is zero in most places must not cover the photo line by line.
+    """
+    height, width = saliency.shape
+    values = saliency.detach().cpu().double()
+    sums = F.avg_pool2d(values[None, None], patch, ceil_mode=True, divisor_override=1)[0, 0]
+    shuffled = torch.randperm(sums.numel(), generator=torch.Generator().manual_seed(seed))
+    order = shuffled[sums.flatten()[shuffled].argsort(descending=True, stable=True)]
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    pixels = place.reshape(sums.shape).repeat_interleave(patch, 0).repeat_interleave(patch, 1)
+    return pixels[:height, :width]
+
+
+def logit_contrast(logits: Tensor, target: int, contrast: str | int | None = "mean") -> Tensor:
+    """Return the score (N,) of a class in logits (N, classes).
+
+    contrast: "mean" for the logit minus the mean of all logits, a class for minus its logit, ``None`` for the logit.
+    """
+    if contrast is None:
+        return logits[:, target]
+    if isinstance(contrast, str):
+        if contrast != "mean":
+            raise unknown_name("contrast", contrast, ["mean"])
+        return logits[:, target] - logits.mean(1)
+    if not 0 <= contrast < logits.shape[1]:
+        raise ValueError(f"contrast {contrast} is out of range: the network has {logits.shape[1]} classes.")
+    return logits[:, target] - logits[:, contrast]
+
+
+# --- A table ---
+
+
+class _Course(NamedTuple):
+    """How photos are covered, the same for every map."""
+
+    patch: int
+    counts: list[int]  # of covered patches, but for none and all
+    share: list[float]  # of the patches, from 0 to 1
+    contrast: str | int | None
+    at_once: int
+    seed: int
+
+
+def perturbation(
+    net: nn.Module,
+    x: Tensor,
+    method: Methods = "gradcam",
+    handling: AnyHandling = None,
+    target: Target | None = None,
+    other: str | Target = "least",
+    contrast: str | int | None = "mean",
+    baseline: Baseline | str = "mean",
+    patch: int = 8,
+    steps: int = 16,
+    seed: int = 0,
+    at_once: int = 16,
+    progress: bool = True,
+    **options: Any,
+) -> DataFrame:
+    """Return deletion and insertion curves: one row a photo, mode, order and share of the photo.
+
+    net, x, method, handling, options: as for ``explain``. target, other: as for ``class_sensitivity``. contrast: what
+        is taken from the class's logit, see ``logit_contrast``. baseline: what patches are covered with, see
+        ``covered``. patch: their side in pixels. steps: how many equal parts are covered one after another.
+    seed: of the random order and of patches that are alike. at_once: pictures in one forward pass, which bounds memory.
+        progress: whether a bar is shown if it takes more than two seconds.
+    Columns: photo, target, other, mode ("deletion" or "insertion"), order (one of ``ORDERS``), share (of the photo that
+    is covered, or uncovered), score (the contrast, in logits), kept (0 for all covered, 1 for the whole photo) and
+    degenerate, which flags a map that orders nothing and a photo whose covering takes nothing away; there kept is nan.
+    Of several methods first method. Orders that several methods share are measured once.
+    Raises what ``explain`` and ``class_sensitivity`` do, and ``ValueError`` for options that make no sense.
+    """
+    methods = by_label(method, handling, options)
+    check_network(net)
+    check_photos(x)
+    course = _course(x, patch, steps, contrast, at_once, seed)
+    hidden = covered(x, baseline)
+    logits = torch.cat([predict(net, part) for part in x.split(at_once)])
+    first = logits.argmax(1) if target is None else other_classes(logits, target)
+    second = other_classes(logits, other)
+    if (first == second).any():
+        raise ValueError(f"target and other are one class, for photo {int((first == second).nonzero()[0])}. Give two.")
+    rows: list[dict[str, Any]] = []
+    with bar(what="covering", total=len(x), disable=not progress, delay=2, leave=False) as shown:
+        for photos in batches(range(len(x))):
+            pairs = torch.stack([first[photos], second[photos]], dim=1)
+            for n, maps in zip(photos, _maps(net, x[photos], pairs, methods, seed), strict=True):
+                asked = {"photo": n, "target": int(first[n]), "other": int(second[n])}
+                rows += _curves(net, x[n], hidden[n], maps, asked, course)
+                shown.update()
+    return as_table(rows, method)
+
+
+def _course(x: Tensor, patch: int, steps: int, contrast: str | int | None, at_once: int, seed: int) -> _Course:
+    height, width = x.shape[-2:]
+    if not 1 <= patch <= min(height, width):
+        raise ValueError(f"patch is a side in pixels from 1 to {min(height, width)}, not {patch}.")
+    patches = math.ceil(height / patch) * math.ceil(width / patch)
+    if not 2 <= steps <= patches:
+        raise ValueError(f"steps is 2 to {patches}, the number of patches, not {steps}. A smaller patch allows more.")
+    if at_once < 1:
+        raise ValueError(f"at_once is 1 or more pictures, not {at_once}.")
+    counts = [round(patches * step / steps) for step in range(1, steps)]
+    return _Course(patch, counts, [0.0, *(c / patches for c in counts), 1.0], contrast, at_once, seed)
+
+
+def _maps(
+    net: nn.Module, x: Tensor, pairs: Tensor, methods: Mapping[Any, Method], seed: int
+) -> Iterator[dict[tuple[Any, str], Tensor]]:
+    """Yield for each photo the maps (H, W) that order it, by method and order."""
+    wanted: dict[Hashable, Method] = {("method", label): method for label, method in methods.items()}
+    wanted |= {("control", "random"): Noise(seed=seed), ("control", "edges"): Edges()}
+    found = explain(net, x, pairs, wanted)
+    for n in range(len(x)):
+        maps: dict[tuple[Any, str], Tensor] = {}
+        for label in methods:
+            maps |= {(label, order): found["method", label][n, k] for k, order in enumerate(("own", "other"))}
+            maps |= {(label, order): found["control", order][n, 0] for order in ("random", "edges")}
+        yield maps
+
+
+def _curves(
+    net: nn.Module,
+    photo: Tensor,
+    hidden: Tensor,
+    maps: Mapping[tuple[Any, str], Tensor],
+    asked: Mapping[str, int],
+    course: _Course,
+) -> list[dict[str, Any]]:
+    """Return the rows of one photo (C, H, W), which is ``hidden`` where it's covered."""
+    ranked = {key: places(saliency, course.patch, course.seed) for key, saliency in maps.items()}
+    different = {place.numpy().tobytes(): place for place in ranked.values()}  # alike ones are run once
+    whole, nothing = _scores(net, iter([photo, hidden]), 2, asked["target"], course)
+    pictures = _pictures(photo, hidden, [*different.values()], course.counts)
+    count = len(different) * len(PERTURBATIONS) * len(course.counts)
+    scores = iter(_scores(net, pictures, count, asked["target"], course))
+    ends = {"deletion": (whole, nothing), "insertion": (nothing, whole)}
+    curves = {
+        (key, mode): [ends[mode][0], *(next(scores) for _ in course.counts), ends[mode][1]]
+        for key in different
+        for mode in PERTURBATIONS
+    }
+    rows = []
+    for (label, order), place in ranked.items():
+        useless = whole <= nothing or is_degenerate(maps[label, order])
+        for mode in PERTURBATIONS:
+            for share, score in zip(course.share, curves[place.numpy().tobytes(), mode], strict=True):
+                kept = math.nan if useless else (score - nothing) / (whole - nothing)
+                place_of = {"mode": mode, "order": order, "share": share}
+                rows.append({"method": label, **asked, **place_of, "score": score, "kept": kept, "degenerate": useless})
+    return rows
+
+
+def _pictures(photo: Tensor, hidden: Tensor, ranked: Sequence[Tensor], counts: Sequence[int]) -> Iterator[Tensor]:
+    """Yield the pictures (C, H, W) of each order: deletion at each count, then insertion at each."""
+    for place in ranked:
+        place = place.to(photo.device)
+        yield from (torch.where(place < count, hidden, photo) for count in counts)
+        yield from (torch.where(place < count, photo, hidden) for count in counts)
+
+
+def _scores(net: nn.Module, pictures: Iterator[Tensor], count: int, target: int, course: _Course) -> list[float]:
+    """Return the score of each of ``count`` pictures, ``course.at_once`` of them in a forward pass."""
+    scores: list[float] = []
+    while len(scores) < count:
+        some = [next(pictures) for _ in range(min(course.at_once, count - len(scores)))]
+        scores += logit_contrast(predict(net, torch.stack(some)), target, course.contrast).tolist()
+    return scores
+
+
+# --- Areas ---
+
+
+def perturbation_areas(table: DataFrame) -> DataFrame:
+    """Return the areas under the curves of a ``perturbation`` table: one row a photo and mode, of each method.
+
+    Columns: photo, target, other, mode, auc (of the own order, 0 to 1 where a curve stays between its ends), auc_other,
+    auc_random, auc_edges, advantage (by how much the own order is better than the other class's: a deletion curve
+    should be low, an insertion curve high) and degenerate, where auc or auc_other is nan. Of several first method.
+    """
+    import pandas as pd
+
+    names = [name for name in ("method", "photo", "target", "other", "mode") if name in table]
+    rows = []
+    for key, some in table.groupby(names, sort=False):
+        areas = {order: _area(curve) for order, curve in some.groupby("order")}
+        better = areas["own"] - areas["other"]
+        advantage = better if key[-1] == "insertion" else -better
+        of_orders = {f"auc_{order}": areas[order] for order in ORDERS[1:]}
+        rows.append(
+            {**dict(zip(names, key, strict=True)), "auc": areas["own"], **of_orders, "advantage": advantage}
+            | {"degenerate": math.isnan(advantage)}
+        )
+    return pd.DataFrame(rows)
+
+
+def _area(curve: DataFrame) -> float:
+    """Return the area under one curve, by the trapezoidal rule."""
+    from scipy.integrate import trapezoid
+
+    ordered = curve.sort_values("share")
+    return float(trapezoid(ordered.kept, ordered.share))
