@@ -24,13 +24,13 @@ INTERRUPTED = 130  # as a shell says it
 
 HANDLING_NAMES = "signed, positive, negative, absolute, published."
 DEFAULT_HANDLINGS = "signed, positive, published"
-CHECK_NAMES = "class, parameters, localization, data."
+CHECK_NAMES = "class, parameters, localization, data; perturbation, which takes as long as these together."
 DEFAULT_NETWORKS = "efficientnet-lite0, scenes"
 
 Names = list[str] | None
 Methods = Annotated[Names, typer.Option(help="gradcam, lrp, ...", show_default="all")]
 Handlings = Annotated[Names, typer.Option(help=HANDLING_NAMES, show_default=DEFAULT_HANDLINGS)]
-Checks = Annotated[Names, typer.Option(help=CHECK_NAMES, show_default="all")]
+Checks = Annotated[Names, typer.Option(help=CHECK_NAMES, show_default="the first four")]
 Networks = Annotated[Names, typer.Option(help="Of torchvision or timm.", show_default=DEFAULT_NETWORKS)]
 Images = Annotated[
     Path | None, typer.Option(help="A folder with pictures, in subfolders or not.", show_default="sample photos")
@@ -40,6 +40,7 @@ Scenes = Annotated[int, typer.Option(help="How many scenes the network of scenes
 Mode = Annotated[str, typer.Option(help="cascading, cascading-from-input, independent.")]
 Depths = Annotated[int, typer.Option(help="At how many depths parameters are randomized.")]
 Seeds = Annotated[int, typer.Option(help="How many draws of random parameters.")]
+Baseline = Annotated[str, typer.Option(help="What perturbation covers with: mean, blur, zero.")]
 Jobs = Annotated[int, typer.Option(min=1, help="How many processes.")]
 Scheduler = Annotated[str | None, typer.Option(help="A Dask cluster's scheduler: tcp://host:port.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch weights that aren't here.")]
@@ -57,6 +58,7 @@ def study(
     mode: Mode = "cascading",
     depths: Depths = 8,
     seeds: Seeds = 3,
+    baseline: Baseline = "mean",
     jobs: Jobs = 1,
     scheduler: Scheduler = None,
     download: Download = False,
@@ -69,7 +71,8 @@ def study(
     given = {"methods": methods, "handlings": handlings, "checks": checks, "networks": networks}
     names = {field: tuple(values) for field, values in given.items() if values}
     with one_line_errors():
-        chosen = Study(**names, images=images, limit=limit, scenes=scenes, mode=mode, depths=depths, seeds=seeds)
+        how = {"mode": mode, "depths": depths, "seeds": seeds, "baseline": baseline}
+        chosen = Study(**names, images=images, limit=limit, scenes=scenes, **how)
         out.mkdir(parents=True, exist_ok=True)
     try:
         with alone_in(out):

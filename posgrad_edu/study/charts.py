@@ -20,8 +20,9 @@ import numpy as np
 
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import CONTROLS
+from posgrad_edu.study import perturbation_charts
 from posgrad_edu.study.formatting import format_number
-from posgrad_edu.study.schema import CHECKS, NO_HANDLING, in_order, main_score, published_handling, validated
+from posgrad_edu.study.schema import ALL_CHECKS, NO_HANDLING, in_order, main_score, published_handling, validated
 from posgrad_edu.study.summary import GROUP_OF, intervals, summarize
 from posgrad_edu.study.verdicts import ALIKE_ABOVE
 from posgrad_edu.viz import figure_class
@@ -56,14 +57,16 @@ MARKER = 4.5  # points
 def plot(table: DataFrame, check: str | None = None) -> Figure:
     """Return a figure of what a table holds: curves for randomized parameters, else means with their intervals.
 
-    table: what ``class_sensitivity``, ``parameter_sensitivity``, ``localization`` or ``data_sensitivity`` returns, for
-        one method or several; or a study's rows, or their summary.
-    check: which sanity test of a study is drawn; ``None`` for the first of ``CHECKS`` that the table holds.
+    table: what ``class_sensitivity``, ``parameter_sensitivity``, ``localization``, ``data_sensitivity`` or
+        ``perturbation`` returns, for one method or several; or a study's rows, or their summary.
+    check: which sanity test of a study is drawn; ``None`` for the first of ``ALL_CHECKS`` that the table holds.
     Raises ``ValueError`` for another table, and for what ``randomization_curves`` can't draw.
     """
+    if set(table) >= perturbation_charts.COLUMNS:
+        return perturbation_charts.perturbation_curves(table)
     is_summary = {"group", "check", "spearman_low"} <= set(table)
     rows = table if is_summary else _as_rows(table)
-    found = [name for name in CHECKS if name in set(rows.check)]
+    found = [name for name in ALL_CHECKS if name in set(rows.check)]
     if not found or check not in (None, *found):
         raise ValueError(f"This table holds no {check or 'sanity test'}; there is: {', '.join(found) or 'none'}.")
     check = check or found[0]
@@ -96,7 +99,7 @@ def _check_of(table: DataFrame) -> str:
         return "localization"
     raise ValueError(
         f"A table with the columns {', '.join(map(str, table))} can't be drawn. Give plot what class_sensitivity, "
-        "parameter_sensitivity, localization or data_sensitivity returns, a study's rows, or their summary."
+        "parameter_sensitivity, localization, data_sensitivity or perturbation returns, a study's rows or summary."
     )
 
 
@@ -242,6 +245,7 @@ _SCALES = {
     "parameters": _Scale("rank correlation with the trained network's map", (-1, 1), f"{ALIKE_ABOVE}"),
     "data": _Scale("rank correlation of two networks' maps", (-1, 1), f"{ALIKE_ABOVE}"),
     "localization": _Scale("share of the evidence that lies in the object's box", (0, 1), "the box's area"),
+    "perturbation": _Scale("area by which the asked class's map is better than the other's", (-1, 1), ""),
 }
 # What each group of a check compares. A plot without a chosen group takes the first one that is there.
 _GROUPS = {
@@ -260,6 +264,7 @@ _GROUPS = {
     },
     "data": {GROUP_OF["data"]: "one of them trained on permuted labels"},
     "localization": {GROUP_OF["localization"]: "asked about that object's class"},
+    "perturbation": {"present": "both in the picture", "least": "most and least likely"},
 }
 
 
@@ -288,7 +293,8 @@ def dot_plot(
     axes[0].set(xlim=(low - margin, high + margin), xticks=np.linspace(low, high, 5))
     axes[0].set(ylim=(min(place.values()) - 0.6, 0.6), yticks=list(place.values()), yticklabels=methods)
     axes[0].tick_params("y", length=3.5 if any(methods) else 0)
-    figure.supxlabel(f"{scale.words}\n({_GROUPS[check].get(group, group)}; dotted: {scale.dotted})", fontsize=10)
+    dotted = f"; dotted: {scale.dotted}" if scale.dotted else f", {table['mode'].iloc[0]}"
+    figure.supxlabel(f"{scale.words}\n({_GROUPS[check].get(group, group)}{dotted})", fontsize=10)
     _legend(figure, axes)
     figure.alt = _words_of_dots(table, check, group, handlings)
     return figure
@@ -325,7 +331,7 @@ def _draw_network(
 ) -> None:
     """Draw one network's means into its panel; ``place`` says at which height each method stands."""
     dotted = rows.area.mean() if check == "localization" else ALIKE_ABOVE
-    for value, stroke in ((0, "-"), (dotted, ":")):
+    for value, stroke in ((0, "-"), *([(dotted, ":")] if _SCALES[check].dotted else [])):
         ax.axvline(value, color="#999999", linewidth=1, linestyle=stroke, zorder=0)
     for name, y in place.items():
         _points_of_method(ax, rows[rows.method == name], y, main_score(check), handlings)

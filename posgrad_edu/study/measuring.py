@@ -20,6 +20,8 @@ from posgrad_edu.metrics import (
     data_sensitivity,
     localization,
     parameter_sensitivity,
+    perturbation,
+    perturbation_areas,
     randomizable_layers,
     still_trained,
 )
@@ -32,6 +34,8 @@ from posgrad_edu.viz import symmetric_limit
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+PATCHES, STEPS = 14, 8  # of perturbation: patches along a photo's shorter side, and parts covered one after another
 
 
 def measure(unit: Unit) -> DataFrame:
@@ -127,11 +131,25 @@ def _measure_data(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method])
     return data_sensitivity(clf.net, twin.net, shown.x, methods, target=shown.classes[:1])
 
 
+def _measure_perturbation(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], baseline: str) -> DataFrame:
+    import pandas as pd
+
+    target, others = _asked(clf, shown)
+    comparison = "present" if "present" in others else "least"
+    if comparison not in others:
+        return pd.DataFrame(columns=["method"])
+    patch = max(1, min(shown.x.shape[-2:]) // PATCHES)
+    options = {"baseline": baseline, "patch": patch, "steps": STEPS, "progress": False}
+    curves = perturbation(clf.net, shown.x, methods, target=target, other=others[comparison], **options)
+    return perturbation_areas(curves).assign(comparison=comparison)
+
+
 _MEASURES: dict[str, Callable[..., DataFrame]] = {
     "class": _measure_class,
     "parameters": _measure_parameters,
     "localization": _measure_localization,
     "data": _measure_data,
+    "perturbation": _measure_perturbation,
 }
 
 

@@ -18,6 +18,8 @@ The checks, made by ``measuring.py``:
     parameters     the trained network against copies with random layers; the class is kept
     localization   does the map for each object of a mosaic or scene lie where that object is?
     data           the scenes' network against its twin that was trained on permuted labels
+    perturbation   does covering what a map marks take the class away, more than what another class's map marks? Only
+                   where it's asked for, since it takes as long as all others together
 
 Noise, the photo's edges and |x| go through the same checks: the controls (``methods/controls.py``).
 
@@ -40,10 +42,11 @@ from posgrad_edu.data.photos import PHOTOS
 from posgrad_edu.errors import UnsupportedOperation, unknown_name
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import CONTROLS, METHODS, resolve
+from posgrad_edu.metrics.perturbation import BASELINES
 from posgrad_edu.metrics.randomization import MODES
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, SCENES, load_classifier
-from posgrad_edu.study.schema import CHECKS, NO_HANDLING, PUBLISHED, published_handling
+from posgrad_edu.study.schema import ALL_CHECKS, CHECKS, NO_HANDLING, PUBLISHED, published_handling
 
 TWIN = "permuted-labels"  # the weights of a network that was trained on wrong labels
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -57,11 +60,12 @@ class Study:
 
     methods, handlings: names of ``METHODS`` and ``HANDLINGS``, or "published"; each combination is measured once, and
         the controls always.
-    checks: some of ``CHECKS``. A check that a network can't take (data, for all but the scenes) is left out for it.
+    checks: some of ``ALL_CHECKS``. A check that a network can't take (data, for all but the scenes) is left out for it.
     networks: names for ``load_classifier``.
     images: a folder with pictures, in subfolders or not; ``None`` for the sample photos. limit: at most that many of
         them, evenly spread over the folder. scenes: how many scenes the network of scenes looks at.
     mode, depths, seeds: how parameters are randomized: the order, how many depths, how many draws.
+    baseline: what patches are covered with, for perturbation.
     """
 
     methods: tuple[str, ...] = tuple(METHODS)
@@ -74,15 +78,22 @@ class Study:
     mode: str = "cascading"
     depths: int = 8
     seeds: int = 3
+    baseline: str = "mean"
 
     def __post_init__(self) -> None:
-        known: dict[str, Collection[str]] = {"methods": METHODS, "handlings": (*HANDLINGS, PUBLISHED), "checks": CHECKS}
+        known: dict[str, Collection[str]] = {
+            "methods": METHODS,
+            "handlings": (*HANDLINGS, PUBLISHED),
+            "checks": ALL_CHECKS,
+        }
         for field, names in known.items():
             wrong = [name for name in getattr(self, field) if name not in names]
             if wrong:
                 raise unknown_name(field.removesuffix("s"), wrong[0], names)
         if self.mode not in MODES:
             raise unknown_name("mode of randomization", self.mode, MODES)
+        if self.baseline not in BASELINES:
+            raise unknown_name("baseline", self.baseline, BASELINES)
         for field in ("methods", "handlings", "checks", "networks"):
             if not getattr(self, field):
                 raise ValueError(f"A study needs one of the {field} at least.")
@@ -227,6 +238,8 @@ def _unit(study: Study, network: str, weights: str, check: str, picture: Picture
     options: tuple[tuple[str, Any], ...] = ()
     if check == "parameters":
         options = (("mode", study.mode), ("depths", study.depths), ("seeds", tuple(range(study.seeds))))
+    if check == "perturbation":
+        options = (("baseline", study.baseline),)
     depends_on = [VERSION, network, weights, check, picture.name, _stamps(picture), labels, options]
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
     return Unit(network, check, picture, labels, options, key)

@@ -33,6 +33,12 @@ comparison: a low number alone doesn't make an explanation. The photo's edges an
 network and stay the same, at 1: a map whose numbers are near theirs may show the photo, whatever it is asked. It is the
 place of the evidence that tells noise from an explanation: by chance, a box gets its area's share."""
 
+COVERING = """\
+Patches are covered (deletion) or uncovered (insertion) in the order of a map, and the class's logit minus the mean of
+all logits is followed, from 1 for the whole photo to 0 for all covered. Numbers are areas under these curves: a
+deletion curve should be low, an insertion curve high. What the asked class's map does better than another class's is
+what it knows about the class. Noise is random order."""
+
 # What one has to know about a network to read its numbers.
 NOTES = {
     "efficientnet-lite0": """\
@@ -50,6 +56,8 @@ _TITLES = {
     ("class", "present"): "Class: two that are both in the picture",
     ("data", "permuted labels"): "Data: trained on true against permuted labels",
     ("localization", "objects"): "Place: the evidence for an object, and its box",
+    ("perturbation", "least"): "Perturbation: the most likely class's map against the least likely's",
+    ("perturbation", "present"): "Perturbation: the maps of two classes that are both in the picture",
 }
 _COMPARED = {
     "Spearman": "spearman",
@@ -66,7 +74,8 @@ _PLACED = {
     "box's area": "area",
     "pointing game": "hit",
 }
-_ORDER = ("class", "parameters", "data", "localization")  # what is compared first, then places
+_COVERED = {"own map": "auc", "other's map": "auc_other", "own better by": "advantage", "minus signed": "difference"}
+_ORDER = ("class", "parameters", "data", "localization", "perturbation")  # what is compared first, then places
 _STAGES = ("classifier", "first layer", "half", "all", "mean")
 
 
@@ -163,9 +172,18 @@ def _tables(rows: DataFrame) -> list[str]:
             continue
         known = [group for of, group in _TITLES if of == check]
         for group in sorted(some.group.unique(), key=lambda g: (known.index(g) if g in known else len(known), g)):
-            columns = _PLACED if check == "localization" else _COMPARED
             title = _TITLES.get((check, group), f"{check.capitalize()}: {group}")
-            parts += [f"### {title}", _check_table(some[some.group == group], columns)]
+            parts += [f"### {title}", *_group_tables(some[some.group == group], check)]
+    return parts
+
+
+def _group_tables(rows: DataFrame, check: str) -> list[str]:
+    """Return the table of one group of a check; of perturbation one for deletion and one for insertion."""
+    if check != "perturbation":
+        return [_check_table(rows, _PLACED if check == "localization" else _COMPARED)]
+    parts = [COVERING]
+    for mode, some in rows.groupby("mode"):
+        parts += [f"{str(mode).capitalize()}:", _check_table(some, _COVERED)]
     return parts
 
 

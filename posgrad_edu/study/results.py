@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from posgrad_edu.data import ImageError
 from posgrad_edu.data.files import whole_file, write_table, write_text
+from posgrad_edu.metrics.perturbation import PERTURBATIONS
 from posgrad_edu.study.charts import dot_plot, randomization_curves
 from posgrad_edu.study.measuring import example, stays_trained
 from posgrad_edu.study.planning import Plan, file_name
@@ -67,6 +68,10 @@ def _figures(network: str, rows: DataFrame, summary: DataFrame, planned: Plan) -
         figures["class"] = dot_plot(summary, "class", "least")
     if summary["mode"].str.startswith("cascading").any():
         figures["parameters"] = randomization_curves(rows)
+    covered = summary[summary.check == "perturbation"]
+    for mode in PERTURBATIONS:
+        if len(some := covered[covered["mode"] == mode]):
+            figures[f"perturbation-{mode}"] = dot_plot(some, "perturbation")
     photos = set(rows.photo)  # a damaged one has no rows, and no example
     for unit in planned.units:
         if unit.network == network and unit.picture.name in photos:

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 CHECKS = ("class", "parameters", "localization", "data")  # the sanity tests, as the column "check" names them
+MORE_CHECKS = ("perturbation",)  # those that a study makes only where they are asked for: they take long
+ALL_CHECKS = (*CHECKS, *MORE_CHECKS)
 PUBLISHED = "published"  # a handling: whatever the method's authors do
 NO_HANDLING = "none"  # of the controls, which have no gradients
 
 NAMES = ("network", "check", "photo", "method", "handling")  # each row has them
 SIMILARITIES = ("spearman", "spearman_abs", "ssim", "hog")
 PLACES = ("energy", "energy_abs", "energy_other", "hit", "area")
-SCORES = (*SIMILARITIES, *PLACES)
+AREAS = ("auc", "auc_other", "advantage")
+SCORES = (*SIMILARITIES, *PLACES, *AREAS)
 
 # The columns in order, with the types that files keep.
 TYPES = {
@@ -43,7 +46,7 @@ IDENTITY = (*TEXTS, *INTEGERS)  # rows that agree in all of these are one compar
 
 def main_score(check: str) -> str:
     """Return the score that a sanity test is about."""
-    return "energy" if check == "localization" else "spearman"
+    return {"localization": "energy", "perturbation": "advantage"}.get(check, "spearman")
 
 
 def published_handling(method: str) -> str | None:
@@ -101,8 +104,8 @@ def validated(rows: DataFrame) -> DataFrame:
             f"Some rows have no {', '.join(incomplete)}. Each row needs them; controls' handling is {NO_HANDLING!r}."
         )
     for check in table.check.unique():
-        if check not in CHECKS:
-            raise unknown_name("check", check, CHECKS)
+        if check not in ALL_CHECKS:
+            raise unknown_name("check", check, ALL_CHECKS)
     table = _plain(table)
     if (twice := table.duplicated(list(IDENTITY))).any():
         first = table[twice].iloc[0]
@@ -118,9 +121,9 @@ def _plain(table: DataFrame) -> DataFrame:
 
 
 def _refuse_missing_scores(table: DataFrame) -> None:
-    for check in CHECKS:
+    for check in ALL_CHECKS:
         some = table[table.check == check]
-        needed = ["energy", "hit"] if check == "localization" else ["spearman"]
+        needed = ["energy", "hit"] if check == "localization" else [main_score(check)]
         wrong = some[some[needed].isna().any(axis=1) & ~some.degenerate]
         if len(wrong):
             first = wrong.iloc[0]

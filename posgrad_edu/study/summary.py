@@ -11,7 +11,7 @@ means of 5,000 bootstrap resamples of the photos. With few photos such intervals
 is none (nan). Photos of the same value have an interval of no length.
 
     difference    this handling minus signed, row by row of the same photo, classes, depth and seed, then averaged in
-                  the same way: of spearman, for localization of energy
+                  the same way: of spearman, for localization of energy, for perturbation of advantage
 
 Groups: the class check has one for each way to choose the second class (comparison); the parameters check has stages:
 
@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.metrics.randomization import MODES
-from posgrad_edu.study.schema import IDENTITY, SCORES, main_score, validated
+from posgrad_edu.study.schema import AREAS, IDENTITY, SCORES, main_score, validated
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -51,7 +51,7 @@ MEASURES = (*SCORES, "difference")
 GROUP = ("network", "check", "method", "handling", "group", "mode")
 COUNTS = ("photos", "used", "paired", "comparisons", "degenerate", "depths", "depth", "layers")
 # The group of those rows that name no comparison, by check.
-GROUP_OF = {"class": "classes", "data": "permuted labels", "localization": "objects"}
+GROUP_OF = {"class": "classes", "data": "permuted labels", "localization": "objects", "perturbation": "classes"}
 
 CONFIDENCE = 0.95
 RESAMPLES = 5000
@@ -163,6 +163,7 @@ def _with_difference(table: DataFrame) -> DataFrame:
     """Add to each row its main measure minus that of the signed map in the same place; nan where there is none."""
     same = [name for name in IDENTITY if name != "handling"]
     main = table.spearman.where(table.check != "localization", table.energy)
+    main = main.where(table.check != "perturbation", table.advantage)
     signed = table.assign(signed=main)[table.handling == "signed"][[*same, "signed"]]
     difference = main - table.merge(signed, on=same, how="left").signed
     return table.assign(difference=difference.where(table.handling != "signed"))
@@ -220,6 +221,8 @@ def read_summary(path: str | Path) -> DataFrame:
 
     numbers = [*COUNTS, *(name for measure in MEASURES for name in _columns(measure))]
     table = pd.read_csv(path, dtype=str, keep_default_na=False)  # a network may be called NA
+    older = {name: "" for measure in AREAS for name in _columns(measure) if name not in table}
+    table = table.assign(**older)  # written before there was perturbation
     missing = [name for name in (*GROUP, *numbers) if name not in table]
     if missing:
         raise ValueError(f"{Path(path).name} isn't a summary: it has no {', '.join(missing)}.")
