@@ -96,6 +96,20 @@ def places(saliency: Tensor, patch: int = 1, seed: int = 0) -> Tensor:
     return pixels[:height, :width]
 
 
+def removed(
+    x: Tensor, maps: Tensor, share: float, baseline: Baseline | str = "mean", patch: int = 8, seed: int = 0
+) -> Tensor:
+    """Return photos (N, C, H, W) of which the most important share of the patches is covered.
+
+    maps: (N, H, W), one a photo. share: 0 to 1. The other options are those of ``perturbation``.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share is a part of the photo from 0 to 1, not {share}.")
+    ranked = torch.stack([places(saliency, patch, seed) for saliency in maps]).unsqueeze(1).to(x.device)
+    count = round(share * (int(ranked.max()) + 1))
+    return torch.where(ranked < count, covered(x, baseline), x)
+
+
 def logit_contrast(logits: Tensor, target: int, contrast: str | int | None = "mean") -> Tensor:
     """Return the score (N,) of a class in logits (N, classes).
 

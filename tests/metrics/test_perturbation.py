@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import posgrad_edu as pg
 from posgrad_edu.methods import GradCAM, Gradient, InputXGradient
 from posgrad_edu.metrics import perturbation as face  # the function: the module has its name
-from posgrad_edu.metrics.perturbation import BASELINES, PERTURBATIONS, covered, logit_contrast, places
+from posgrad_edu.metrics.perturbation import BASELINES, PERTURBATIONS, covered, logit_contrast, places, removed
 
 SIZE = 12
 generator = torch.Generator().manual_seed(0)
@@ -215,6 +215,16 @@ def test_patches_that_are_alike_come_in_a_random_order() -> None:
     assert flat[::2, ::2].flatten().tolist() != list(range(16))
     assert torch.equal(flat, places(torch.zeros(8, 8), patch=2))
     assert not torch.equal(flat, places(torch.zeros(8, 8), patch=2, seed=1))
+
+
+def test_the_most_important_quarter_is_removed() -> None:
+    maps = torch.arange(SIZE**2).reshape(1, SIZE, SIZE).repeat(3, 1, 1).double()
+    assert torch.equal(removed(PHOTOS, maps, 0.25, "zero", patch=1)[:, :, :9], PHOTOS[:, :, :9])
+    assert (removed(PHOTOS, maps, 0.25, "zero", patch=1)[:, :, 9:] == 0).all()
+    assert torch.equal(removed(PHOTOS, maps, 0), PHOTOS)
+    assert torch.equal(removed(PHOTOS, maps, 1, "blur"), covered(PHOTOS, "blur"))
+    with pytest.raises(ValueError, match="share"):
+        removed(PHOTOS, maps, 25)
 
 
 def test_what_photos_are_covered_with() -> None:
