@@ -6,6 +6,7 @@ from .methods import CONTROLS, METHODS, Method, explain
 from .metrics import (
     class_sensitivity,
     compare,
+    complexity_sensitivity,
     data_sensitivity,
     energy_in_box,
     localization,
@@ -36,6 +37,7 @@ __all__ = [
     "checks",
     "class_sensitivity",
     "compare",
+    "complexity_sensitivity",
     "data",
     "data_sensitivity",
     "energy_in_box",

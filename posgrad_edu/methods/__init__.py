@@ -19,6 +19,7 @@ from posgrad_edu.methods.registry import (
 )
 from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop
 from posgrad_edu.methods.sharing import explain
+from posgrad_edu.methods.smoothed import Smoothed
 
 __all__ = [
     "CONTROLS",
@@ -42,6 +43,7 @@ __all__ = [
     "Noise",
     "OneMethod",
     "RectGrad",
+    "Smoothed",
     "explain",
     "resolve",
 ]

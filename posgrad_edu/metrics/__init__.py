@@ -1,5 +1,6 @@
 """What can be measured of maps: how alike they are, what they depend on, where they point."""
 
+from posgrad_edu.metrics.complexity import complexity_sensitivity, entropy
 from posgrad_edu.metrics.localization import energy_in_box, localization, pointing_game
 from posgrad_edu.metrics.perturbation import perturbation, perturbation_areas
 from posgrad_edu.metrics.randomization import (
@@ -34,8 +35,10 @@ __all__ = [
     "compare",
     "compare_all",
     "compare_features",
+    "complexity_sensitivity",
     "data_sensitivity",
     "energy_in_box",
+    "entropy",
     "evenly_spaced",
     "features",
     "hog",

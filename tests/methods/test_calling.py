@@ -73,6 +73,8 @@ MEASURES: dict[str, Any] = {
     "localization": lambda net, x, *given, **options: pg.localization(
         net, x, [[(0, 0, 8, 16)]] * 3, [[0]] * 3, *given, **options
     ),
+    "perturbation": lambda net, x, *given, **o: pg.perturbation(net, x, *given, patch=4, steps=4, **o),
+    "complexity": lambda net, x, *given, **o: pg.complexity_sensitivity(net, x, *given, seeds=[0], **o),
 }
 each_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
 
