@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
@@ -47,7 +47,7 @@ KEY = ["network", "gamma", "share", "first"]
 class TwoParts(Propagation):
     """A forward pass whose first ``lower`` layers have one rule, and those above another."""
 
-    below: Rule = Gamma(0.25)
+    below: Rule = field(default_factory=Epsilon)
     lower: int = 0
     passed: int = 0
 

@@ -1,6 +1,6 @@
 """Remove and retrain, in small: what can a network still learn of scenes without the places that a map marks?
 
-    OMP_NUM_THREADS=1 python benchmarks/remove_and_retrain.py      # eight trainings, on one core about 20 minutes
+    OMP_NUM_THREADS=1 python benchmarks/remove_and_retrain.py      # eight trainings, on one core about ten minutes
 
 A network that meets covered pictures for the first time answers at random (docs/perturbation.md). So Hooker et al.
 cover training and held-out pictures alike and train a new network on them: what it still gets right, the covered places
@@ -78,9 +78,9 @@ def found(net: nn.Module, x: Tensor, y: Tensor, first: Tensor) -> dict[str, floa
 
 
 def main(
-    training: Annotated[int, typer.Option(help="Training scenes.")] = 6000,
-    held_out: Annotated[int, typer.Option(help="Held-out scenes.")] = 1000,
-    steps: Annotated[int, typer.Option(help="Batches that each network is trained on.")] = 600,
+    training: Annotated[int, typer.Option(help="Training scenes.")] = 3000,
+    held_out: Annotated[int, typer.Option(help="Held-out scenes.")] = 500,
+    steps: Annotated[int, typer.Option(help="Batches that each network is trained on.")] = 400,
     share: Annotated[float, typer.Option(help="Share of each scene that is removed.")] = 0.1,
     file: Annotated[Path, typer.Option(help="Where trainings are kept.")] = DOCS / "remove_and_retrain.csv",
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write into docs/perturbation.md.")] = True,

@@ -11,6 +11,7 @@ from posgrad_edu.scenes.pictures import (
     load_digits,
     make_scene,
     make_scenes,
+    make_single,
     scene_and_rows,
     scene_tensors,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "load_digits",
     "make_scene",
     "make_scenes",
+    "make_single",
     "scene_and_rows",
     "scene_tensors",
     "scenes_net",

@@ -122,6 +122,26 @@ def make_scenes(n: int, seed: int = 0, split: Split | str = "test") -> list[Scen
     return [make_scene(seed + i, split=split) for i in range(n)]
 
 
+def make_single(seed: int, digit: int | None = None, split: Split | str = "test") -> Scene:
+    """Return a scene of one digit alone, without clutter: the same one for a seed each time.
+
+    Whatever a network looks at in it, it can look at this digit only. So even a right map stays where it is when the
+    network's layers become random, or when another class is asked about (Yona and Greenfeld. Revisiting Sanity Checks
+    for Saliency Maps. 2021. arXiv:2110.14297). digit: ``None`` for a random class. split: as for ``make_scene``.
+    """
+    pool = load_digits(split)
+    if seed < 0 or not (digit is None or 0 <= digit < CLASSES):
+        raise ValueError(f"seed is 0 or more and a digit 0 to 9, not {seed} and {digit}.")
+    rng = np.random.default_rng([seed, SPLITS.index(split), 1])  # another stream than that of a scene with this seed
+    chosen = int(rng.integers(CLASSES)) if digit is None else digit
+    row = int(rng.choice(np.flatnonzero(pool.classes == chosen)))
+    (piece,), boxes = _laid_out([pool.images[row]], rng)
+    left, top, right, bottom = boxes[0]
+    canvas = np.zeros((SIZE, SIZE), dtype=np.float32)
+    canvas[top:bottom, left:right] = piece
+    return Scene(Image.fromarray(np.rint(255 * canvas).astype(np.uint8)), (chosen,), boxes, seed)
+
+
 def scene_tensors(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
     """Return pictures (N, 1, 64, 64), 0..1, and answers (N, 10): 1 where a class is in the scene, else 0."""
     pictures = np.stack([np.asarray(scene.image, dtype=np.float32) for scene in scenes]) / 255

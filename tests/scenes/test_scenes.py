@@ -32,6 +32,7 @@ from posgrad_edu.scenes.pictures import (
     load_digits,
     make_scene,
     make_scenes,
+    make_single,
     scene_and_rows,
     scene_tensors,
 )
@@ -218,6 +219,23 @@ def test_digits_by_request() -> None:
 def test_scenes_that_cannot_be(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_scene(**{"seed": 0, **arguments})
+
+
+def test_a_single_digit_is_alone_and_none_of_a_training() -> None:
+    found = [make_single(seed) for seed in range(40)]
+    assert {scene.digits[0] for scene in found} == set(range(10))
+    for scene in found:
+        picture = np.asarray(scene.image).copy()
+        ((left, top, right, bottom),) = scene.boxes
+        assert picture[top, left:right].any()
+        assert picture[top:bottom, right - 1].any()
+        picture[top:bottom, left:right] = 0
+        assert not picture.any()
+    assert make_single(3).image.tobytes() == make_single(3).image.tobytes()
+    assert make_single(3, digit=7).digits == (7,)
+    for wrong in ({"seed": -1}, {"seed": 0, "digit": 10}):
+        with pytest.raises(ValueError, match="seed is 0 or more"):
+            make_single(**wrong)
 
 
 def test_tensors_of_scenes() -> None:
