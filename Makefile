@@ -51,7 +51,7 @@ verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two pr
 	$(BIN)/posgrad-edu study --jobs 2 --out study
 	cp study/report.md docs/verdicts.md
 	cp study/summary.csv docs/verdicts.csv
-	rm -rf docs/figures && cp -r study/figures docs/figures
+	cp study/figures/* docs/figures/
 
 release: $(VENV)/.stamp-instructor ## Make exercises/release anew from exercises/source
 	$(BIN)/python exercises/course.py release

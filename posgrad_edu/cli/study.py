@@ -1,6 +1,6 @@
 """The command ``posgrad-edu study``: measure, and write tables, verdicts and figures.
 
-    posgrad-edu study                                        # the default: two networks, all methods, all checks
+    posgrad-edu study                                        # the default: two networks, all methods, four checks
     posgrad-edu study --methods gradcam --methods lrp --networks vgg16 --images photos --jobs 4 --out vgg
 
 What is written, and where, says ``posgrad_edu/study/results.py``. Exit code 0 when all was measured, 1 when the study

@@ -1,0 +1,101 @@
+"""Benchmarks whose results stand in docs: they run in tiny, go on where they stopped, and mean what they say."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import posgrad_edu as pg
+from posgrad_edu.methods import LRP
+from posgrad_edu.methods.lrp_rules import Epsilon, Gamma, LinearLayer, Redistribution
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture
+def road(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import lrp_road
+
+    return lrp_road
+
+
+def tiny() -> nn.Sequential:
+    torch.manual_seed(0)
+    layers = nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)
+    return nn.Sequential(*layers).double().eval()
+
+
+X = torch.rand(2, 3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def test_rules_by_depth_have_lrp_at_their_ends(road: ModuleType) -> None:
+    net = tiny()
+    for lower, rule in ((0, Epsilon()), (3, Gamma(0.25))):
+        ours = road.ByDepth(gamma=0.25, lower=lower)(net, X, [[0, 1], [2, 0]])
+        assert torch.allclose(ours, LRP(rule=rule)(net, X, [[0, 1], [2, 0]]), atol=1e-12)
+    assert isinstance(road.gamma_rule(0), Epsilon)
+    assert torch.allclose(
+        LRP(rule=road.gamma_rule(math.inf))(net, X, 0), pg.explain(net, X, 0, "lrp", "positive"), atol=1e-12
+    )
+
+
+def test_rules_by_depth_layer_by_layer(road: ModuleType) -> None:
+    net = tiny()
+    relevance = F.one_hot(torch.tensor([1, 1]), 3).double()
+    inputs = [X.flatten(1)]
+    for k in (2, 4):
+        inputs.append(net[: k + 1](X))
+    for k, rule in ((2, Epsilon()), (1, Gamma(0.1)), (0, Gamma(0.1))):
+        linear = net[[1, 3, 5][k]]
+        layer = LinearLayer(F.linear, inputs[k].detach(), linear.weight.detach(), linear.bias.detach())
+        (relevance,) = Redistribution(layer, rule)(relevance)
+    expected = relevance.reshape(X.shape).sum(1)
+    assert torch.allclose(road.ByDepth(gamma=0.1, lower=2)(net, X, 1), expected, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_remove_and_retrain_in_tiny_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    sizes = ["--training", "40", "--held-out", "12", "--steps", "2", "--file", str(file), "--print-only"]
+    command = [sys.executable, str(ROOT / "benchmarks/remove_and_retrain.py"), *sizes]
+    environment = {**os.environ, "TQDM_DISABLE": "1", "PYTHONPATH": str(ROOT)}
+
+    def run() -> str:
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    run()
+    whole = pd.read_csv(file)
+    assert len(whole) == whole["removed by"].nunique() == 8
+    assert whole["bits right"].between(0, 1).all()
+    whole.iloc[:-1].to_csv(file, index=False)
+    text = run()
+    assert len(text.splitlines()) == 1 + 2 + 8  # one training, and the table
+    pd.testing.assert_frame_equal(pd.read_csv(file), whole)  # the same seed trains the same network
+
+
+def test_documents_hold_what_their_tables_of_data_say(road: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import perturbation
+    import randomization_criticism as criticism
+
+    rows = pd.read_csv(DOCS / "lrp_road.csv", keep_default_na=False)
+    rows["spearman"] = pd.to_numeric(rows.spearman, errors="coerce")
+    assert road.table(rows) in (DOCS / "lrp_road.md").read_text(encoding="utf-8")
+    assert perturbation.summary(pd.read_csv(perturbation.FILE)) in (DOCS / "perturbation.md").read_text(
+        encoding="utf-8"
+    )
+    floor = criticism.floor_table(pd.read_csv(criticism.FILE))
+    assert floor in (DOCS / "randomization.md").read_text(encoding="utf-8")
+    assert np.isfinite(rows.spearman).all()
