@@ -1,6 +1,6 @@
 """Remove and retrain, in small: what can a network still learn of scenes without the places that a map marks?
 
-    OMP_NUM_THREADS=1 python benchmarks/remove_and_retrain.py      # eight trainings, on one core three minutes
+    OMP_NUM_THREADS=1 python benchmarks/remove_and_retrain.py      # eight trainings, on one core about ten minutes
 
 A network that meets covered pictures for the first time answers at random (docs/perturbation.md). So Hooker et al.
 cover training and held-out pictures alike and train a new network on them: what it still gets right, the covered places
@@ -40,13 +40,13 @@ from posgrad_edu.study.formatting import markdown_table
 NOTHING = "nothing"
 WAYS: dict[str, tuple[str, str | None] | None] = {
     NOTHING: None,
-    "noise": ("noise", None),
-    "edges": ("edges", None),
     "gradcam, signed": ("gradcam", "signed"),
     "gradcam, positive": ("gradcam", "positive"),
-    "guided-backprop, positive": ("guided-backprop", "positive"),
-    "lrp, signed": ("lrp", "signed"),
+    "noise": ("noise", None),
     "lrp, positive": ("lrp", "positive"),
+    "guided-backprop, positive": ("guided-backprop", "positive"),
+    "edges": ("edges", None),
+    "lrp, signed": ("lrp", "signed"),
 }
 COLUMNS = ("removed by", "first digit found", "other digits found", "absent digits denied", "bits right")
 
@@ -78,10 +78,10 @@ def found(net: nn.Module, x: Tensor, y: Tensor, first: Tensor) -> dict[str, floa
 
 
 def main(
-    training: Annotated[int, typer.Option(help="Training scenes.")] = 1500,
-    held_out: Annotated[int, typer.Option(help="Held-out scenes.")] = 300,
-    steps: Annotated[int, typer.Option(help="Batches that each network is trained on.")] = 250,
-    depth: Annotated[int, typer.Option(help="Convolutions of each network.")] = 4,
+    training: Annotated[int, typer.Option(help="Training scenes.")] = 3000,
+    held_out: Annotated[int, typer.Option(help="Held-out scenes.")] = 500,
+    steps: Annotated[int, typer.Option(help="Batches that each network is trained on.")] = 400,
+    depth: Annotated[int, typer.Option(help="Convolutions of each network.")] = 8,
     share: Annotated[float, typer.Option(help="Share of each scene that is removed.")] = 0.1,
     file: Annotated[Path, typer.Option(help="Where trainings are kept.")] = DOCS / "remove_and_retrain.csv",
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write into docs/perturbation.md.")] = True,
