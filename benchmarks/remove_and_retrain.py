@@ -83,6 +83,9 @@ def main(
     steps: Annotated[int, typer.Option(help="Batches that each network is trained on.")] = 400,
     depth: Annotated[int, typer.Option(help="Convolutions of each network.")] = 8,
     share: Annotated[float, typer.Option(help="Share of each scene that is removed.")] = 0.1,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only these ways, such as 'edges'.", show_default="all")
+    ] = None,
     file: Annotated[Path, typer.Option(help="Where trainings are kept.")] = DOCS / "remove_and_retrain.csv",
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write into docs/perturbation.md.")] = True,
 ) -> None:
@@ -90,7 +93,7 @@ def main(
     setting: dict[str, Any] = {"scenes": training, "steps": steps, "depth": depth, "share": share}
     rows = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=[*COLUMNS, *setting])
     here = (rows[list(setting)] == [*setting.values()]).all(axis=1)
-    missing = [way for way in WAYS if way not in set(rows[here]["removed by"])]
+    missing = [way for way in only or WAYS if way not in set(rows[here]["removed by"])]
     if missing:
         x, y, first = scenes(training, 0, "train")
         tests = scenes(held_out, HELD_OUT.start, "test")
