@@ -187,7 +187,7 @@ def floor_chart(rows: pd.DataFrame) -> None:
     looks = {"trained and random": ("#0042d0", "-", "o"), "random and random": ("#ce0018", "--", "s")}
     for network, line in zip(networks, axes, strict=True):
         for label, ax in zip(labels, line, strict=True):
-            some = rows[(rows.network == network) & (rows.map == label)]
+            some = rows[(rows.network == network) & (rows["map"] == label)]
             for pair, (colour, stroke, marker) in looks.items():
                 curve = some[some.pair == pair].groupby("depth").spearman.mean()
                 share = curve.index / some.layers.iloc[0]
