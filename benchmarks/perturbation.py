@@ -54,7 +54,6 @@ SETTINGS = (
     Setting(SCENES, "mean", 2),
     Setting(SCENES, "mean", 8),
     *(Setting(pg.models.DEFAULT_CLASSIFIER, baseline, 16) for baseline in BASELINES),
-    Setting(pg.models.DEFAULT_CLASSIFIER, "mean", 8),
 )
 
 
@@ -81,22 +80,37 @@ def measured(setting: Setting, methods: dict[str, Method], scenes: int, steps: i
 
 
 def summary(rows: pd.DataFrame) -> str:
-    """Return tables of means over photos, with intervals."""
+    """Return tables of means over photos with intervals: all areas for one setting, then the advantage in each."""
     parts = []
-    for key, some in rows.groupby(["network", "patch", "baseline", "mode"], sort=False):
-        lines = []
-        for method, of_method in some.groupby("method", sort=False):
-            used = of_method[~of_method.degenerate]
-            numbers = [
-                f"{used[score].mean():.2f} [{low:.2f}, {high:.2f}]"
-                for score in SCORES
-                for low, high in [interval(used[score])]
+    for (network, mode), of_mode in rows.groupby(["network", "mode"], sort=False):
+        settings = list(dict.fromkeys(zip(of_mode.baseline, of_mode.patch, strict=True)))
+        first = of_mode[(of_mode.baseline == settings[0][0]) & (of_mode.patch == settings[0][1])]
+        lines = [[f"`{label}`", *(estimate(some, score) for score in SCORES)] for label, some in by_map(first)]
+        parts += [f"{network}, {mode}, patches of {settings[0][1]} pixels, baseline {settings[0][0]}:"]
+        parts += [markdown_table(["map", "own", "other's", "random", "edges", "own better by"], lines)]
+        lines = [
+            [
+                f"`{label}`",
+                *(estimate(some[(some.baseline == b) & (some.patch == p)], "advantage") for b, p in settings),
             ]
-            lines.append([f"`{method}`", *numbers, f"{len(used)} of {len(of_method)}"])
-        network, patch, baseline, mode = key
-        parts += [f"{network}, {mode}, patches of {patch} pixels, baseline {baseline}:"]
-        parts += [markdown_table(["map", "own", "other's", "random", "edges", "own better by", "photos"], lines)]
+            for label, some in by_map(of_mode)
+        ]
+        used = [of_mode[(of_mode.baseline == b) & (of_mode.patch == p)] for b, p in settings]
+        lines.append(["photos used", *(f"{s.photo[~s.degenerate].nunique()} of {s.photo.nunique()}" for s in used)])
+        parts += ["The own order is better than the other class's by:"]
+        parts += [markdown_table(["map", *(f"{baseline}, {patch} pixels" for baseline, patch in settings)], lines)]
     return "\n\n".join(parts)
+
+
+def by_map(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield from rows.groupby("method", sort=False)
+
+
+def estimate(rows: pd.DataFrame, score: str) -> str:
+    """Return a mean over photos with its bootstrap interval, in words."""
+    values = rows[score][~rows.degenerate]
+    low, high = interval(values)
+    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
 def main(

@@ -34,7 +34,7 @@ import posgrad_edu as pg
 from posgrad_edu.engine.layers import watch
 from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.methods import Method, Smoothed, resolve
-from posgrad_edu.metrics import compare_all, randomizable_layers, spearman, steps, with_random
+from posgrad_edu.metrics import randomizable_layers, spearman, steps, with_random
 from posgrad_edu.metrics.localization import inside
 from posgrad_edu.scenes import Scene, make_scenes, make_single, scene_tensors
 from posgrad_edu.study import interval
@@ -62,6 +62,10 @@ def estimate(values: Sequence[float] | pd.Series) -> str:
     finite = pd.Series(values, dtype=float).dropna()
     low, high = interval(finite)
     return f"{finite.mean():.2f} [{low:.2f}, {high:.2f}]"
+
+
+def rank_correlation(first: Tensor, second: Tensor) -> float:
+    return spearman(first.numpy(), second.numpy())
 
 
 # --- 1. Noise, and complexity ---
@@ -110,8 +114,8 @@ def _of_scene(net: nn.Module, changed: nn.Module, scene: Scene, method: Method |
         (own, absent), random = method(net, x, classes)[0], method(changed, x, classes)[0, 0]
         maps = own, random, absent
     shares = [float((m.abs() * region).sum() / m.abs().sum()) for m in maps[:2]]
-    alike = compare_all(torch.stack([maps[1], maps[2]]), maps[0])
-    return [*shares, float(region.double().mean()), *(similarity.spearman for similarity in alike)]
+    alike = [rank_correlation(maps[0], other) for other in maps[1:]]
+    return [*shares, float(region.double().mean()), *alike]
 
 
 # --- 3. What is below stays ---
@@ -128,7 +132,7 @@ def floor(name: str, net: nn.Module, x: Tensor, target: Tensor, depths: int, see
             pairs = {"trained and random": [(trained, copy) for copy in copies]}
             pairs["random and random"] = [*itertools.combinations(copies, 2)]
             for pair, members in pairs.items():
-                alike = [[s.spearman for s in compare_all(a[label], b[label])] for a, b in members]
+                alike = [[*map(rank_correlation, a[label], b[label])] for a, b in members]
                 for photo, value in enumerate(pd.DataFrame(alike).mean().tolist()):
                     place = {"network": name, "depth": step.depth, "layers": len(layers), "photo": photo}
                     rows.append({**place, "map": label, "pair": pair, "spearman": round(value, 4)})
@@ -183,7 +187,7 @@ def floor_chart(rows: pd.DataFrame) -> None:
     looks = {"trained and random": ("#0042d0", "-", "o"), "random and random": ("#ce0018", "--", "s")}
     for network, line in zip(networks, axes, strict=True):
         for label, ax in zip(labels, line, strict=True):
-            some = rows[(rows.network == network) & (rows.map == label)]
+            some = rows[(rows.network == network) & (rows["map"] == label)]
             for pair, (colour, stroke, marker) in looks.items():
                 curve = some[some.pair == pair].groupby("depth").spearman.mean()
                 share = curve.index / some.layers.iloc[0]
@@ -200,28 +204,32 @@ def floor_chart(rows: pd.DataFrame) -> None:
 
 
 def main(
-    scenes: Annotated[int, typer.Option(help="How many scenes, of each kind.")] = 12,
-    samples: Annotated[int, typer.Option(help="Noisy copies that a smoothed map is the mean of.")] = 8,
-    photos: Annotated[int, typer.Option(help="How many photos for EfficientNet-Lite0; 0 leaves it out.")] = 4,
+    scenes: Annotated[int, typer.Option(help="How many scenes, of each kind.")] = 10,
+    samples: Annotated[int, typer.Option(help="Noisy copies that a smoothed map is the mean of.")] = 6,
+    photos: Annotated[int, typer.Option(help="How many photos for EfficientNet-Lite0; 0 leaves it out.")] = 2,
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write into docs.")] = True,
 ) -> None:
-    """Measure, print, and write."""
+    """Measure, print, and write each part."""
+
+    def say(part: str, text: str) -> None:
+        print(part, text, sep="\n\n", end="\n\n", flush=True)
+        if write:
+            write_section("randomization.md", f"randomization_criticism.py {part}", text)
+
     net, drawn = pg.load_classifier("scenes").net, make_scenes(scenes)
     x, target = scene_tensors(drawn)[0], torch.tensor([scene.digits[0] for scene in drawn])
-    parts = {"single": single_object(net, 2 * scenes), "tests": three_tests(net, x, target, samples)}
+    say("single", single_object(net, 2 * scenes))
     rows = floor("scenes", net, x, target, 9, range(3))
-    parts["order-scenes"] = activation_order(net, x, 9, range(3))
+    say("floor", floor_table(rows))
+    say("order-scenes", activation_order(net, x, 9, range(3)))
+    say("tests", three_tests(net, x, target, samples))
     if photos:
         clf = pg.load_classifier()
         x = torch.cat([clf.batch(pg.load_photo(name)) for name in PHOTOS[:photos]])
         top = clf.net(x).argmax(1)
         rows = pd.concat([rows, floor("efficientnet-lite0", clf.net, x, top, 6, range(2))], ignore_index=True)
-        parts["order-lite0"] = activation_order(clf.net, x, 6, range(2))
-    parts["floor"] = floor_table(rows)
-    for name, text in parts.items():
-        print(name, text, sep="\n\n", end="\n\n")
-        if write:
-            write_section("randomization.md", f"randomization_criticism.py {name}", text)
+        say("floor", floor_table(rows))
+        say("order-lite0", activation_order(clf.net, x, 6, range(2)))
     if write:
         rows.to_csv(FILE, index=False)
         floor_chart(rows)

@@ -40,13 +40,13 @@ from posgrad_edu.study.formatting import markdown_table
 NOTHING = "nothing"
 WAYS: dict[str, tuple[str, str | None] | None] = {
     NOTHING: None,
-    "noise": ("noise", None),
-    "edges": ("edges", None),
     "gradcam, signed": ("gradcam", "signed"),
     "gradcam, positive": ("gradcam", "positive"),
-    "guided-backprop, positive": ("guided-backprop", "positive"),
-    "lrp, signed": ("lrp", "signed"),
+    "noise": ("noise", None),
     "lrp, positive": ("lrp", "positive"),
+    "guided-backprop, positive": ("guided-backprop", "positive"),
+    "edges": ("edges", None),
+    "lrp, signed": ("lrp", "signed"),
 }
 COLUMNS = ("removed by", "first digit found", "other digits found", "absent digits denied", "bits right")
 
@@ -81,21 +81,25 @@ def main(
     training: Annotated[int, typer.Option(help="Training scenes.")] = 3000,
     held_out: Annotated[int, typer.Option(help="Held-out scenes.")] = 500,
     steps: Annotated[int, typer.Option(help="Batches that each network is trained on.")] = 400,
+    depth: Annotated[int, typer.Option(help="Convolutions of each network.")] = 8,
     share: Annotated[float, typer.Option(help="Share of each scene that is removed.")] = 0.1,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only these ways, such as 'edges'.", show_default="all")
+    ] = None,
     file: Annotated[Path, typer.Option(help="Where trainings are kept.")] = DOCS / "remove_and_retrain.csv",
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write into docs/perturbation.md.")] = True,
 ) -> None:
     """Train what isn't in the file yet, print, and write."""
-    setting: dict[str, Any] = {"scenes": training, "steps": steps, "share": share}
+    setting: dict[str, Any] = {"scenes": training, "steps": steps, "depth": depth, "share": share}
     rows = pd.read_csv(file) if file.exists() else pd.DataFrame(columns=[*COLUMNS, *setting])
     here = (rows[list(setting)] == [*setting.values()]).all(axis=1)
-    missing = [way for way in WAYS if way not in set(rows[here]["removed by"])]
+    missing = [way for way in only or WAYS if way not in set(rows[here]["removed by"])]
     if missing:
         x, y, first = scenes(training, 0, "train")
         tests = scenes(held_out, HELD_OUT.start, "test")
     for way in missing:
         torch.manual_seed(0)  # the same first weights each time
-        net = scenes_net(batch_norm=True)
+        net = scenes_net(depth, batch_norm=True)
         train(net, without(x, first, way, share), y, steps, progress=True)
         result = found(fold(net), without(tests[0], tests[2], way, share), *tests[1:])
         row = pd.DataFrame([{"removed by": way, **{k: round(v, 4) for k, v in result.items()}, **setting}])
