@@ -12,6 +12,7 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Pattern, Task
 
@@ -37,13 +38,18 @@ def _pair(n: int) -> Args:
 
 def _opposite(n: int) -> Args:
     """Exactly opposite vectors whose cosine, computed in one of the usual ways, comes out below -1."""
-    while True:
+
+    def drawn() -> tuple[Tensor, Tensor]:
         first = torch.randn(9, dtype=torch.float64)
-        second = -(0.5 + torch.rand((), dtype=torch.float64)) * first
+        return first, -(0.5 + torch.rand((), dtype=torch.float64)) * first
+
+    def is_below(pair: tuple[Tensor, Tensor]) -> bool:
+        first, second = pair
         by_lengths = float(first @ second / (first.norm() * second.norm()))
         of_units = float((first / first.norm()) @ (second / second.norm()))
-        if (by_lengths < -1 or n == 5) and (of_units < -1 or n == 4):
-            return first, second
+        return (by_lengths < -1 or n == 5) and (of_units < -1 or n == 4)
+
+    return until(is_below, drawn)
 
 
 def angle(first: Tensor, second: Tensor) -> float:
@@ -174,18 +180,21 @@ FLAT = 0.1  # of a product's size: a vector that it makes shorter lies next to w
 def _chain(n: int) -> Args:
     """Square matrices, and two vectors: short chains; one that overflows; one that vanishes; none at all; positive."""
     width, depth, spread = SIZES[n]
-    while True:
+
+    def drawn() -> Args:
         matrices = [spread * torch.randn(width, width) for _ in range(depth)]
-        if n == 5:
-            matrices = [matrix.abs() for matrix in matrices]
-        first, second = torch.randn(2, width)
-        if 0.15 < abs(float(_cosine(first, second))) < 0.98 and _is_steady(matrices, torch.stack([first, second], 1)):
-            return matrices, first, second
+        return [matrix.abs() for matrix in matrices] if n == 5 else matrices, *torch.randn(2, width)
+
+    return until(_is_steady, drawn)
 
 
-def _is_steady(matrices: Sequence[Tensor], vectors: Tensor) -> bool:
-    """Whether float32 keeps the vectors' directions (columns), however the chain is multiplied."""
-    product, vectors = torch.eye(len(vectors), dtype=torch.float64), vectors.double() / vectors.norm(dim=0)
+def _is_steady(chain: Args) -> bool:
+    """Whether the vectors are neither alike nor at right angles, and float32 keeps where they go, however multiplied."""
+    matrices, first, second = chain
+    if not 0.15 < abs(float(_cosine(first, second))) < 0.98:
+        return False
+    vectors = torch.stack([_unit(first.double()), _unit(second.double())], 1)
+    product = torch.eye(len(vectors), dtype=torch.float64)
     for matrix in matrices:
         product = _unit(matrix.double() @ product)
         if (product @ vectors).norm(dim=0).min() < FLAT:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.given import PHOTO, network
+from posgrad_edu.checks.engine.draw import until
+from posgrad_edu.checks.engine.given import network, photos
 from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import of_input
@@ -57,13 +58,13 @@ def _remembered(explain: Explain, net: nn.Module, x: Tensor, classes: tuple[int,
 
 def _to_compare(n: int) -> Args:
     """A network, photos (N, 3, 8, 6) and a method; the first photos differ in their most and least likely class."""
-    count = (3, 3, 2, 1)[n]
-    while True:
-        net = network()
-        x = torch.randn(count, 3, *PHOTO)
-        logits = net(x)
-        if count == 1 or (logits[0].argmax() != logits[1].argmax() and logits[0].argmin() != logits[1].argmin()):
-            return net, x, gradient_maps
+    return *until(_differ, lambda: (network(), photos(n))), gradient_maps
+
+
+def _differ(asked: tuple[nn.Module, Tensor]) -> bool:
+    """Whether the first two photos do in both classes, if there are two."""
+    net, x = asked
+    return len(x) == 1 or all(int(classes[0]) != int(classes[1]) for classes in _most_and_least(net(x)))
 
 
 def _most_and_least(logits: Tensor) -> Sequence[Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.given import layer
 from posgrad_edu.checks.engine.mutations import completed, swapped, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
@@ -24,17 +25,23 @@ def layer_with_poles(n: int) -> Args:
 
     Nor is it close to the poles of typical mistakes, where rounding would tell apart what is equal.
     """
-    while True:
+
+    def drawn() -> tuple[Tensor, Tensor, Handling]:
         a, g, h = layer(n)
         near = (g.abs() < 0.05) | (torch.rand_like(g) < 0.1) | ((2 + total(a) * g).abs() < 0.5)
         axes = ((0, 2, 3), (1,), (2,), (3,), (1, 2, 3), (0, 1, 2, 3))
         others = (2 * total(a), -total(a), total(a.relu()), total(a.abs()), a, mean(a), *(total(a, x) for x in axes))
         for wrong in others:
             near |= (2 + wrong * g).abs() < 0.05
-        g = torch.where(near, 0.0, g)
-        poles = (2 + total(g) * g, 2 + total(g) * a, 2 + total(a * g), total(alpha(a, g)))
-        if all((pole.abs() > 0.02).all() for pole in poles):
-            return a, g, h
+        return a, torch.where(near, 0.0, g), h
+
+    return until(_off_other_poles, drawn)
+
+
+def _off_other_poles(asked: tuple[Tensor, Tensor, Handling]) -> bool:
+    a, g, _ = asked
+    poles = (2 + total(g) * g, 2 + total(g) * a, 2 + total(a * g), total(alpha(a, g)))
+    return all(bool((pole.abs() > 0.02).all()) for pole in poles)
 
 
 def _layer_of_small_gradients(n: int) -> Args:

@@ -23,7 +23,7 @@ def _two_maps(n: int) -> Args:
     """Two maps (6, 5): of different values; with ties; with many zeros, as after a ReLU; one of them constant."""
     one = torch.randn(6, 5)
     other = (0.7 if n == 1 else -0.7) * one + 0.5 * torch.randn(6, 5)  # alike, or opposite
-    skewed = one.exp(), -(-other).exp()  # ranks differ from values
+    skewed = one.exp(), 1 - (-other).exp()  # ranks differ from values, and each map has values within the other's
     if n == 1:
         return skewed[0].mul(2).round(), skewed[1].mul(2).round()
     if n == 2:
@@ -81,6 +81,15 @@ def _ranked_by(ranking: Change) -> Function:
     return partial(spearman, ranking=ranking)
 
 
+def _ranked_together(one: Tensor, other: Tensor) -> float:
+    return pearson(*ranks(torch.stack([one, other])).chunk(2))
+
+
+def _where(kept: Callable[[Tensor, Tensor], Tensor]) -> Function:
+    """Return the correlation of what is left of two maps."""
+    return lambda one, other: spearman(one[kept(one, other)], other[kept(one, other)])
+
+
 _SQUARED = Mistake("squared", "you squared the correlation", "It has a sign.")
 _ABSOLUTE = Mistake("absolute-result", "you took the absolute value of the correlation", "Opposite maps have -1.")
 _CORRELATION = "Use the rank correlation: it doesn't depend on a map's scale."
@@ -118,8 +127,15 @@ def wrong_comparisons(right: Function) -> list[Mistake | Function]:
     ]
 
 
+# Which of two equal values comes first is left to the sorting; NumPy's depends on the type and the processor.
+_ORDINAL: list[Change] = [
+    lambda v: v.flatten().argsort(stable=True).argsort(),
+    lambda v: v.flatten().argsort(stable=True, descending=True).argsort(),
+    lambda v: torch.from_numpy(v.flatten().numpy().argsort().argsort()),
+    lambda v: torch.from_numpy(v.double().flatten().numpy().argsort().argsort()),
+]
 _TIES = "Values that are equal share the mean of their ranks, as in scipy.stats.rankdata."
-_TIED = ("ties", "values that are equal get different ranks", _TIES)
+_TIED = ("ties", "right where all values differ, wrong where some are equal", _TIES)
 _CONSTANT = "a constant map has no ranks to compare, so the answer is nan"
 _FLATTEN = "Flatten the maps first."
 SPEARMAN = Task(
@@ -146,6 +162,12 @@ nan: nothing can be compared.
         _ranked_by(partial(ranks, tied=lambda below, equal: below)),
         Mistake("minimum-rank", "tied values get the largest of their ranks", _TIES),
         _ranked_by(partial(ranks, tied=torch.add)),
+        Mistake("ties", "values that are equal get different ranks", _TIES),
+        *(_ranked_by(ranking) for ranking in _ORDINAL),
+        Mistake("ranked-together", "you ranked the values of both maps together", "Each map has ranks of its own."),
+        _ranked_together,
+        Mistake("zeros-dropped", "you left out places where a map is 0", "A 0 is a value like any other."),
+        *map(_where, (torch.logical_and, torch.logical_or, lambda one, other: one != 0, lambda one, other: other != 0)),
         Mistake("dense-rank", "ranks are counted without gaps after ties", _TIES),
         _ranked_by(lambda v: v.unique(return_inverse=True)[1]),
         Mistake("short-formula", "the formula with squared differences only holds without ties", "Correlate ranks."),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.given import BATCHES, handling
 from posgrad_edu.checks.engine.mutations import swapped
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
@@ -24,12 +25,6 @@ def _steady(values: Tensor) -> bool:
     return all(float(values.sum(axis).abs().min()) > 0.02 * float(values.abs().mean()) for axis in axes)
 
 
-def _drawn(shape: tuple[int, ...], values: Callable[[], Tensor]) -> Tensor:
-    while not _steady(found := values().reshape(shape)):
-        pass
-    return found
-
-
 def _layer(n: int) -> Args:
     """Activations, gradients (N, 5, 4, 6) and a handling.
 
@@ -38,8 +33,8 @@ def _layer(n: int) -> Args:
     multiples of 1/8, which any order adds up without rounding.
     """
     shape = (BATCHES[n], 5, 4, 6)
-    a = _drawn(shape, lambda: torch.randn(shape) if n == 2 else torch.rand(shape) + 0.1)
-    g = _drawn(shape, lambda: torch.randn(shape))
+    a = until(_steady, lambda: torch.randn(shape) if n == 2 else torch.rand(shape) + 0.1)
+    g = until(_steady, lambda: torch.randn(shape))
     if n % 2:
         silent = torch.stack([torch.randperm(4) for _ in a])[:, 0]
         a[torch.arange(len(a)), silent] = 0

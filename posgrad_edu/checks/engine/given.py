@@ -8,13 +8,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.handling import HANDLINGS
 
 CLASSES = 5
 BATCHES = (3, 3, 2, 1)  # photos in each of the four tries; the first two have equal shapes, the last only one
 PHOTO = (8, 6)  # height and width differ, so that swapped axes show
 KINK = 1e-5  # no ReLU's input is nearer to 0: there rounding would decide whether a gradient passes
-REDRAWS = 1000  # at most: a few are usual
 
 Keep = Callable[[Tensor], Tensor]  # a handling, or anything a learner may call in its place
 
@@ -75,11 +75,12 @@ def asked(n: int, batchnorm: bool = False, inplace: bool = False) -> tuple[nn.Se
 
     The class of a photo that comes alone is neither the first nor the most or least likely one.
     """
-    for _ in range(REDRAWS):
-        net, x, target = network(batchnorm, inplace), photos(n), classes(n)
-        if _off_the_kinks(net, x) and (len(x) > 1 or _is_no_guess(net, x, int(target[0]))):
-            break
-    return net, x, target
+    return until(_is_fit, lambda: (network(batchnorm, inplace), photos(n), classes(n)))
+
+
+def _is_fit(asked: tuple[nn.Sequential, Tensor, Tensor]) -> bool:
+    net, x, target = asked
+    return _off_the_kinks(net, x) and (len(x) > 1 or _is_no_guess(net, x, int(target[0])))
 
 
 @torch.no_grad()
