@@ -53,6 +53,10 @@ def _terms(
     return [times(value.detach(), g) for value, g in zip(values, grads, strict=True)]
 
 
+def _itself(values: Tensor) -> Tensor:
+    return values
+
+
 def _of_parameters(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     """The gradients of the bias parameters themselves, which add up all positions and photos."""
     leaf = x.detach().clone().requires_grad_()
@@ -99,6 +103,11 @@ layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
         partial(_terms, factor=torch.zeros_like),
         Mistake("batchnorm-bias", "you divided by the BatchNorm's variance instead of its root", _IMPLICIT),
         partial(_terms, factor=torch.reciprocal),
+        Mistake("batchnorm-bias", "you multiplied by the BatchNorm's variance or its root", _IMPLICIT),
+        partial(_terms, factor=torch.sqrt),
+        partial(_terms, factor=_itself),
+        Mistake("batchnorm-bias", "you didn't divide the BatchNorm's mean by the root of its variance", _IMPLICIT),
+        partial(_terms, factor=torch.ones_like),
         Mistake("batchnorm-bias", "the sign of the BatchNorm's mean is reversed", _IMPLICIT),
         partial(_terms, factor=lambda variance: -variance.rsqrt()),
         Mistake("parameter-gradients", "you took the gradients of the bias parameters, over all photos", _OUTPUT),
@@ -111,6 +120,24 @@ layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
         partial(_terms, times=lambda value, g: value * g if value.shape == g.shape else g),
         Mistake("factor-missing", "you returned the input's gradient, not multiplied by the input", _VALUE),
         partial(_terms, times=lambda value, g: g if value.shape == g.shape else value * g),
+        Mistake("gradient-missing", "you returned input and biases, not multiplied by the gradients", _VALUE),
+        partial(_terms, times=lambda value, g: value.expand_as(g)),
+        Mistake("gradient-missing", "you returned the biases, not multiplied by the gradients", _VALUE),
+        partial(_terms, times=lambda value, g: value * g if value.shape == g.shape else value.expand_as(g)),
+        Mistake("gradient-missing", "you returned the input, not multiplied by its gradient", _VALUE),
+        partial(_terms, times=lambda value, g: value if value.shape == g.shape else value * g),
+        Mistake("added", "you added values and gradients instead of multiplying", _VALUE),
+        partial(_terms, times=torch.add),
+        partial(_terms, times=lambda value, g: value + g if value.shape == g.shape else value * g),
+        Mistake("divided", "you divided values by gradients instead of multiplying", _VALUE),
+        partial(_terms, times=torch.div),
+        partial(_terms, times=lambda value, g: value / g if value.shape == g.shape else value * g),
+        Mistake("squared", "you squared the gradients", _VALUE),
+        partial(_terms, times=lambda value, g: value * g * g),
+        Mistake("absolute-bias", "you took the magnitudes of input and biases", _LATER),
+        partial(_terms, times=lambda value, g: value.abs() * g),
+        Mistake("absolute-gradient", "you took the magnitudes of the gradients", _LATER),
+        partial(_terms, times=lambda value, g: value * g.abs()),
         Mistake("last-missing", "the last term is missing", _EACH),
         then(_terms, lambda terms: terms[:-1]),
         Mistake("absolute-result", "you took absolute values of the terms", _LATER),
@@ -142,16 +169,32 @@ def _given_terms(n: int) -> Args:
     return terms, PHOTO, handling(n)
 
 
+def _span(low: Tensor, high: Tensor) -> Tensor:
+    return high - low
+
+
 def _rescaled(
-    term: Tensor, axes: tuple[int, ...] = (1, 2, 3), magnitude: Change = torch.abs, sign: Change = torch.sign
+    term: Tensor,
+    axes: tuple[int, ...] = (1, 2, 3),
+    magnitude: Change = torch.abs,
+    sign: Change = torch.sign,
+    span: Callable[[Tensor, Tensor], Tensor] = _span,
 ) -> Tensor:
     size = magnitude(term)
     low, high = size.amin(axes, keepdim=True), size.amax(axes, keepdim=True)
-    return sign(term) * (size - low) / torch.where(high > low, high - low, 1.0)
+    return sign(term) * (size - low) / torch.where(high > low, span(low, high), 1.0)
 
 
-def _unchanged(term: Tensor) -> Tensor:
-    return term
+def _by_sum(term: Tensor) -> Tensor:
+    return term / term.abs().sum((1, 2, 3), keepdim=True)
+
+
+def _by_mean(term: Tensor) -> Tensor:
+    return term / term.abs().mean((1, 2, 3), keepdim=True)
+
+
+def _by_deviation(term: Tensor) -> Tensor:
+    return term / term.std((1, 2, 3), keepdim=True)
 
 
 def _one_channel(term: Tensor) -> Tensor:
@@ -196,17 +239,28 @@ then it is resized, bilinearly with ``align_corners=True``. The map is the sum o
         Mistake("handling-hard-coded", "you always take absolute values, whatever the handling", _HANDLING),
         with_argument(_fullgrad, 2, ABSOLUTE),
         Mistake("not-rescaled", "you didn't rescale the terms", _PSI),
-        partial(_fullgrad, psi=_unchanged),
+        partial(_fullgrad, psi=_itself),
         Mistake("per-channel", "you rescaled each channel by itself", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(2, 3))),
         Mistake("batch-mixed", "you rescaled all photos of the batch together", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(0, 1, 2, 3))),
         Mistake("zero-moved", "you rescaled signed values, which moves their zero", "Rescale magnitudes, keep signs."),
-        partial(_fullgrad, psi=partial(_rescaled, magnitude=_unchanged, sign=torch.ones_like)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like)),
         Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again."),
         partial(_fullgrad, psi=partial(_rescaled, sign=torch.ones_like)),
         Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI),
         partial(_fullgrad, psi=by_largest),
+        Mistake("minimum-kept", "you subtracted the smallest magnitude, but divided by the largest", _PSI),
+        partial(_fullgrad, psi=partial(_rescaled, span=lambda low, high: high)),
+        Mistake("not-divided", "you subtracted the smallest magnitude, but didn't divide by the range", _PSI),
+        partial(_fullgrad, psi=partial(_rescaled, span=lambda low, high: torch.ones_like(high))),
+        Mistake("negative-dropped", "you dropped negative values when you rescaled", "Rescale magnitudes, keep signs."),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.relu)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.relu, sign=torch.ones_like)),
+        Mistake("squared", "you squared the magnitudes", _PSI),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.square)),
+        Mistake("other-psi", "you divided by the sum of the magnitudes, their mean, or the standard deviation", _PSI),
+        *(partial(_fullgrad, psi=psi) for psi in (_by_sum, _by_mean, _by_deviation)),
         Mistake("handled-too-late", "you rescaled before you handled", "psi handles first, then rescales."),
         lambda t, s, h: _fullgrad(t, s, SIGNED, psi=lambda v: h(_rescaled(v))),
         Mistake("handled-too-late", "you handled after adding up the channels", _HANDLING),
@@ -219,12 +273,18 @@ then it is resized, bilinearly with ``align_corners=True``. The map is the sum o
         lambda t, s, h: _fullgrad([_one_channel(v) for v in t], s, h),
         Mistake("channels-averaged", "you averaged over the channels instead of adding up", "Use sum over axis 1."),
         partial(_fullgrad, total=torch.mean),
+        Mistake("largest-channel", "you took the largest channel instead of adding up", "Use sum over axis 1."),
+        partial(_fullgrad, total=torch.amax),
+        Mistake("absolute", "you added up the channels' magnitudes", "Rescaled values keep their signs."),
+        partial(_fullgrad, total=lambda t, axis: t.abs().sum(axis)),
         Mistake("layers-averaged", "you averaged over the terms instead of adding up", _ALL),
         lambda t, s, h: _fullgrad(t, s, h) / len(t),
         Mistake("input-missing", "the first term, the input's, is missing", _ALL),
         lambda t, s, h: _fullgrad(t[1:], s, h),
         Mistake("bias-missing", "only the first term, the input's, is in your map", _ALL),
         lambda t, s, h: _fullgrad(t[:1], s, h),
+        Mistake("largest-term", "you took the largest term at each position instead of adding up", _ALL),
+        lambda t, s, h: torch.stack([_fullgrad([term], s, h) for term in t]).amax(0),
         Mistake("last-missing", "the last term is missing", _ALL),
         lambda t, s, h: _fullgrad(t[:-1], s, h),
         Mistake("last-only", "only the last term is in your map", _ALL),

@@ -55,6 +55,11 @@ def alpha(a: Tensor, g: Tensor, s: Callable[[Tensor], Tensor] = total, two: floa
     return _inverse(g, two + s(a) * g)
 
 
+def _with_powers(above: float = 2, first: float = 2, second: float = 3) -> Function:
+    """Return alpha with other powers of g: above the line, and of its two terms below."""
+    return lambda a, g: _over(g**above, 2 * g**first + total(a) * g**second)
+
+
 def _inverse(g: Tensor, below: Tensor) -> Tensor:
     return torch.where(g == 0, 0.0, 1 / below)
 
@@ -109,8 +114,21 @@ _WRONG_ALPHAS: list[Any] = [  # of both tasks
     partial(alpha, s=mean),
     Mistake("two-missing", "the 2 is missing from alpha's denominator", _EQUATION),
     partial(alpha, two=1.0),
-    Mistake("wrong-power", "the sum is multiplied by g² in alpha's denominator instead of g³", _POWERS),
-    lambda a, g: _inverse(g, 2 + total(a)),
+    Mistake("other-factor", "the denominator has another factor than 2 before g²", _EQUATION),
+    *(partial(alpha, two=two) for two in (-2.0, -1.0, 0.5, 3.0, 4.0)),
+    Mistake("term-missing", "the term 2 g² is missing from alpha's denominator", _EQUATION),
+    partial(alpha, two=0.0),
+    Mistake("term-missing", "the term S g³ is missing from alpha's denominator", _EQUATION),
+    partial(alpha, s=torch.zeros_like),
+    Mistake("sum-missing", "the sum S is missing from alpha's denominator", _EQUATION),
+    partial(alpha, s=torch.ones_like),
+    Mistake("wrong-power", "the denominator's S isn't multiplied by g³, but by another power of g, or added", _POWERS),
+    *(_with_powers(second=power) for power in (-1, 0, 1, 2, 4)),
+    lambda a, g: _over(g**2, 2 * g**2 + total(a) + g**3),
+    Mistake("not-multiplied", "you divided S and g³ instead of multiplying", _EQUATION),
+    lambda a, g: _over(g**2, 2 * g**2 + total(a) / g**3),
+    Mistake("wrong-sign", "alpha has the wrong sign where g is negative, as with abs(g)", _EQUATION),
+    lambda a, g: alpha(a, g) * g.sign(),
     Mistake("undivided", "alpha is g² throughout: nothing was divided", _COPY),
     lambda a, g: g**2,
     Mistake("wrong-sign", "the sum is subtracted in alpha's denominator", _EQUATION),
@@ -133,10 +151,10 @@ _WRONG_ALPHAS: list[Any] = [  # of both tasks
     Mistake("wrong-power", "the sum is raised to the third power, too", _POWERS),
     lambda a, g: _over(g**2, 2 * g**2 + (total(a) * g) ** 3),
     Mistake("wrong-power", "the numerator isn't g²", _POWERS),
-    lambda a, g: _over(g, _below(a, g)),
-    lambda a, g: _over(g**0, _below(a, g)),
-    Mistake("wrong-power", "the first term of the denominator is 2 g instead of 2 g²", _POWERS),
-    lambda a, g: _over(g**2, 2 * g + total(a) * g**3),
+    *(_with_powers(above=power) for power in (0, 1, 4)),
+    lambda a, g: _over(torch.full_like(g, 2), _below(a, g)),
+    Mistake("wrong-power", "the first term of the denominator has another power of g than g²", _POWERS),
+    *(_with_powers(first=power) for power in (0, 1, 3, 4)),
     Mistake("brackets", "you divided by 2 g² and then added S g³", "Put the whole denominator into brackets."),
     lambda a, g: torch.where(g == 0, 0.0, 0.5 + total(a) * g**3),
     Mistake("upside-down", "numerator and denominator have changed places", _EQUATION),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES
-from posgrad_edu.checks.engine.mutations import on_arguments, then, with_argument
+from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then, with_argument
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 Change = Callable[[Tensor], Tensor]
@@ -39,7 +39,20 @@ def _unchanged(values: Tensor) -> Tensor:
     return values
 
 
+_TIMES_R = "Each output hands out its own relevance: multiply its shares by it."
 _DETACH = "The quotient is a constant on the way back: (relevance / denominator).detach()."
+
+
+def _twice(epsilon: float) -> float:
+    return 2 * epsilon
+
+
+def _half(epsilon: float) -> float:
+    return epsilon / 2
+
+
+def _squared(epsilon: float) -> float:
+    return epsilon**2
 
 
 def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list[Mistake | Function]:
@@ -66,6 +79,35 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
         partial(right, below=lambda z, e: torch.ones_like(z)),
         Mistake("multiplied", f"you multiplied by the {of} instead of dividing", hint),
         partial(right, below=lambda z, e: 1 / z),
+        partial(right, below=lambda z, e: 1 / away_from_zero(z, e)),
+        partial(right, below=lambda z, e: 1 / (z + e)),
+        Mistake("relevance-missing", "the relevance isn't in your shares", _TIMES_R),
+        on_arguments(right, torch.ones_like, -2),
+        Mistake("relevance-missing", f"you multiplied by the {of} in place of the relevance divided by it", _TIMES_R),
+        lambda *args: partial(right, below=lambda z, e: args[-2] / z)(*args),
+        lambda *args: partial(right, below=lambda z, e: args[-2] / away_from_zero(z, e))(*args),
+        Mistake("relevance-divided", "you divided by the relevance instead of multiplying", _TIMES_R),
+        on_arguments(right, torch.reciprocal, -2),
+        Mistake("relevance-absolute", "you took the magnitude of the relevance", "Relevance keeps its sign."),
+        on_arguments(right, torch.abs, -2),
+        Mistake("squared", "you squared the relevance", _TIMES_R),
+        on_arguments(right, torch.square, -2),
+        Mistake("output-missing", f"your denominator is epsilon alone, without the {of}", hint),
+        partial(right, below=lambda z, e: torch.where(z < 0, -e, e)),
+        partial(right, below=lambda z, e: torch.full_like(z, e)),
+        Mistake("epsilon-factor", "you added twice the epsilon, or half of it, or its square", hint),
+        *(partial(right, below=lambda z, e, f=f: away_from_zero(z, f(e))) for f in (_twice, _half, _squared)),
+        Mistake("denominator-squared", f"you divided by the {of} twice", hint),
+        partial(right, below=lambda z, e: away_from_zero(z, e) ** 2),
+        partial(right, below=lambda z, e: away_from_zero(z, e) * z),
+        Mistake("not-multiplied", f"you added the {factor} instead of multiplying by it", hint),
+        partial(right, times=torch.add),
+        Mistake("upside-down", f"you divided by what should be multiplied: the {factor}, or relevance by {of}", hint),
+        lambda *args: partial(right, below=lambda z, e: args[-2] ** 2 / away_from_zero(z, e))(*args),
+        partial(right, times=torch.div),
+        partial(right, times=swapped(torch.div)),
+        Mistake("squared", f"the {factor} enters twice, squared", hint),
+        partial(right, times=lambda factor, values: factor**2 * values),
         Mistake("input-missing", f"you divided by the {of}, but didn't multiply by the {factor}", hint),
         partial(right, times=without_factor),
         Mistake("positive-only", f"you dropped negative {of}s", f"The {of} keeps its sign here."),
@@ -121,6 +163,16 @@ def _of_any_layer(**layer: Any) -> list[Mistake | Function]:
     return [
         Mistake("bias-missing", "the bias is missing from the denominator", _SHARE),
         with_argument(right, 2, None),
+        Mistake("bias-sign", "you subtracted the bias instead of adding it", _SHARE),
+        on_arguments(right, torch.neg, 2),
+        Mistake("bias-sign", "you took the magnitude of the bias", _SHARE),
+        on_arguments(right, torch.abs, 2),
+        Mistake("bias-alone", "your denominator is the bias alone, without what the inputs give", _SHARE),
+        partial(right, forward=on_arguments(layer.get("forward", F.linear), torch.zeros_like, 0)),
+        Mistake("weights-changed", "you squared the weights", _SHARE),
+        on_arguments(right, torch.square, 1),
+        Mistake("weights-changed", "you took the magnitudes of the weights", _NOT_ZPLUS),
+        on_arguments(right, torch.abs, 1),
         *wrong_denominators(right, "output", "input", _SHARE),
         Mistake("not-divided", "you neither divided by the output nor multiplied by the input", _SHARE),
         partial(right, below=lambda z, e: torch.ones_like(z), times=without_factor),
@@ -222,6 +274,34 @@ is 0 / 0.
         Mistake("not-finite", "an output without positive contributions gives 0 / 0", _SMALL),
         Mistake("bias-missing", "the bias is missing from the denominator", _PLUS),
         partial(_zplus, bias=torch.zeros_like),
+        Mistake("bias-sign", "you subtracted the biases, or took their magnitudes", _BIAS_CLIPPED),
+        partial(_zplus, bias=lambda b: -b.relu()),
+        partial(_zplus, bias=torch.abs),
+        Mistake("relevance-missing", "the relevance isn't in your shares", _TIMES_R),
+        on_arguments(_zplus, torch.ones_like, 3),
+        Mistake("relevance-divided", "you divided by the relevance instead of multiplying", _TIMES_R),
+        on_arguments(_zplus, torch.reciprocal, 3),
+        Mistake("relevance-absolute", "you took the magnitude of the relevance", "Relevance keeps its sign."),
+        on_arguments(_zplus, torch.abs, 3),
+        Mistake("multiplied", "you multiplied by the sum of the contributions instead of dividing", _PLUS),
+        partial(_zplus, outputs=lambda z: torch.where(z == 0, 0.0, 1 / z)),
+        partial(_zplus, outputs=lambda z: 1 / (z + 1e-6)),
+        Mistake("denominator-squared", "you divided by the sum of the contributions twice", _PLUS),
+        partial(_zplus, outputs=torch.square),
+        Mistake("not-multiplied", "you added the inputs instead of multiplying by them", _PLUS),
+        partial(_zplus, times=torch.add),
+        Mistake("not-multiplied", "you divided by the inputs instead of multiplying by them", _PLUS),
+        partial(_zplus, times=swapped(torch.div)),
+        Mistake("squared", "you squared the weights, above the line or below", _PLUS),
+        *(partial(_zplus, **{where: lambda w: w.relu() ** 2}) for where in ("above", "below")),
+        partial(_zplus, above=lambda w: w.relu() ** 2, below=lambda w: w.relu() ** 2),
+        Mistake("squared", "the inputs enter twice, squared", _PLUS),
+        partial(_zplus, times=lambda a, shares: a * a * shares),
+        Mistake("one-absolute", "you took absolute weights above the line or below it", _PLUS),
+        partial(_zplus, above=torch.abs),
+        partial(_zplus, below=torch.abs),
+        Mistake("denominator-absolute", "you took magnitudes of the outputs for the denominator", _PLUS),
+        partial(_zplus, below=_unchanged, bias=_unchanged, outputs=torch.abs),
         Mistake("bias-negative", "you added negative biases to the denominator, too", _BIAS_CLIPPED),
         partial(_zplus, bias=_unchanged),
         Mistake("all-weights", "you kept the negative weights, too", "That is LRP-0; z+ takes max(w, 0)."),

@@ -38,6 +38,10 @@ def _by_summands(below: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[.
     return lambda a, b, r, e: (a * r / below(a, b, e), b * r / below(b, a, e))
 
 
+def _of_one(place: int) -> Callable[..., Both]:
+    return lambda *args: _addition(*args, below=lambda z, e: away_from_zero(args[place], e))
+
+
 def _remainder(a: Tensor, b: Tensor, r: Tensor, e: float) -> Both:
     first, _ = _addition(a, b, r, e)
     return first, r - first
@@ -83,6 +87,25 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         lambda a, b, r, e: (r, r),
         Mistake("halved", "each summand got half of the relevance", "Who gives more to the sum gets more of it."),
         lambda a, b, r, e: (r / 2, r / 2),
+        Mistake("one-passed-on", "one of the two summands got the whole relevance", _SHARE),
+        lambda a, b, r, e: (r, _addition(a, b, r, e)[1]),
+        lambda a, b, r, e: (_addition(a, b, r, e)[0], r),
+        lambda a, b, r, e: (r, torch.zeros_like(r)),
+        lambda a, b, r, e: (torch.zeros_like(r), r),
+        Mistake("same-share", "both summands got the same share", "The second result has b above the line."),
+        lambda a, b, r, e: (_addition(a, b, r, e)[0],) * 2,
+        lambda a, b, r, e: (_addition(a, b, r, e)[1],) * 2,
+        Mistake("difference", "you divided by the difference of the summands", _ONE),
+        _by_summands(lambda one, other, e: away_from_zero(one - other, e)),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero(a - b, e)),
+        lambda a, b, r, e: _addition(a, -b, r, e),
+        Mistake("one-summand", "you divided by one of the summands instead of their sum", _ONE),
+        *(_of_one(place) for place in (0, 1)),
+        _by_summands(lambda one, other, e: away_from_zero(other, e)),
+        Mistake("one-summand", "you divided each summand by itself", _ONE),
+        _by_summands(lambda one, other, e: away_from_zero(one, e)),
+        Mistake("product", "you divided by the product of the summands", _ONE),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero(a * b, e)),
         Mistake("swapped", "each summand got the other one's share", "The first result belongs to a."),
         swapped(_addition),
         *wrong_denominators(_addition, "sum", "summand", _SHARE),

@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 Compare = Callable[[Tensor, Tensor], float]
 Change = Callable[[Tensor], Tensor]
+Two = Callable[[Tensor, Tensor], Tensor]
 
 
 def _two_maps(n: int) -> Args:
@@ -41,11 +43,23 @@ def ranks(values: Tensor, tied: Callable[[Tensor, Tensor], Tensor] = _mean_rank)
     return tied((flat < flat[:, None]).sum(1), (flat == flat[:, None]).sum(1))
 
 
-def pearson(one: Tensor, other: Tensor) -> float:
-    """Return the correlation of two tensors' values; nan if one is constant."""
-    a, b = (t.double().flatten() - t.double().mean() for t in (one, other))
-    size = float(a.norm() * b.norm())
-    return float(a @ b) / size if size > 1e-9 else math.nan
+def _lengths(a: Tensor, b: Tensor) -> Tensor:
+    return a.norm() * b.norm()
+
+
+def _sum_of_lengths(a: Tensor, b: Tensor) -> Tensor:
+    return a.norm() + b.norm()
+
+
+def pearson(one: Tensor, other: Tensor, centre: Change = torch.mean, below: Two = _lengths) -> float:
+    """Return the correlation of two tensors' values; nan if one is constant.
+
+    centre: of what is subtracted. below: what their product is divided by.
+    """
+    if any(bool(t.min() == t.max()) for t in (one, other)):
+        return math.nan
+    a, b = (t.double().flatten() - centre(t.double().flatten()) for t in (one, other))
+    return float(a @ b / below(a, b))
 
 
 def spearman(one: Tensor, other: Tensor, ranking: Change = ranks, compare: Compare = pearson) -> float:
@@ -81,6 +95,11 @@ def _ranked_by(ranking: Change) -> Function:
     return partial(spearman, ranking=ranking)
 
 
+def _also_guarded(*wrong: Function) -> list[Function]:
+    """Return wrong correlations as they are, and with nan where a map is constant."""
+    return [*wrong, *(lambda a, b, w=w: math.nan if math.isnan(pearson(a, b)) else w(a, b) for w in wrong)]
+
+
 def _ranked_together(one: Tensor, other: Tensor) -> float:
     return pearson(*ranks(torch.stack([one, other])).chunk(2))
 
@@ -101,6 +120,37 @@ def in_order(values: Tensor) -> Tensor:
 
 
 SORTED = Mistake("sorted-values", "you sorted each map's values and compared these", "Ranks stay in their places.")
+
+
+_PEARSON = "Subtract each mean; divide the sum of the products by the root of the product of both sums of squares."
+
+
+def _zero(values: Tensor) -> Tensor:
+    return values.new_zeros(())
+
+
+def wrong_pearsons(right: Function) -> list[Mistake | Function]:
+    """Return the mistakes in the formula of the correlation of ranks; ``right`` takes it as ``compare=``."""
+
+    def of_ranks(**changes: Any) -> Function:
+        return partial(right, compare=partial(spearman, compare=partial(pearson, **changes)))
+
+    return [
+        Mistake("not-centred", "you correlated the ranks without subtracting their mean", _PEARSON),
+        of_ranks(centre=_zero),
+        Mistake("not-centred", "you subtracted the largest, or smallest, rank instead of the mean", _PEARSON),
+        of_ranks(centre=torch.amax),
+        of_ranks(centre=torch.amin),
+        Mistake("not-divided", "you took a covariance of the ranks: nothing is divided by their deviations", _PEARSON),
+        *(of_ranks(below=lambda a, b, less=n: torch.tensor(len(a) - less)) for n in (0, 1)),
+        of_ranks(below=lambda a, b: torch.tensor(1)),
+        Mistake("wrong-denominator", "you divided by the ranks' variances instead of their deviations", _PEARSON),
+        of_ranks(below=lambda a, b: _lengths(a, b) ** 2),
+        Mistake("wrong-denominator", "you multiplied by the ranks' deviations instead of dividing", _PEARSON),
+        of_ranks(below=lambda a, b: 1 / _lengths(a, b)),
+        Mistake("wrong-denominator", "you divided by one of the two deviations only, or by their sum", _PEARSON),
+        *(of_ranks(below=below) for below in (lambda a, b: a.norm(), lambda a, b: b.norm(), _sum_of_lengths)),
+    ]
 
 
 def wrong_comparisons(right: Function) -> list[Mistake | Function]:
@@ -124,6 +174,7 @@ def wrong_comparisons(right: Function) -> list[Mistake | Function]:
         then(right, lambda rho: rho**2),
         Mistake("distance", "you returned 1 - correlation", "Maps that are alike have 1."),
         then(right, lambda rho: 1 - rho),
+        *wrong_pearsons(right),
     ]
 
 
@@ -156,22 +207,25 @@ nan: nothing can be compared.
         Mistake("no-ranks", "you correlated the values, not their ranks", "First rank each map's values."),
         pearson,
         Mistake("argsort-once", "argsort gives places, not ranks", "argsort of argsort gives ranks; or use rankdata."),
-        _ranked_by(lambda v: v.flatten().argsort(stable=True)),
-        _ranked_by(lambda v: v.flatten().argsort()),
+        *_also_guarded(*map(_ranked_by, (lambda v: v.flatten().argsort(stable=True), lambda v: v.flatten().argsort()))),
         Mistake("minimum-rank", "tied values get the smallest of their ranks", _TIES),
         _ranked_by(partial(ranks, tied=lambda below, equal: below)),
         Mistake("minimum-rank", "tied values get the largest of their ranks", _TIES),
         _ranked_by(partial(ranks, tied=torch.add)),
         Mistake("ties", "values that are equal get different ranks", _TIES),
-        *(_ranked_by(ranking) for ranking in _ORDINAL),
+        *_also_guarded(*map(_ranked_by, _ORDINAL)),
         Mistake("ranked-together", "you ranked the values of both maps together", "Each map has ranks of its own."),
         _ranked_together,
         Mistake("zeros-dropped", "you left out places where a map is 0", "A 0 is a value like any other."),
         *map(_where, (torch.logical_and, torch.logical_or, lambda one, other: one != 0, lambda one, other: other != 0)),
         Mistake("dense-rank", "ranks are counted without gaps after ties", _TIES),
         _ranked_by(lambda v: v.unique(return_inverse=True)[1]),
+        *wrong_pearsons(spearman),
+        Mistake("wrong-denominator", "you divided by one map's variance: that is the slope of a line", _PEARSON),
+        partial(spearman, compare=partial(pearson, below=lambda a, b: a @ a)),
+        partial(spearman, compare=partial(pearson, below=lambda a, b: b @ b)),
         Mistake("short-formula", "the formula with squared differences only holds without ties", "Correlate ranks."),
-        partial(spearman, compare=_short_formula),
+        *_also_guarded(partial(spearman, compare=_short_formula)),
         SORTED,
         _ranked_by(in_order),
         on_arguments(spearman, in_order, 0, 1),
@@ -186,12 +240,11 @@ nan: nothing can be compared.
         Mistake("distance", "you returned a distance", "Maps that are alike have 1."),
         then(spearman, lambda rho: 1 - rho),
         Mistake("kendall", "that is Kendall's tau", "Spearman is the correlation of the ranks."),
-        _tau,
+        *_also_guarded(_tau),
         Mistake("row-by-row", "you ranked each row by itself", _FLATTEN),
-        _row_by_row,
+        *_also_guarded(_row_by_row),
         Mistake("row-by-row", "you ranked along one axis only", _FLATTEN),
-        _ranked_by(lambda v: v.argsort(0).argsort(0)),
-        _ranked_by(lambda v: v.argsort(1).argsort(1)),
+        *_also_guarded(*(_ranked_by(lambda v, axis=n: v.argsort(axis).argsort(axis)) for n in (0, 1))),
         Mistake("constant-map", _CONSTANT, "A 0 or 1 would look like a finding.", pattern=(True, True, True, False)),
         Mistake(*_TIED, pattern=(True, None, False, None)),
         Mistake(*_TIED, pattern=(True, False, None, None)),
