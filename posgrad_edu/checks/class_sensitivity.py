@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.draw import until
-from posgrad_edu.checks.engine.given import network, photos
+from posgrad_edu.checks.engine.given import COLOURS, network, photos
 from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import of_input
@@ -58,7 +58,7 @@ def _remembered(explain: Explain, net: nn.Module, x: Tensor, classes: tuple[int,
 
 def _to_compare(n: int) -> Args:
     """A network, photos (N, 3, 8, 6) and a method; the first photos differ in their most and least likely class."""
-    return *until(_differ, lambda: (network(), photos(n))), gradient_maps
+    return *until(_differ, lambda: (network(colours=COLOURS[n]), photos(n))), gradient_maps
 
 
 def _differ(asked: tuple[nn.Module, Tensor]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -40,6 +41,7 @@ def _unchanged(values: Tensor) -> Tensor:
 
 
 _TIMES_R = "Each output hands out its own relevance: multiply its shares by it."
+_ZERO = "sign(0) is +1 here: torch.where(z < 0, -epsilon, epsilon)."
 _DETACH = "The quotient is a constant on the way back: (relevance / denominator).detach()."
 
 
@@ -63,6 +65,14 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
     """
     sign = f"Add it with the sign of the {of}: it moves the denominator away from zero."
     return [
+        Mistake("sign-of-zero", f"where the {of} is 0, your epsilon is zero as well", _ZERO),
+        partial(right, below=lambda z, e: z + e * z.sign()),
+        Mistake("sign-of-zero", f"where the {of} is 0, you hand out nothing", _ZERO),
+        partial(right, below=lambda z, e: torch.where(z == 0, torch.inf, away_from_zero(z, e))),
+        Mistake("sign-of-zero", f"where the {of} is 0, your epsilon has the wrong sign", _ZERO),
+        partial(right, below=lambda z, e: torch.where(z == 0, -e, away_from_zero(z, e))),
+        Mistake("epsilon-missing", f"you used no epsilon, and hand out nothing where the {of} is 0", hint),
+        partial(right, below=lambda z, e: torch.where(z == 0, torch.inf, z)),
         Mistake("epsilon-sign", f"you added epsilon without the sign of the {of}", sign),
         partial(right, below=torch.add),
         Mistake("epsilon-sign", "you subtracted epsilon where it should be added", sign),
@@ -121,8 +131,18 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
 
 def _linear(n: int) -> Args:
     """Inputs (N, 7), weights (5, 7), biases (5,), relevance (N, 5) and epsilon, large enough to matter."""
-    a, w = torch.randn(BATCHES[n], 7).relu() + 0.1, torch.randn(5, 7)
-    return a, w, torch.randn(5), torch.randn(BATCHES[n], 5), (0.25, 0.1, 0.5, 0.25)[n]
+    a, w, b = torch.randn(BATCHES[n], 7).relu() + 0.1, torch.randn(5, 7), torch.randn(5)
+    if n % 2:
+        _let_cancel(a, w, b)
+    return a, w, b, torch.randn(BATCHES[n], 5), (0.25, 0.1, 0.5, 0.25)[n]
+
+
+def _let_cancel(a: Tensor, w: Tensor, b: Tensor) -> None:
+    """Let two contributions to the first output cancel, in numbers that any order adds up to exactly 0."""
+    a[:, 0] = a[:, 1] = (a[:, 1] * 8).ceil() / 8
+    w[0], b[0] = 0.0, 0.0
+    w[0, 0] = (w[1, 0] * 8).floor().clamp(min=1) / 8
+    w[0, 1] = -w[0, 0]
 
 
 def _epsilon(
@@ -314,6 +334,10 @@ is 0 / 0.
         partial(_zplus, above=_unchanged, below=_unchanged, bias=_unchanged, outputs=torch.relu),
         Mistake("numerator-signed", "you clipped the weights in the denominator only", _PLUS),
         partial(_zplus, above=_unchanged),
+        *(
+            partial(_zplus, above=_unchanged, outputs=partial(torch.add, other=10.0**-n))
+            for n in (5, 6, 7, 8, 9, 10, 12)
+        ),
         Mistake("wrong-sign-kept", "you kept the negative weights instead of the positive ones", _PLUS),
         partial(_zplus, above=_negative, below=_negative, bias=_negative),
         partial(_zplus, above=_negative, below=_negative, bias=torch.zeros_like),
@@ -341,8 +365,10 @@ check_lrp_zplus = checker(LRP_ZPLUS)
 
 def _conv(n: int) -> Args:
     """Inputs (N, 4, 5, 6), weights (4, 4, 3, 3), biases, relevance (N, 4, 5, 6) and epsilon."""
-    a, w = torch.randn(BATCHES[n], 4, 5, 6).relu() + 0.1, torch.randn(4, 4, 3, 3)
-    return a, w, torch.randn(4), torch.randn(BATCHES[n], 4, 5, 6), (0.5, 0.25, 1.0, 0.5)[n]
+    a, w, b = torch.randn(BATCHES[n], 4, 5, 6).relu() + 0.1, torch.randn(4, 4, 3, 3), torch.randn(4)
+    if n % 2:
+        _let_cancel(a, w, b)
+    return a, w, b, torch.randn(BATCHES[n], 4, 5, 6), (0.5, 0.25, 1.0, 0.5)[n]
 
 
 _forward = partial(F.conv2d, padding=1)
@@ -372,6 +398,8 @@ negative. w: weights (O, C, 3, 3). b: biases (O,). relevance: of the outputs, (N
         partial(_conv_epsilon, back=lambda s, w: _forward(s, w.flip(2, 3))),
         Mistake("kernel-not-transposed", "the kernel's rows stand where its columns should on the way back", _BACK),
         partial(_conv_epsilon, back=lambda s, w: _transposed(s, w.transpose(2, 3))),
+        Mistake("bias-on-each-tap", "you added the bias once for each of the kernel's nine places", _SHARE),
+        on_arguments(_conv_epsilon, partial(operator.mul, 9), 2),
         Mistake("bias-on-the-way-back", "you added the bias on the way back, too", _BACK),
         lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, e, back=partial(_transposed, bias=b)),
         *_of_any_layer(forward=_forward, back=_transposed),

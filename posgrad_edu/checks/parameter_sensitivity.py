@@ -15,7 +15,7 @@ from posgrad_edu.checks.class_sensitivity import Explain, gradient_maps, maps_of
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.forms import Unfit
-from posgrad_edu.checks.engine.given import network, photos
+from posgrad_edu.checks.engine.given import COLOURS, network, photos
 from posgrad_edu.checks.engine.mutations import on_arguments, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.spearman import SORTED, Compare, in_order, spearman, wrong_comparisons
@@ -34,7 +34,7 @@ def _to_compare(n: int) -> Args:
     """
 
     def drawn() -> Args:
-        net, *others = (network(classes=CLASSES) for _ in range(1 + STEPS[n]))
+        net, *others = (network(classes=CLASSES, colours=COLOURS[n]) for _ in range(1 + STEPS[n]))
         if n == 2:
             nn.init.zeros_(others[-1].get_parameter("fc2.weight"))
         x = photos(n)

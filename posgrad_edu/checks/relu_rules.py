@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -15,13 +16,21 @@ from posgrad_edu.checks.engine.mutations import colours, handling_ignored
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, of_input, wrong_scores
 from posgrad_edu.engine.backward import backward_rules, own_backward
-from posgrad_edu.handling import Handling
+from posgrad_edu.handling import SIGNED, Handling
 
 Back = Callable[[Tensor, Tensor, Handling], Tensor]  # gradient from above, the ReLU's input -> gradient downwards
 
 
 def _asked(n: int) -> Args:
-    return *asked(n), handling(n)
+    """A network, photos, classes and a handling; in the second try some ReLUs' inputs are 0, in the third all nest."""
+    net, x, target = asked(n, dark=n == 1)
+    if n == 2:
+        net = nn.Sequential(OrderedDict(features=net[:6], classifier=net[6:]))
+    return net, x, target, handling(n)
+
+
+def _is_nested(net: nn.Module) -> bool:
+    return not any(isinstance(module, nn.ReLU) for module in net.children())
 
 
 def _arrives(net: nn.Module, x: Tensor, target: Tensor, h: Handling, back: Back, score: Score = logit) -> Tensor:
@@ -108,6 +117,9 @@ def _shared(back: Back) -> list[Mistake | Function]:
         lambda net, x, t, h: (x * arrives(net, x, t, h)).sum(1),
         Mistake("convolutions-only", "the last ReLU, which follows a linear layer, acts without your rule", _REGISTER),
         _with(_convolutions_only(back)),
+        _with(lambda g, z, h: back(g, z, h if z.ndim == 4 else SIGNED)),
+        Mistake("nested", "ReLUs inside of other modules act without your rule", "net.modules() finds them all."),
+        lambda net, x, t, h: _plain(net, x, t, h) if _is_nested(net) else right(net, x, t, h),
         Mistake("one-relu", "only the first, or the last, ReLU got the rule", _REGISTER),
         _with(_only(back, 6)),
         _with(_only(back, 10)),
@@ -143,6 +155,8 @@ raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` ar
         _with(lambda g, z, h: g),
         Mistake("handled-too-late", "you handled the gradient times the activation", "handling(gradient) * (z > 0)."),
         _with(lambda g, z, h: h(g * z)),
+        Mistake("gate-at-zero", "your gate is open where the ReLU's input is exactly 0", _GATE),
+        _with(lambda g, z, h: h(g) * (z >= 0)),
         *_shared(_guided),
     ],
 )
