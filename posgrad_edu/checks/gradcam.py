@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -99,6 +100,26 @@ def _averaged(*axes: int) -> Function:
     return cam(lambda a, g, h: gradcam_weights(a, g, h, axes))
 
 
+def _magnitudes(weights: Tensor) -> Tensor:
+    return weights.abs().sum(1, keepdim=True)
+
+
+def _length(weights: Tensor) -> Tensor:
+    return weights.norm(dim=1, keepdim=True)
+
+
+def _largest(weights: Tensor) -> Tensor:
+    return weights.abs().amax(1, keepdim=True)
+
+
+def _plain_sum(weights: Tensor) -> Tensor:
+    return weights.sum(1, keepdim=True)
+
+
+def _divided(a: Tensor, g: Tensor, h: Handling, by: Callable[[Tensor], Tensor]) -> Tensor:
+    return gradcam_weights(a, g, h) / by(gradcam_weights(a, g, h))
+
+
 _ONE = "A weight belongs to one channel of one photo: mean over the last two axes, (2, 3)."
 _AS_IT_IS = "Keep them as they are: their size belongs to the evidence."
 _OTHER_WAY = "It is the other way round: the gradients give the weights."
@@ -146,12 +167,17 @@ activations, gradients: (N, C, h, w), of one layer and of the logit with regard 
         Mistake("other-statistic", "you took the median of each channel's gradients instead of the mean", "Use mean."),
         cam(lambda a, g, h: h(g).flatten(2).median(2).values[..., None, None]),
         cam(lambda a, g, h: h(g).flatten(2).quantile(0.5, 2)[..., None, None]),
+        Mistake("part-of-positions", "your mean is over the positions where the gradient isn't 0", "Use mean."),
+        cam(lambda a, g, h: total(h(g)) / total((h(g) != 0).float()).clamp(min=1)),
+        Mistake("part-of-positions", "your mean is over the positions where the activation is positive", "Use mean."),
+        cam(lambda a, g, h: total(h(g) * (a > 0)) / total((a > 0).float()).clamp(min=1)),
+        cam(lambda a, g, h: mean(h(g) * (a > 0))),
         Mistake("arguments-swapped", "you weighted the gradients by the averaged activations", _OTHER_WAY),
         lambda a, g, h: (mean(h(a)) * g).sum(1),
         lambda a, g, h: (mean(a) * h(g)).sum(1),
         Mistake("normalized-weights", "you normalized the weights", _AS_IT_IS),
         cam(lambda a, g, h: mean(h(g)).softmax(1)),
-        cam(lambda a, g, h: mean(h(g)) / mean(h(g)).abs().sum(1, keepdim=True)),
+        *(cam(partial(_divided, by=by)) for by in (_magnitudes, _length, _largest, _plain_sum)),
         Mistake("normalized-gradients", "you normalized the gradients", _AS_IT_IS),
         cam(lambda a, g, h: mean(h(g / g.square().mean((1, 2, 3), keepdim=True).sqrt()))),
         *shared(gradcam_weights),

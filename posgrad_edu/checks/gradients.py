@@ -59,6 +59,8 @@ _WRONG_SCORES: list[Any] = [
     Mistake("classes-shifted", "you asked each photo about another photo's class", _EVERY_PHOTO),
     lambda z, t: logit(z, t.roll(1)),
     lambda z, t: logit(z, t.roll(-1)),
+    Mistake("first-class-for-all", "you explained all photos for the class of the last one", _LOGIT),
+    lambda z, t: z[:, t[-1]].sum(),
     Mistake("all-classes-asked", "you added up, for each photo, the logits of all photos' classes", _TABLE),
     lambda z, t: z[:, t].sum(),
     Mistake("averaged-logits", "you averaged the logits over the photos of the batch", _ADD),

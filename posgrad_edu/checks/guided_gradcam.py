@@ -63,6 +63,14 @@ def _pooled(values: Tensor, like: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(values[:, None], (like.shape[1], like.shape[2]))[:, 0]
 
 
+def _next_photo(maps: Tensor) -> Tensor:
+    return maps.roll(1, 0)
+
+
+def _previous_photo(maps: Tensor) -> Tensor:
+    return maps.roll(-1, 0)
+
+
 def _as_it_is(values: Tensor) -> Tensor:
     return values
 
@@ -185,6 +193,8 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
         _with(large=lambda c: c.mean(0, keepdim=True)),
         Mistake("first-photo-only", "you multiplied each photo by the first photo's GradCAM map", _OWN),
         _with(large=lambda c: c[:1]),
+        Mistake("photos-mixed", "you multiplied each photo by another photo's GradCAM map", _OWN),
+        *(_with(small=lambda c, move=move: move(c.relu())) for move in (torch.flipud, _next_photo, _previous_photo)),
         Mistake("cam-averaged", "you multiplied by GradCAM's mean, one number a photo", _POSITIONS),
         lambda g, c: g * c.relu().mean((1, 2), keepdim=True),
         Mistake("guided-ignored", "the guided map isn't in your result", _POSITIONS),

@@ -114,7 +114,7 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         *wrong_denominators(_addition, "sum", "summand", _SHARE),
         Mistake(
             "epsilon-of-one",
-            "you took epsilon with the sign of a summand, or of their product, instead of the sum's",
+            "you took epsilon with another sign than the sum's",
             _ONE,
         ),
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: z + _with_sign(a * b, e)),

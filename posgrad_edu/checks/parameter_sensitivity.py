@@ -182,6 +182,8 @@ or a list of rows. ``posgrad_edu.metrics.similarity.spearman`` may be used.
         _pairing(lambda stacks, other: (stacks[0], stacks[1])),
         Mistake("photos-compared", "you compared the maps of two photos", "Both maps of a pair are of one photo."),
         _pairing(lambda stacks, other: (stacks[0], other.roll(1, 0))),
+        _pairing(lambda stacks, other: (stacks[0].roll(1, 0), other)),
+        _pairing(lambda stacks, other: (stacks[0].flip(0), other)),
         Mistake("first-photo-map", "you compared with the trained network's map of the first photo", _TRAINED),
         _pairing(lambda stacks, other: (stacks[0][:1].expand_as(other), other)),
         Mistake("last-step-missing", "the last network is missing", _ROWS),

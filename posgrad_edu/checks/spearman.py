@@ -21,16 +21,19 @@ Change = Callable[[Tensor], Tensor]
 Two = Callable[[Tensor, Tensor], Tensor]
 
 
+TINY = 1e-6  # the size of the first try's maps: gradients can be as small
+
+
 def _two_maps(n: int) -> Args:
-    """Two maps (6, 5): of different values; with ties; with many zeros, as after a ReLU; one of them constant."""
+    """Two maps (6, 5): of different values, tiny; with ties; with many zeros, as after a ReLU; one of them constant."""
     one = torch.randn(6, 5)
     other = (0.7 if n == 1 else -0.7) * one + 0.5 * torch.randn(6, 5)  # alike, or opposite
-    skewed = one.exp(), 1 - (-other).exp()  # ranks differ from values, and each map has values within the other's
+    skewed = one.exp() - 1, 1 - (-other).exp()  # ranks differ from values, and each map has values within the other's
     if n == 1:
         return skewed[0].mul(2).round(), skewed[1].mul(2).round()
     if n == 2:
         return one.relu(), (other + 0.3).relu()
-    return (one.exp(), torch.full((6, 5), 0.25)) if n == 3 else skewed
+    return (one.exp(), torch.full((6, 5), 0.25)) if n == 3 else (TINY * skewed[0], TINY * skewed[1])
 
 
 def _mean_rank(below: Tensor, equal: Tensor) -> Tensor:
@@ -81,6 +84,10 @@ def _short_formula(one: Tensor, other: Tensor) -> float:
 def _row_by_row(one: Tensor, other: Tensor) -> float:
     rows = [spearman(a, b) for a, b in zip(one, other, strict=True)]
     return sum(rows) / len(rows)
+
+
+def _along(values: Tensor, axis: int) -> Tensor:
+    return torch.stack([ranks(row) for row in values.unbind(axis)], axis)
 
 
 def _cosine(one: Tensor, other: Tensor) -> float:
@@ -232,7 +239,11 @@ nan: nothing can be compared.
         _ABSOLUTE,
         then(spearman, abs),
         Mistake("absolute-values", "you ranked the magnitudes of the values", "Rank the values with their sign."),
-        on_arguments(spearman, torch.abs, 0, 1),
+        *(on_arguments(spearman, torch.abs, *places) for places in ((0, 1), (0,), (1,))),
+        Mistake("positive-values", "you dropped negative values before ranking", "Rank the values with their sign."),
+        *(on_arguments(spearman, torch.relu, *places) for places in ((0, 1), (0,), (1,))),
+        Mistake("rounded", "you rounded the values before ranking", "Small maps have ranks, too."),
+        *(on_arguments(spearman, partial(torch.round, decimals=n), 0, 1) for n in range(6)),
         Mistake("wrong-sign", "one of the two maps is sorted from the wrong end", "Rank both from small to large."),
         then(spearman, operator.neg),
         _SQUARED,
@@ -244,6 +255,7 @@ nan: nothing can be compared.
         Mistake("row-by-row", "you ranked each row by itself", _FLATTEN),
         *_also_guarded(_row_by_row),
         Mistake("row-by-row", "you ranked along one axis only", _FLATTEN),
+        *_also_guarded(*(_ranked_by(partial(_along, axis=n)) for n in (0, 1))),
         *_also_guarded(*(_ranked_by(lambda v, axis=n: v.argsort(axis).argsort(axis)) for n in (0, 1))),
         Mistake("constant-map", _CONSTANT, "A 0 or 1 would look like a finding.", pattern=(True, True, True, False)),
         Mistake(*_TIED, pattern=(True, None, False, None)),

@@ -131,6 +131,7 @@ that of all others; where nothing else is left it is nan. The number counts the 
     mistakes=[
         Mistake("zero-filled", "maps that can't be ranked count as 0 in your mean", _ZERO),
         _filled(0.0),
+        lambda v: (sum(_ranked(v)) / len(v) if _ranked(v) else math.nan, _degenerate(v)),
         Mistake("zero-filled", "maps that can't be ranked count as 0 in your mean, and you count none", _ZERO),
         _filled(0.0, counted=_none),
         Mistake("filled", "maps that can't be ranked count as 1 in your mean", "No number may stand in for them."),

@@ -16,7 +16,8 @@ from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradcam import ORDER, SPACE, TIMES, cam, mean, shared, total
 from posgrad_edu.handling import SIGNED, Handling
 
-SMALL = 2.0**-10  # the size of the last try's activations: an epsilon that is harmless beside 20 isn't beside 0.02
+# The size of the last try's activations: an epsilon that is harmless beside 20 isn't beside 1e-5. Gradients are larger.
+SMALL = 2.0**-20
 
 
 def _steady(values: Tensor) -> bool:
@@ -41,7 +42,7 @@ def _layer(n: int) -> Args:
     if n == 3:
         half = torch.randint(1, 9, (len(a), 12)) / 8
         a[:, 4] = torch.cat([half, -half], 1)[:, torch.randperm(24)].reshape(len(a), 4, 6)
-        a = a * SMALL
+        a, g = a * SMALL, g / SMALL
     return a, g, handling(n)
 
 
@@ -52,6 +53,10 @@ def _over(values: Tensor, below: Tensor) -> Tensor:
 
 def _shares(a: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
     return _over(a, total(a, axes))
+
+
+def _shares_above(least: float, a: Tensor) -> Tensor:
+    return _shares(a) * (total(a).abs() > least)
 
 
 def _weights(a: Tensor, g: Tensor, h: Handling, shares: Callable[[Tensor], Tensor] = _shares) -> Tensor:
@@ -151,8 +156,10 @@ counted by its share of the channel's activation: A / S, with S the sum of A ove
         _with(lambda a: a.flatten(2).softmax(2).reshape(a.shape)),
         Mistake("other-shares", "you divided by the largest activation instead of the sum", _ONE),
         _with(lambda a: _over(a, a.amax(SPACE, keepdim=True))),
+        Mistake("threshold", "you gave the weight 0 to channels whose sum is small, but not 0", _AS_IT_IS),
+        *(_with(partial(_shares_above, 10.0**-n)) for n in range(1, 5)),
         Mistake("epsilon", "you added an epsilon to the denominator that changes the weights", _AS_IT_IS),
-        *(_with_epsilon(10.0**-n) for n in range(6)),
+        *(_with_epsilon(10.0**-n) for n in range(10)),
         Mistake(
             "cancelling",
             "right but for a channel whose positive and negative activations cancel",

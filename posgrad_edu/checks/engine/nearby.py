@@ -18,6 +18,7 @@ from posgrad_edu.checks.engine.task import Answer, Mistake
 
 # Of what fits any answer, if it only differs enough from call to call.
 KEYS = ("wrong-factor", "added", "reordered", "mirrored", "rounded")
+STEADILY = 0.05  # of what is added: so much it may vary by rounding
 COARSE = 0.02  # of the largest value: further off is no rounding
 DIGITS = range(7)  # after the point, that somebody may round to
 HALF = {torch.float16: "half precision", torch.bfloat16: "bfloat16"}
@@ -83,7 +84,9 @@ def by_an_addend(draw: Draw, answers: list[Answer]) -> Mistake | None:
             return None
         ours, theirs = _flat(answer), _flat(right)
         difference = (ours - theirs)[theirs.isfinite()]
-        if difference.numel() < 2 or not alike([ours], [theirs + difference.mean()]):
+        mean = difference.mean()
+        varies = difference.numel() and bool((difference - mean).abs().max() > STEADILY * mean.abs())
+        if difference.numel() < 2 or varies or not alike([ours], [theirs + mean]):
             return None
     return GENERAL["added"]
 
