@@ -10,7 +10,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine.compare import WITHIN, alike, apart, gap
+from posgrad_edu.checks.engine.compare import WITHIN, alike, gap
 from posgrad_edu.checks.engine.draw import Draw
 from posgrad_edu.checks.engine.forms import count
 from posgrad_edu.checks.engine.general import GENERAL, named
@@ -129,16 +129,30 @@ def rounded(draw: Draw, answers: list[Answer], dtypes: list[torch.dtype]) -> Mis
     """Return the mistake of who rounded, in whatever way: nearly right on all tries, in all values."""
     pairs = list(_pairs(draw, answers))
     furthest = max(gap(*pair, draw.task.rounding) * WITHIN for pair in pairs)
-    if furthest > COARSE or not any(apart(*pair, draw.task.rounding) for pair in pairs):
+    half = [HALF[dtype] for dtype in dtypes if dtype in HALF] or _been_in_half(pairs)
+    if furthest > COARSE and not half:
         return _to_digits(pairs)
-    half = [HALF[dtype] for dtype in dtypes if dtype in HALF]
     if half:
-        return replace(GENERAL["rounded"], says=f"your values are right up to rounding: they are in {half[0]}")
+        return replace(
+            GENERAL["rounded"], says=f"your values are right up to rounding: they are, or were, in {half[0]}"
+        )
     found = _to_digits(pairs)
     if found:
         return found
-    says = f"your values are nearly right, to about {max(1, math.floor(-math.log10(furthest)))} digits"
+    digits = count(max(1, math.floor(-math.log10(furthest))), "digit")
+    says = f"your values are nearly right, to about {digits}"
     return replace(GENERAL["rounded"], says=says)
+
+
+def _been_in_half(pairs: list[tuple[Answer, Answer]]) -> list[str]:
+    """Return in which half precision all values can be written, if most of them are nearly right."""
+    if any([p.shape for p in ours] != [p.shape for p in theirs] for ours, theirs in pairs):
+        return []
+    ours, theirs = (torch.cat([_flat(answer) for answer in side]) for side in zip(*pairs, strict=True))
+    nearly = torch.isclose(ours, theirs, rtol=COARSE, atol=1e-9, equal_nan=True).double().mean() > 0.8
+    if not nearly or len(ours.unique()) < 20:  # as whole numbers can
+        return []
+    return [words for dtype, words in HALF.items() if torch.equal(ours, ours.to(dtype).double())]
 
 
 def _to_digits(pairs: list[tuple[Answer, Answer]]) -> Mistake | None:
