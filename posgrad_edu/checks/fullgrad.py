@@ -211,16 +211,11 @@ def _rescaled(
     magnitude: Change = torch.abs,
     sign: Change = torch.sign,
     span: Callable[[Tensor, Tensor], Tensor] = _span,
+    guarded: bool = True,
 ) -> Tensor:
     size = magnitude(term)
     low, high = size.amin(axes, keepdim=True), size.amax(axes, keepdim=True)
-    return sign(term) * (size - low) / torch.where(high > low, span(low, high), 1.0)
-
-
-def _unguarded(term: Tensor) -> Tensor:
-    size = term.abs()
-    low, high = size.amin((1, 2, 3), keepdim=True), size.amax((1, 2, 3), keepdim=True)
-    return term.sign() * (size - low) / (high - low)
+    return sign(term) * (size - low) / torch.where((high > low) | (not guarded), span(low, high), 1.0)
 
 
 def _by_sum(term: Tensor) -> Tensor:
@@ -280,7 +275,7 @@ term that is zero throughout stays so.
         lambda t, s, h: _fullgrad(t[:1], s, SIGNED) + _fullgrad(t[1:], s, h),
         lambda t, s, h: _fullgrad(t[:1], s, h) + _fullgrad(t[1:], s, SIGNED),
         Mistake("not-finite", "a term is zero throughout, and you divided zero by zero there", _STAYS),
-        partial(_fullgrad, psi=_unguarded),
+        partial(_fullgrad, psi=partial(_rescaled, guarded=False)),
         Mistake("epsilon", "you added a number to the range that is large enough to show", _STAYS),
         *(partial(_fullgrad, psi=partial(_rescaled, span=partial(_span_plus, 10.0**-n))) for n in range(4)),
         Mistake("handling-hard-coded", "you always take absolute values, whatever the handling", _HANDLING),
@@ -293,6 +288,7 @@ term that is zero throughout stays so.
         partial(_fullgrad, psi=partial(_rescaled, axes=(0, 1, 2, 3))),
         Mistake("zero-moved", "you rescaled signed values, which moves their zero", "Rescale magnitudes, keep signs."),
         partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like, guarded=False)),
         Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again."),
         partial(_fullgrad, psi=partial(_rescaled, sign=torch.ones_like)),
         Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI),

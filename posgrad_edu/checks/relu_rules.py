@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -22,15 +21,8 @@ Back = Callable[[Tensor, Tensor, Handling], Tensor]  # gradient from above, the 
 
 
 def _asked(n: int) -> Args:
-    """A network, photos, classes and a handling; in the second try some ReLUs' inputs are 0, in the third all nest."""
-    net, x, target = asked(n, dark=n == 1)
-    if n == 2:
-        net = nn.Sequential(OrderedDict(features=net[:6], classifier=net[6:]))
-    return net, x, target, handling(n)
-
-
-def _is_nested(net: nn.Module) -> bool:
-    return not any(isinstance(module, nn.ReLU) for module in net.children())
+    """A network, photos, classes and a handling; in the second try, some inputs of ReLUs are exactly 0."""
+    return *asked(n, dark=n == 1), handling(n)
 
 
 def _arrives(net: nn.Module, x: Tensor, target: Tensor, h: Handling, back: Back, score: Score = logit) -> Tensor:
@@ -113,13 +105,12 @@ def _shared(back: Back) -> list[Mistake | Function]:
         _with(lambda g, z, h: back(g, z, h) ** 2),
         Mistake("gate-reversed", "your gate is open where the ReLU was closed", _GATE),
         _with(lambda g, z, h: h(g) * (z <= 0)),
+        _with(lambda g, z, h: h(g) * (z < 0)),
         Mistake("times-input", "you multiplied by the input", "The map is what arrives at the photo."),
         lambda net, x, t, h: (x * arrives(net, x, t, h)).sum(1),
         Mistake("convolutions-only", "the last ReLU, which follows a linear layer, acts without your rule", _REGISTER),
         _with(_convolutions_only(back)),
         _with(lambda g, z, h: back(g, z, h if z.ndim == 4 else SIGNED)),
-        Mistake("nested", "ReLUs inside of other modules act without your rule", "net.modules() finds them all."),
-        lambda net, x, t, h: _plain(net, x, t, h) if _is_nested(net) else right(net, x, t, h),
         Mistake("one-relu", "only the first, or the last, ReLU got the rule", _REGISTER),
         _with(_only(back, 6)),
         _with(_only(back, 10)),
@@ -137,8 +128,8 @@ GUIDED_BACKPROP = Task(
     signature="guided_backprop(net, x, target, handling)",
     returns="maps (N, H, W)",
     about="""
-net: a classifier with nn.ReLU modules that don't work in place; it is left as it was. x: photos (N, C, H, W).
-target: one class a photo, (N,). handling: a function such as ``pg.POSITIVE``: each ReLU passes
+net: a classifier, nn.Sequential, with nn.ReLU modules that don't work in place; it is left as it was. x: photos
+(N, C, H, W). target: one class a photo, (N,). handling: a function such as ``pg.POSITIVE``: each ReLU passes
 handling(gradient) * (its input > 0) downwards. The map is what arrives at the photo, added up over the colours;
 raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` are all fine.
 """,

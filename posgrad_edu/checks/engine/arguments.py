@@ -25,12 +25,12 @@ CHANGES: list[tuple[str, Change]] = [
     ("squared", torch.square),
     ("replaced by its signs", torch.sign),
     ("replaced by ones", torch.ones_like),
-    ("replaced by zeros", torch.zeros_like),
     ("minus its mean", lambda t: t - t.mean()),
     ("divided by its largest magnitude", lambda t: t / t.abs().max()),
 ]
+FIRST = "of the first photo in place of each photo's own"
 OF_PHOTOS: list[tuple[str, Change]] = [  # for what has one entry a photo
-    ("of the first photo in place of each photo's own", lambda t: t[:1].expand_as(t)),
+    (FIRST, lambda t: t[:1].expand_as(t)),
     ("of the last photo in place of each photo's own", lambda t: t[-1:].expand_as(t)),
     ("of the next photo in place of each photo's own", lambda t: t.roll(-1, 0)),
     ("of the photo before in place of each photo's own", lambda t: t.roll(1, 0)),
@@ -55,15 +55,16 @@ def right_for_another(draw: Draw, answers: list[Answer]) -> Mistake | None:
         for words, change in _changes(draw, place):
             others = ([*args[:place], change(args[place]), *args[place + 1 :]] for args in draw.args)
             if draw.same(answers, _answered(draw.task, others)):
-                return _mistake(f"with {names[place]} {words}")
+                key = "first-photo-only" if words == FIRST else "argument-changed"
+                return _mistake(f"with {names[place]} {words}", key)
     for one, other in combinations(places, 2):
         if draw.same(answers, _answered(draw.task, (_swapped(args, one, other) for args in draw.args))):
             return _mistake(f"with {names[one]} and {names[other]} in each other's place")
     return None
 
 
-def _mistake(words: str) -> Mistake:
-    return replace(GENERAL["argument-changed"], says=f"your answer is the right one {words}")
+def _mistake(words: str, key: str = "argument-changed") -> Mistake:
+    return replace(GENERAL[key], says=f"your answer is the right one {words}")
 
 
 def _holds_numbers(value: Any) -> bool:
