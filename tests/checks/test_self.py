@@ -138,6 +138,12 @@ def test_draws_on_which_a_mistake_hides_are_drawn_again() -> None:
     assert not any(draw.fresh(task).hides_a_mistake() for _ in range(20))
 
 
+def test_draws_end_where_none_is_fit() -> None:
+    drawn = iter(range(100))
+    assert draw.until(lambda number: number == 3, lambda: next(drawn)) == 3
+    assert draw.until(lambda number: False, lambda: next(drawn), times=5) == 8
+
+
 def test_tries_on_which_rounding_shows_are_drawn_again() -> None:
     """As it does in the difference of two numbers that are close to each other."""
 

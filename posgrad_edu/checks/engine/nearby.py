@@ -79,7 +79,8 @@ def _factor(answer: Answer, right: Answer) -> float | None:
 
 def by_an_addend(draw: Draw, answers: list[Answer]) -> Mistake | None:
     """Return the mistake of who added one number to all values."""
-    for answer, right in _pairs(draw, answers):
+    wrong = [pair for pair in _pairs(draw, answers) if not alike(*pair, draw.task.rounding)]
+    for answer, right in wrong:
         if [p.shape for p in answer] != [p.shape for p in right]:
             return None
         ours, theirs = _flat(answer), _flat(right)
@@ -88,7 +89,7 @@ def by_an_addend(draw: Draw, answers: list[Answer]) -> Mistake | None:
         varies = difference.numel() and bool((difference - mean).abs().max() > STEADILY * mean.abs())
         if difference.numel() < 2 or varies or not alike([ours], [theirs + mean]):
             return None
-    return GENERAL["added"]
+    return GENERAL["added"] if wrong else None
 
 
 def in_another_order(draw: Draw, answers: list[Answer]) -> Mistake | None:
