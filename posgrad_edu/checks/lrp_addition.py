@@ -104,6 +104,8 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         lambda a, b, r, e: _addition(a, -b, r, e),
         Mistake("one-summand", "you divided by one of the summands instead of their sum", _ONE),
         *(_of_one(place) for place in (0, 1)),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: a + _with_sign(z, e)),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: b + _with_sign(z, e)),
         _by_summands(lambda one, other, e: away_from_zero(other, e)),
         Mistake("one-summand", "you divided each summand by itself", _ONE),
         _by_summands(lambda one, other, e: away_from_zero(one, e)),

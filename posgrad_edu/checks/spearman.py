@@ -54,12 +54,14 @@ def _sum_of_lengths(a: Tensor, b: Tensor) -> Tensor:
     return a.norm() + b.norm()
 
 
-def pearson(one: Tensor, other: Tensor, centre: Change = torch.mean, below: Two = _lengths) -> float:
-    """Return the correlation of two tensors' values; nan if one is constant.
+def pearson(
+    one: Tensor, other: Tensor, centre: Change = torch.mean, below: Two = _lengths, guarded: bool = True
+) -> float:
+    """Return the correlation of two tensors' values; if guarded, nan if one is constant.
 
     centre: of what is subtracted. below: what their product is divided by.
     """
-    if any(bool(t.min() == t.max()) for t in (one, other)):
+    if guarded and any(bool(t.min() == t.max()) for t in (one, other)):
         return math.nan
     a, b = (t.double().flatten() - centre(t.double().flatten()) for t in (one, other))
     return float(a @ b / below(a, b))
@@ -139,24 +141,30 @@ def _zero(values: Tensor) -> Tensor:
 def wrong_pearsons(right: Function) -> list[Mistake | Function]:
     """Return the mistakes in the formula of the correlation of ranks; ``right`` takes it as ``compare=``."""
 
-    def of_ranks(**changes: Any) -> Function:
-        return partial(right, compare=partial(spearman, compare=partial(pearson, **changes)))
+    def of_ranks(**changes: Any) -> list[Function]:
+        """Return the wrong correlation, with nan where a map is constant, and as it comes there."""
+        ways = [partial(pearson, guarded=guarded, **changes) for guarded in (True, False)]
+        return [partial(right, compare=partial(spearman, compare=way)) for way in ways]
 
     return [
         Mistake("not-centred", "you correlated the ranks without subtracting their mean", _PEARSON),
-        of_ranks(centre=_zero),
+        *of_ranks(centre=_zero),
         Mistake("not-centred", "you subtracted the largest, or smallest, rank instead of the mean", _PEARSON),
-        of_ranks(centre=torch.amax),
-        of_ranks(centre=torch.amin),
+        *of_ranks(centre=torch.amax),
+        *of_ranks(centre=torch.amin),
         Mistake("not-divided", "you took a covariance of the ranks: nothing is divided by their deviations", _PEARSON),
-        *(of_ranks(below=lambda a, b, less=n: torch.tensor(len(a) - less)) for n in (0, 1)),
-        of_ranks(below=lambda a, b: torch.tensor(1)),
+        *(way for n in (0, 1) for way in of_ranks(below=lambda a, b, less=n: torch.tensor(len(a) - less))),
+        *of_ranks(below=lambda a, b: torch.tensor(1)),
         Mistake("wrong-denominator", "you divided by the ranks' variances instead of their deviations", _PEARSON),
-        of_ranks(below=lambda a, b: _lengths(a, b) ** 2),
+        *of_ranks(below=lambda a, b: _lengths(a, b) ** 2),
         Mistake("wrong-denominator", "you multiplied by the ranks' deviations instead of dividing", _PEARSON),
-        of_ranks(below=lambda a, b: 1 / _lengths(a, b)),
+        *of_ranks(below=lambda a, b: 1 / _lengths(a, b)),
         Mistake("wrong-denominator", "you divided by one of the two deviations only, or by their sum", _PEARSON),
-        *(of_ranks(below=below) for below in (lambda a, b: a.norm(), lambda a, b: b.norm(), _sum_of_lengths)),
+        *(
+            way
+            for below in (lambda a, b: a.norm(), lambda a, b: b.norm(), _sum_of_lengths)
+            for way in of_ranks(below=below)
+        ),
     ]
 
 
