@@ -26,7 +26,7 @@ def layer_with_poles(n: int) -> Args:
     Nor is it close to the poles of typical mistakes, where rounding would tell apart what is equal.
     """
 
-    def drawn() -> tuple[Tensor, Tensor, Handling]:
+    def drawn() -> Args:
         a, g, h = layer(n)
         near = (g.abs() < 0.05) | (torch.rand_like(g) < 0.1) | ((2 + total(a) * g).abs() < 0.5)
         axes = ((0, 2, 3), (1,), (2,), (3,), (1, 2, 3), (0, 1, 2, 3))
@@ -38,7 +38,7 @@ def layer_with_poles(n: int) -> Args:
     return until(_off_other_poles, drawn)
 
 
-def _off_other_poles(asked: tuple[Tensor, Tensor, Handling]) -> bool:
+def _off_other_poles(asked: Args) -> bool:
     a, g, _ = asked
     poles = (2 + total(g) * g, 2 + total(g) * a, 2 + total(a * g), total(alpha(a, g)))
     return all(bool((pole.abs() > 0.02).all()) for pole in poles)

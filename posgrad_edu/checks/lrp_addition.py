@@ -39,7 +39,7 @@ def _by_summands(below: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[.
 
 
 def _of_one(place: int) -> Callable[..., Both]:
-    return lambda *args: _addition(*args, below=lambda z, e: away_from_zero(args[place], e))
+    return lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero((a, b)[place], e))
 
 
 def _remainder(a: Tensor, b: Tensor, r: Tensor, e: float) -> Both:

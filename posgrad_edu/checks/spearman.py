@@ -110,7 +110,8 @@ def _also_guarded(*wrong: Function) -> list[Function]:
 
 
 def _ranked_together(one: Tensor, other: Tensor) -> float:
-    return pearson(*ranks(torch.stack([one, other])).chunk(2))
+    both = ranks(torch.stack([one, other])).reshape(2, -1)
+    return pearson(both[0], both[1])
 
 
 def _where(kept: Callable[[Tensor, Tensor], Tensor]) -> Function:
@@ -264,7 +265,7 @@ nan: nothing can be compared.
         *_also_guarded(_row_by_row),
         Mistake("row-by-row", "you ranked along one axis only", _FLATTEN),
         *_also_guarded(*(_ranked_by(partial(_along, axis=n)) for n in (0, 1))),
-        *_also_guarded(*(_ranked_by(lambda v, axis=n: v.argsort(axis).argsort(axis)) for n in (0, 1))),
+        *_also_guarded(*map(_ranked_by, (lambda v: v.argsort(0).argsort(0), lambda v: v.argsort(1).argsort(1)))),
         Mistake("constant-map", _CONSTANT, "A 0 or 1 would look like a finding.", pattern=(True, True, True, False)),
         Mistake(*_TIED, pattern=(True, None, False, None)),
         Mistake(*_TIED, pattern=(True, False, None, None)),
