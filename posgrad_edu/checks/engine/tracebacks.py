@@ -84,7 +84,7 @@ KNOWN = [
         "the logit doesn't depend on the tensor that you differentiate by",
         "Run the network on that very tensor, not on a copy made before.",
     ),
-    Known(RuntimeError, "BackwardHook", "backward-hook", _FULL_HOOK, _TENSOR_HOOK),
+    Known(RuntimeError, "BackwardHook", "in-place", _FULL_HOOK, _TENSOR_HOOK),
     Known(RuntimeError, "modified by an inplace", "in-place", _INPLACE, _CLONE),
     Known(RuntimeError, "is being modified inplace", "in-place", _INPLACE, _CLONE),
     Known(RuntimeError, "used in an in-place operation", "in-place", _INPLACE, _CLONE),
