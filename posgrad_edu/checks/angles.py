@@ -106,6 +106,7 @@ _INVERSE = "Which function turns it into an angle?"
 
 _OFF_OPPOSITE = "for opposite vectors your angle is nan or wrong"
 _NUMBER = "A number such as 0 or 90 would look like a finding."
+_ZERO_WRONG = (_RIGHT, _RIGHT, None, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT)
 _FOLDED = (_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT)
 
 
@@ -137,9 +138,7 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
         *_opposite_wrong("acos-nan", f"{_OFF_OPPOSITE}, and tiny angles aren't exact", _ROUNDED, False),
         *_opposite_wrong("opposite", _OFF_OPPOSITE, _ATAN2, True),
         Mistake("inexact", "tiny angles aren't exact: yours is off, perhaps 0", _TINY, pattern=_wrong_at(2, zero=None)),
-        Mistake(
-            "zero-vector", "a vector of zeros has no direction, so the angle is nan", _NUMBER, pattern=_wrong_at(3)
-        ),
+        Mistake("zero-vector", "a vector of zeros has no direction, so the angle is nan", _NUMBER, pattern=_ZERO_WRONG),
         Mistake("radians", "your angle is in radians", _DEGREES),
         then(angle, math.radians),
         Mistake("radians", "you turned degrees into radians once too often or the wrong way round", _DEGREES),
@@ -177,7 +176,7 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
         lambda a, b: _degrees((a @ b).clamp(-1, 1).acos()),
         lambda a, b: _degrees((a @ b).acos()),
         Mistake("epsilon", "you added a small number to the lengths", _NO_EPSILON),
-        *(on_arguments(_by_halves, partial(_unit_with, 10.0**-n), 0, 1) for n in range(3, 10)),
+        *(on_arguments(_by_halves, partial(_unit_with, 10.0**-n), 0, 1) for n in range(3, 8)),
         Mistake("centred", "you took off the mean: that is the angle of a correlation", "Take vectors as they are."),
         on_arguments(angle, lambda vector: vector - vector.mean(), 0, 1),
         Mistake("magnitudes", "you dropped the signs of the vectors' entries", "They decide the direction."),
