@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Pattern, Task
 
@@ -37,13 +39,18 @@ def _pair(n: int) -> Args:
 
 def _opposite(n: int) -> Args:
     """Exactly opposite vectors whose cosine, computed in one of the usual ways, comes out below -1."""
-    while True:
+
+    def drawn() -> tuple[Tensor, Tensor]:
         first = torch.randn(9, dtype=torch.float64)
-        second = -(0.5 + torch.rand((), dtype=torch.float64)) * first
+        return first, -(0.5 + torch.rand((), dtype=torch.float64)) * first
+
+    def is_below(pair: tuple[Tensor, Tensor]) -> bool:
+        first, second = pair
         by_lengths = float(first @ second / (first.norm() * second.norm()))
         of_units = float((first / first.norm()) @ (second / second.norm()))
-        if (by_lengths < -1 or n == 5) and (of_units < -1 or n == 4):
-            return first, second
+        return (by_lengths < -1 or n == 5) and (of_units < -1 or n == 4)
+
+    return until(is_below, drawn)
 
 
 def angle(first: Tensor, second: Tensor) -> float:
@@ -58,6 +65,10 @@ def _by_halves(one: Tensor, other: Tensor) -> float:
 
 def _unit(vector: Tensor) -> Tensor:
     return vector / vector.norm()
+
+
+def _unit_with(epsilon: float, vector: Tensor) -> Tensor:
+    return vector.double() / (vector.double().norm() + epsilon)
 
 
 def _degrees(radians: Tensor) -> float:
@@ -84,16 +95,18 @@ _HALF = (
     "Two unit vectors: the length of their difference is 2 sin(θ/2), that of their sum 2 cos(θ/2); atan2 takes both."
 )
 _LENGTHS = "Divide each vector by its own length first."
-_ROUNDED = "Rounding can put a cosine just below -1, and acos of that is nan. " + _HALF
+_ROUNDED = "Rounding can put a cosine just below -1 or a sine above 1, and acos or asin of that is nan. " + _HALF
 _ATAN2 = "Rounding can put a sine or cosine just above 1 in size; atan2 doesn't mind."
 _TINY = "Near 1 the cosine hardly changes, so acos can't tell; nor can float32. " + _HALF
-_SIGN = "A cosine's sign tells them apart, so keep it; and asin gives nothing above 90."
+_NO_EPSILON = "Divide by the lengths as they are, in float64; where one is 0, return nan."
+_SIGN = "A cosine's sign tells them apart, and atan2 takes it; asin and atan give nothing above 90."
 _DEGREES = "Degrees: times 180 / π."
 _INVERSE = "Which function turns it into an angle?"
 
 
 _OFF_OPPOSITE = "for opposite vectors your angle is nan or wrong"
 _NUMBER = "A number such as 0 or 90 would look like a finding."
+_ZERO_WRONG = (_RIGHT, _RIGHT, None, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT)
 _FOLDED = (_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT)
 
 
@@ -125,9 +138,7 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
         *_opposite_wrong("acos-nan", f"{_OFF_OPPOSITE}, and tiny angles aren't exact", _ROUNDED, False),
         *_opposite_wrong("opposite", _OFF_OPPOSITE, _ATAN2, True),
         Mistake("inexact", "tiny angles aren't exact: yours is off, perhaps 0", _TINY, pattern=_wrong_at(2, zero=None)),
-        Mistake(
-            "zero-vector", "a vector of zeros has no direction, so the angle is nan", _NUMBER, pattern=_wrong_at(3)
-        ),
+        Mistake("zero-vector", "a vector of zeros has no direction, so the angle is nan", _NUMBER, pattern=_ZERO_WRONG),
         Mistake("radians", "your angle is in radians", _DEGREES),
         then(angle, math.radians),
         Mistake("radians", "you turned degrees into radians once too often or the wrong way round", _DEGREES),
@@ -140,7 +151,7 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
         _chord,
         Mistake("sine", "you returned the sine, not the angle", _INVERSE),
         _sine,
-        Mistake("folded", "beyond 90 degrees your angle is wrong: it goes back to 0", _SIGN, pattern=_FOLDED),
+        Mistake("folded", "beyond 90 degrees your angle is wrong", _SIGN, pattern=_FOLDED),
         Mistake("half-angle", "your angle is half of what it should be", "atan2 of the two lengths is θ/2."),
         then(angle, lambda found: found / 2),
         Mistake("supplement", "your angle is 180 degrees minus the right one", "Are sum and difference swapped?"),
@@ -150,9 +161,22 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
         Mistake("not-normalized", "you divided only one vector by its length", _LENGTHS),
         on_arguments(_by_halves, _unit, 0),
         on_arguments(_by_halves, _unit, 1),
+        Mistake("not-halved", "you took atan2 of the two lengths without the 2, or the other way round", _HALF),
+        then(angle, lambda found: 90 - found / 2),
+        then(angle, lambda found: 90 - found),
+        Mistake("gradians", "your angle is in other units: turns, gradians, or shares of 180 degrees", _DEGREES),
+        *(then(angle, partial(operator.mul, factor)) for factor in (1 / 360, 1 / 180, 10 / 9, 1 / 90)),
+        Mistake("differences", "you returned the length of the vectors' difference", _HALF),
+        lambda a, b: float((a.double() - b.double()).norm()),
+        Mistake("cosine", "you returned the scalar product, not the angle", _INVERSE),
+        lambda a, b: float(a.double() @ b.double()),
+        Mistake("half-tangent", "you returned the quotient of the two lengths, not its angle", _HALF),
+        lambda a, b: math.tan(math.radians(angle(a, b)) / 2),
         Mistake("not-normalized", "your cosine isn't divided by the vectors' lengths", _LENGTHS),
         lambda a, b: _degrees((a @ b).clamp(-1, 1).acos()),
         lambda a, b: _degrees((a @ b).acos()),
+        Mistake("epsilon", "you added a small number to the lengths", _NO_EPSILON),
+        *(on_arguments(_by_halves, partial(_unit_with, 10.0**-n), 0, 1) for n in range(3, 8)),
         Mistake("centred", "you took off the mean: that is the angle of a correlation", "Take vectors as they are."),
         on_arguments(angle, lambda vector: vector - vector.mean(), 0, 1),
         Mistake("magnitudes", "you dropped the signs of the vectors' entries", "They decide the direction."),
@@ -174,18 +198,21 @@ FLAT = 0.1  # of a product's size: a vector that it makes shorter lies next to w
 def _chain(n: int) -> Args:
     """Square matrices, and two vectors: short chains; one that overflows; one that vanishes; none at all; positive."""
     width, depth, spread = SIZES[n]
-    while True:
+
+    def drawn() -> Args:
         matrices = [spread * torch.randn(width, width) for _ in range(depth)]
-        if n == 5:
-            matrices = [matrix.abs() for matrix in matrices]
-        first, second = torch.randn(2, width)
-        if 0.15 < abs(float(_cosine(first, second))) < 0.98 and _is_steady(matrices, torch.stack([first, second], 1)):
-            return matrices, first, second
+        return [matrix.abs() for matrix in matrices] if n == 5 else matrices, *torch.randn(2, width)
+
+    return until(_is_steady, drawn)
 
 
-def _is_steady(matrices: Sequence[Tensor], vectors: Tensor) -> bool:
-    """Whether float32 keeps the vectors' directions (columns), however the chain is multiplied."""
-    product, vectors = torch.eye(len(vectors), dtype=torch.float64), vectors.double() / vectors.norm(dim=0)
+def _is_steady(chain: Args) -> bool:
+    """Whether the vectors are neither alike nor at right angles, and float32 keeps where they go."""
+    matrices, first, second = chain
+    if not 0.15 < abs(float(_cosine(first, second))) < 0.98:
+        return False
+    vectors = torch.stack([_unit(first.double()), _unit(second.double())], 1)
+    product = torch.eye(len(vectors), dtype=torch.float64)
     for matrix in matrices:
         product = _unit(matrix.double() @ product)
         if (product @ vectors).norm(dim=0).min() < FLAT:
@@ -328,6 +355,28 @@ They are right for long chains, too, whose numbers would outgrow float32. A list
         Mistake("first-photo-only", "only the first angle, before any matrix, is right", _FROM_THEN),
         Mistake("radians", "your angles are in radians", _DEGREES),
         then(_angles, lambda found: [math.radians(degrees) for degrees in found]),
+        Mistake("supplement", "your angles are 180 degrees minus the right ones", "Are sum and difference swapped?"),
+        then(_angles, lambda found: [180 - degrees for degrees in found]),
+        Mistake("half-angle", "your angles are half of what they should be", "atan2 of the two lengths is θ/2."),
+        then(_angles, lambda found: [degrees / 2 for degrees in found]),
+        Mistake("not-normalized", "your angles depend on the vectors' lengths", _LENGTHS),
+        partial(_angles, of=_by_halves),
+        Mistake("folded", "beyond 90 degrees your angles are wrong: they go back to 0", _SIGN),
+        then(_angles, lambda found: [min(degrees, 180 - degrees) for degrees in found]),
+        Mistake("every-other", "you took only every other matrix, or each twice", _ALL_SO_FAR),
+        on_arguments(_angles, lambda matrices: matrices[::2], 0),
+        on_arguments(_angles, lambda matrices: [m for m in matrices for _ in range(2)], 0),
+        on_arguments(_angles, _of_each(lambda m: m @ m), 0),
+        Mistake("one-behind", "your list is one step behind: the start twice, and the last step missing", _ONE_EACH),
+        then(_angles, lambda found: [found[0], *found[:-1]] if len(found) > 1 else found),
+        Mistake("start-twice", "the first angle, before any matrix, stands twice in your list", _ONE_EACH),
+        then(_angles, lambda found: [found[0], *found]),
+        Mistake("first-matrix-missing", "the first matrix doesn't act", _ALL_SO_FAR),
+        on_arguments(_angles, lambda matrices: matrices[1:], 0),
+        Mistake("first-matrix-missing", "the first matrix doesn't act, and the last one twice", _ALL_SO_FAR),
+        on_arguments(_angles, lambda matrices: [*matrices[1:], *matrices[-1:]], 0),
+        Mistake("differences", "you returned how much each matrix changes the angle", "The angles themselves."),
+        then(_angles, lambda found: [found[0], *(b - a for a, b in pairwise(found))]),
         Mistake("cosine", "you returned cosines, not angles", "Degrees, as in angle()."),
         partial(_angles, of=lambda one, other: float(_cosine(one, other))),
     ],

@@ -199,7 +199,7 @@ def _judge(tries: list[Args], answers: list[list[bool]]) -> str | None:
         return None
     if len(set(said.values())) == 1:
         return "always-true" if said["noise"] else "always-false"
-    if len(wrong) == len(LINE_UP):
+    if len(wrong) >= len(LINE_UP) - 2:
         return "reversed"
     return next(key for key, lines in FOOLED.items() if any(line in wrong for line in lines))
 
@@ -216,6 +216,7 @@ FOOLED = {
     "misses-propagation": ("propagates",),
     "misses-aggregation": ("aggregates",),
 }
+_TURNED = "Is your answer turned round? Positive handling makes maps alike that should differ."
 _LINE = "Is your line too high, or a number nan, with which every comparison is false?"
 _NOISE = "Noise changes with everything. What is it that a positive map fails to do?"
 _PHOTO = "Such a map doesn't change in a single value when the class does. A positive map does, a little."
@@ -245,7 +246,7 @@ maps without gradients. It takes as long as your function takes for ten boxes.
     mistakes=[
         Mistake("always-true", "you call every box positive", "Which number has to be low for a signed method?"),
         Mistake("always-false", "you call no box positive", _LINE),
-        Mistake("reversed", "you are wrong about every box", "Positive handling makes maps alike that should differ."),
+        Mistake("reversed", "you are wrong about nearly every box", _TURNED),
         Mistake("fooled-by-noise", "you call noise positive", _NOISE),
         Mistake(
             "fooled-by-the-photo", "you call a map positive that never looks at the network: the edges, say", _PHOTO

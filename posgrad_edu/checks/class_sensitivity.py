@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.given import PHOTO, network
+from posgrad_edu.checks.engine.draw import until
+from posgrad_edu.checks.engine.given import COLOURS, network, photos
 from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import of_input
@@ -57,13 +58,13 @@ def _remembered(explain: Explain, net: nn.Module, x: Tensor, classes: tuple[int,
 
 def _to_compare(n: int) -> Args:
     """A network, photos (N, 3, 8, 6) and a method; the first photos differ in their most and least likely class."""
-    count = (3, 3, 2, 1)[n]
-    while True:
-        net = network()
-        x = torch.randn(count, 3, *PHOTO)
-        logits = net(x)
-        if count == 1 or (logits[0].argmax() != logits[1].argmax() and logits[0].argmin() != logits[1].argmin()):
-            return net, x, gradient_maps
+    return *until(_differ, lambda: (network(colours=COLOURS[n]), photos(n))), gradient_maps
+
+
+def _differ(asked: tuple[nn.Module, Tensor]) -> bool:
+    """Whether the first two photos do in both classes, if there are two."""
+    net, x = asked
+    return len(x) == 1 or all(int(classes[0]) != int(classes[1]) for classes in _most_and_least(net(x)))
 
 
 def _most_and_least(logits: Tensor) -> Sequence[Tensor]:
@@ -130,12 +131,20 @@ be used.
         _likely(0, -2),
         Mistake("same-class", "all your numbers are 1, as where a map is compared with itself", _LEAST),
         _likely(0, 0),
+        Mistake("wrong-end", "you compared the most likely class with one in the middle", _LEAST),
+        _likely(0, 2),
+        Mistake("by-index", "you compared the least likely class with the first of the list", _LEAST),
+        _asking(lambda z: (*_same_for_all(z, 0), z.argmin(1))),
         Mistake("by-index", "you compared the first class with the last, whatever the network says", _LEAST),
         _asking(lambda z: _same_for_all(z, 0, z.shape[1] - 1)),
         Mistake("by-index", "you compared the first class with the second, whatever the network says", _LEAST),
         _asking(lambda z: _same_for_all(z, 0, 1)),
         Mistake("by-index", "you compared the most likely class with the first of the list", _LEAST),
         _asking(lambda z: (z.argmax(1), *_same_for_all(z, 0))),
+        Mistake("class-missing", "you left out the last class, or the first", _LEAST),
+        _asking(lambda z: _most_and_least(z[:, :-1])),
+        _asking(lambda z: [found + 1 for found in _most_and_least(z[:, 1:])]),
+        _asking(lambda z: _most_and_least(z[:, 1:])),
         Mistake("by-magnitude", "you took the logit nearest zero for the least likely class", _LOGITS),
         _asking(lambda z: (z.argmax(1), z.abs().argmin(1))),
         Mistake("by-magnitude", "you sorted the logits by magnitude", _LOGITS),
@@ -152,6 +161,13 @@ be used.
         _neighbours,
         Mistake("averaged", "you averaged over the photos", _ONE_EACH),
         then(_sensitivity, torch.mean),
+        then(_sensitivity, lambda rho: rho.mean().expand(len(rho))),
+        Mistake("one-photo", "you measured the first, or last, photo only", _ONE_EACH),
+        then(_sensitivity, lambda rho: rho[0]),
+        then(_sensitivity, lambda rho: rho[:1]),
+        then(_sensitivity, lambda rho: rho[0].expand(len(rho))),
+        then(_sensitivity, lambda rho: rho[-1]),
+        then(_sensitivity, lambda rho: rho[-1:]),
         *wrong_comparisons(_sensitivity),
     ],
 )

@@ -15,7 +15,7 @@ from posgrad_edu.checks.engine.changes import by_largest
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES, PHOTO, Keep, asked, handling
 from posgrad_edu.checks.engine.mutations import each, handling_ignored, then, with_argument
-from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, wrong_scores
 from posgrad_edu.handling import ABSOLUTE, SIGNED
 
@@ -23,12 +23,11 @@ LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 Change = Callable[[Tensor], Tensor]
 
 
-def _added(layer: Any, factor: Change = torch.rsqrt) -> Tensor | None:
-    """Return what a layer adds by itself; in a BatchNorm, its running mean adds -mean * weight * factor(variance)."""
-    bias: Tensor | None = layer.bias
-    if isinstance(layer, nn.BatchNorm2d):
-        bias = bias - layer.running_mean * layer.weight * factor(layer.running_var + layer.eps)  # type: ignore
-    return bias
+Shift = Callable[[Any], Tensor]  # a BatchNorm -> what it adds by itself
+
+
+def _shift(norm: Any) -> Tensor:
+    return norm.bias - norm.running_mean * norm.weight * torch.rsqrt(norm.running_var + norm.eps)
 
 
 def _terms(
@@ -36,7 +35,7 @@ def _terms(
     x: Tensor,
     target: Tensor,
     score: Score = logit,
-    factor: Change = torch.rsqrt,
+    shift: Shift = _shift,
     layers: tuple[type[nn.Module], ...] = LAYERS,
     times: Callable[[Tensor, Tensor], Tensor] = torch.mul,
 ) -> list[Tensor]:
@@ -45,12 +44,49 @@ def _terms(
     z = places[0]
     for layer in net.children():
         z = layer(z)
-        added = _added(layer, factor) if isinstance(layer, layers) else None
+        bias: Any = layer.bias if isinstance(layer, layers) else None
+        added = shift(layer) if isinstance(layer, layers) and isinstance(layer, nn.BatchNorm2d) else bias
         if added is not None:
             values.append(added.detach().reshape(-1, *[1] * (z.ndim - 2)))
             places.append(z)
     grads = torch.autograd.grad(score(z, target), places)
     return [times(value.detach(), g) for value, g in zip(values, grads, strict=True)]
+
+
+def _itself(values: Tensor) -> Tensor:
+    return values
+
+
+_IMPLICIT = "A BatchNorm adds bias - mean * weight / sqrt(var + eps), with its running mean and variance."
+
+
+def _wrong_shifts() -> list[Mistake | Function]:
+    """Return the mistakes in what a BatchNorm adds: its bias, and its mean times some factor."""
+
+    def by(factor: Callable[[Any], Any]) -> Function:
+        return partial(_terms, shift=lambda norm: norm.bias - norm.running_mean * factor(norm))
+
+    return [
+        Mistake("batchnorm-bias", "you divided by the BatchNorm's variance instead of its root", _IMPLICIT),
+        by(lambda norm: norm.weight / (norm.running_var + norm.eps)),
+        by(lambda norm: norm.weight / norm.running_var),
+        Mistake("batchnorm-bias", "you multiplied by the BatchNorm's variance or its root", _IMPLICIT),
+        by(lambda norm: norm.weight * (norm.running_var + norm.eps)),
+        by(lambda norm: norm.weight * (norm.running_var + norm.eps).sqrt()),
+        Mistake("batchnorm-bias", "you didn't divide the BatchNorm's mean by the root of its variance", _IMPLICIT),
+        by(lambda norm: norm.weight),
+        by(lambda norm: 1),
+        Mistake("batchnorm-bias", "you left the BatchNorm's weight out", _IMPLICIT),
+        by(lambda norm: (norm.running_var + norm.eps).rsqrt()),
+        Mistake("batchnorm-bias", "you left out the BatchNorm's eps, which is added to its variance", _IMPLICIT),
+        by(lambda norm: norm.weight * norm.running_var.rsqrt()),
+        Mistake("batchnorm-bias", "you added the BatchNorm's eps to the root of its variance", _IMPLICIT),
+        by(lambda norm: norm.weight / (norm.running_var.sqrt() + norm.eps)),
+        Mistake("batchnorm-bias", "the sign of the BatchNorm's mean is reversed", _IMPLICIT),
+        by(lambda norm: -norm.weight * (norm.running_var + norm.eps).rsqrt()),
+        Mistake("batchnorm-bias", "the BatchNorm's bias is missing from its term", _IMPLICIT),
+        partial(_terms, shift=lambda norm: _shift(norm) - norm.bias),
+    ]
 
 
 def _of_parameters(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
@@ -64,7 +100,6 @@ def _of_parameters(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
 _FIRST = "The first term is input times gradient."
 _EACH = "Each layer with a bias has a term: bias times the gradient with regard to its output."
 _LINEAR = "They have no position, so they aren't part of the map, but they belong to the sum."
-_IMPLICIT = "A BatchNorm adds bias - mean * weight / sqrt(var + eps), with its running mean and variance."
 _OUTPUT = "Take the gradient with regard to the layer's output: it has one value a photo and position."
 _VALUE = "Each term is a value times its gradient."
 _LATER = "Handling comes later, when the map is made: these terms add up to the logit."
@@ -96,11 +131,8 @@ layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
         Mistake("bias-missing", "the convolutions' biases are missing", _EACH),
         partial(_terms, layers=(nn.BatchNorm2d, nn.Linear)),
         Mistake("batchnorm-bias", "you took the BatchNorm's bias parameter, which isn't all that it adds", _IMPLICIT),
-        partial(_terms, factor=torch.zeros_like),
-        Mistake("batchnorm-bias", "you divided by the BatchNorm's variance instead of its root", _IMPLICIT),
-        partial(_terms, factor=torch.reciprocal),
-        Mistake("batchnorm-bias", "the sign of the BatchNorm's mean is reversed", _IMPLICIT),
-        partial(_terms, factor=lambda variance: -variance.rsqrt()),
+        partial(_terms, shift=lambda norm: norm.bias),
+        *_wrong_shifts(),
         Mistake("parameter-gradients", "you took the gradients of the bias parameters, over all photos", _OUTPUT),
         _of_parameters,
         Mistake("batch-mixed", "you added up the terms of all photos", "The first axis counts photos."),
@@ -111,6 +143,24 @@ layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
         partial(_terms, times=lambda value, g: value * g if value.shape == g.shape else g),
         Mistake("factor-missing", "you returned the input's gradient, not multiplied by the input", _VALUE),
         partial(_terms, times=lambda value, g: g if value.shape == g.shape else value * g),
+        Mistake("gradient-missing", "you returned input and biases, not multiplied by the gradients", _VALUE),
+        partial(_terms, times=lambda value, g: value.expand_as(g)),
+        Mistake("gradient-missing", "you returned the biases, not multiplied by the gradients", _VALUE),
+        partial(_terms, times=lambda value, g: value * g if value.shape == g.shape else value.expand_as(g)),
+        Mistake("gradient-missing", "you returned the input, not multiplied by its gradient", _VALUE),
+        partial(_terms, times=lambda value, g: value if value.shape == g.shape else value * g),
+        Mistake("added", "you added values and gradients instead of multiplying", _VALUE),
+        partial(_terms, times=torch.add),
+        partial(_terms, times=lambda value, g: value + g if value.shape == g.shape else value * g),
+        Mistake("divided", "you divided values by gradients instead of multiplying", _VALUE),
+        partial(_terms, times=torch.div),
+        partial(_terms, times=lambda value, g: value / g if value.shape == g.shape else value * g),
+        Mistake("squared", "you squared the gradients", _VALUE),
+        partial(_terms, times=lambda value, g: value * g * g),
+        Mistake("absolute-bias", "you took the magnitudes of input and biases", _LATER),
+        partial(_terms, times=lambda value, g: value.abs() * g),
+        Mistake("absolute-gradient", "you took the magnitudes of the gradients", _LATER),
+        partial(_terms, times=lambda value, g: value * g.abs()),
         Mistake("last-missing", "the last term is missing", _EACH),
         then(_terms, lambda terms: terms[:-1]),
         Mistake("absolute-result", "you took absolute values of the terms", _LATER),
@@ -134,24 +184,50 @@ Size = Sequence[int]
 
 
 def _given_terms(n: int) -> Args:
-    """Terms (N, 3, 8, 6), (N, 5, 8, 6) and (N, 6, 4, 3) of very different sizes, the photo's size, a handling."""
+    """Terms (N, 3, 8, 6), (N, 5, 8, 6) and (N, 6, 4, 3) of very different sizes, the photo's size, a handling.
+
+    In the second try one photo's second term is zero throughout.
+    """
     terms = [
         4.0**k * (0.3 + torch.rand(BATCHES[n], shape[0], 1, 1)) * torch.randn(BATCHES[n], *shape)
         for k, shape in enumerate([(3, *PHOTO), (5, *PHOTO), (6, 4, 3)])
     ]
+    if n == 1:
+        terms[1][0] = 0
     return terms, PHOTO, handling(n)
 
 
+def _span(low: Tensor, high: Tensor) -> Tensor:
+    return high - low
+
+
+def _span_plus(epsilon: float, low: Tensor, high: Tensor) -> Tensor:
+    return high - low + epsilon
+
+
 def _rescaled(
-    term: Tensor, axes: tuple[int, ...] = (1, 2, 3), magnitude: Change = torch.abs, sign: Change = torch.sign
+    term: Tensor,
+    axes: tuple[int, ...] = (1, 2, 3),
+    magnitude: Change = torch.abs,
+    sign: Change = torch.sign,
+    span: Callable[[Tensor, Tensor], Tensor] = _span,
+    guarded: bool = True,
 ) -> Tensor:
     size = magnitude(term)
     low, high = size.amin(axes, keepdim=True), size.amax(axes, keepdim=True)
-    return sign(term) * (size - low) / torch.where(high > low, high - low, 1.0)
+    return sign(term) * (size - low) / torch.where((high > low) | (not guarded), span(low, high), 1.0)
 
 
-def _unchanged(term: Tensor) -> Tensor:
-    return term
+def _by_sum(term: Tensor) -> Tensor:
+    return term / term.abs().sum((1, 2, 3), keepdim=True)
+
+
+def _by_mean(term: Tensor) -> Tensor:
+    return term / term.abs().mean((1, 2, 3), keepdim=True)
+
+
+def _by_deviation(term: Tensor) -> Tensor:
+    return term / term.std((1, 2, 3), keepdim=True)
 
 
 def _one_channel(term: Tensor) -> Tensor:
@@ -173,6 +249,7 @@ def _fullgrad(
 
 
 _PSI = "Each term is rescaled by the smallest and largest magnitude of all its channels and positions, photo by photo."
+_STAYS = "Where all magnitudes are equal, divide by 1; elsewhere by the range as it is."
 _HANDLING = "Call handling(...) on each term."
 _ALL = "Add up all terms."
 _PUBLISHED = 'As published: F.interpolate(..., mode="bilinear", align_corners=True).'
@@ -185,7 +262,8 @@ FULLGRAD = Task(
 terms: list of tensors (N, C, h, w), the input's first, as ``fullgrad_terms`` gives them without those that have no
 positions. size: (H, W). handling: a function such as ``pg.ABSOLUTE``. Each term is handled; then its magnitudes are
 rescaled to 0..1, in each photo by the smallest and largest over all channels and positions, and keep their signs;
-then it is resized, bilinearly with ``align_corners=True``. The map is the sum over channels and terms.
+then it is resized, bilinearly with ``align_corners=True``. The map is the sum over channels and terms. A
+term that is zero throughout stays so.
 """,
     lesson=4,
     make=_given_terms,
@@ -193,20 +271,39 @@ then it is resized, bilinearly with ``align_corners=True``. The map is the sum o
     hint=_PSI,
     mistakes=[
         *handling_ignored(_fullgrad, _HANDLING),
+        Mistake("one-unhandled", "you left the first term, the input's, as it came, or the others", _HANDLING),
+        lambda t, s, h: _fullgrad(t[:1], s, SIGNED) + _fullgrad(t[1:], s, h),
+        lambda t, s, h: _fullgrad(t[:1], s, h) + _fullgrad(t[1:], s, SIGNED),
+        Mistake("not-finite", "a term is zero throughout, and you divided zero by zero there", _STAYS),
+        partial(_fullgrad, psi=partial(_rescaled, guarded=False)),
+        Mistake("epsilon", "you added a number to the range that is large enough to show", _STAYS),
+        *(partial(_fullgrad, psi=partial(_rescaled, span=partial(_span_plus, 10.0**-n))) for n in range(4)),
         Mistake("handling-hard-coded", "you always take absolute values, whatever the handling", _HANDLING),
         with_argument(_fullgrad, 2, ABSOLUTE),
         Mistake("not-rescaled", "you didn't rescale the terms", _PSI),
-        partial(_fullgrad, psi=_unchanged),
+        partial(_fullgrad, psi=_itself),
         Mistake("per-channel", "you rescaled each channel by itself", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(2, 3))),
         Mistake("batch-mixed", "you rescaled all photos of the batch together", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(0, 1, 2, 3))),
         Mistake("zero-moved", "you rescaled signed values, which moves their zero", "Rescale magnitudes, keep signs."),
-        partial(_fullgrad, psi=partial(_rescaled, magnitude=_unchanged, sign=torch.ones_like)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like, guarded=False)),
         Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again."),
         partial(_fullgrad, psi=partial(_rescaled, sign=torch.ones_like)),
         Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI),
         partial(_fullgrad, psi=by_largest),
+        Mistake("minimum-kept", "you subtracted the smallest magnitude, but divided by the largest", _PSI),
+        partial(_fullgrad, psi=partial(_rescaled, span=lambda low, high: high)),
+        Mistake("not-divided", "you subtracted the smallest magnitude, but didn't divide by the range", _PSI),
+        partial(_fullgrad, psi=partial(_rescaled, span=lambda low, high: torch.ones_like(high))),
+        Mistake("negative-dropped", "you dropped negative values when you rescaled", "Rescale magnitudes, keep signs."),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.relu)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.relu, sign=torch.ones_like)),
+        Mistake("squared", "you squared the magnitudes", _PSI),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.square)),
+        Mistake("other-psi", "you divided by the sum of the magnitudes, their mean, or the standard deviation", _PSI),
+        *(partial(_fullgrad, psi=psi) for psi in (_by_sum, _by_mean, _by_deviation)),
         Mistake("handled-too-late", "you rescaled before you handled", "psi handles first, then rescales."),
         lambda t, s, h: _fullgrad(t, s, SIGNED, psi=lambda v: h(_rescaled(v))),
         Mistake("handled-too-late", "you handled after adding up the channels", _HANDLING),
@@ -219,12 +316,18 @@ then it is resized, bilinearly with ``align_corners=True``. The map is the sum o
         lambda t, s, h: _fullgrad([_one_channel(v) for v in t], s, h),
         Mistake("channels-averaged", "you averaged over the channels instead of adding up", "Use sum over axis 1."),
         partial(_fullgrad, total=torch.mean),
+        Mistake("largest-channel", "you took the largest channel instead of adding up", "Use sum over axis 1."),
+        partial(_fullgrad, total=torch.amax),
+        Mistake("absolute", "you added up the channels' magnitudes", "Rescaled values keep their signs."),
+        partial(_fullgrad, total=lambda t, axis: t.abs().sum(axis)),
         Mistake("layers-averaged", "you averaged over the terms instead of adding up", _ALL),
         lambda t, s, h: _fullgrad(t, s, h) / len(t),
         Mistake("input-missing", "the first term, the input's, is missing", _ALL),
         lambda t, s, h: _fullgrad(t[1:], s, h),
         Mistake("bias-missing", "only the first term, the input's, is in your map", _ALL),
         lambda t, s, h: _fullgrad(t[:1], s, h),
+        Mistake("largest-term", "you took the largest term at each position instead of adding up", _ALL),
+        lambda t, s, h: torch.stack([_fullgrad([term], s, h) for term in t]).amax(0),
         Mistake("last-missing", "the last term is missing", _ALL),
         lambda t, s, h: _fullgrad(t[:-1], s, h),
         Mistake("last-only", "only the last term is in your map", _ALL),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ ORDER = "First handling(gradients), then the weights, then the sum over channels
 TIMES = "Multiply the channels' activations by their weights, which come from the gradients."
 _USE_HANDLING = "Call handling(...) on the gradients, and use what it returns."
 _ACTIVATIONS = "What the handling acts on is the gradient, the second argument; the activations stay as they are."
+_SIGNED = "The map is signed: add the products up as they are."
+_ONCE = "Weights and activations count once each."
 _ADD_UP = "Use sum over axis 1: each channel adds its evidence."
 
 
@@ -59,6 +62,24 @@ def shared(weights: Weights) -> list[Mistake | Function]:
         lambda a, g, h: right(a, g, h) / a.shape[1],
         Mistake("largest-channel", "you took the largest channel at each position instead of adding up", _ADD_UP),
         lambda a, g, h: (weights(a, g, h) * a).amax(1),
+        Mistake("one-channel", "your map is that of the first, or the last, channel alone", _ADD_UP),
+        lambda a, g, h: (weights(a, g, h) * a)[:, 0],
+        lambda a, g, h: (weights(a, g, h) * a)[:, -1],
+        Mistake("one-channel", "the first, or the last, channel is missing from your map", _ADD_UP),
+        lambda a, g, h: (weights(a, g, h) * a)[:, 1:].sum(1),
+        lambda a, g, h: (weights(a, g, h) * a)[:, :-1].sum(1),
+        Mistake("not-multiplied", "you added weights and activations instead of multiplying", TIMES),
+        lambda a, g, h: (weights(a, g, h) + a).sum(1),
+        Mistake("not-multiplied", "you divided by the activations instead of multiplying", TIMES),
+        lambda a, g, h: (weights(a, g, h) / a).sum(1),
+        Mistake("relu-on-products", "you dropped the negative products before adding up the channels", _SIGNED),
+        lambda a, g, h: (weights(a, g, h) * a).relu().sum(1),
+        Mistake("absolute-products", "you added up the magnitudes of the products", _SIGNED),
+        lambda a, g, h: (weights(a, g, h) * a).abs().sum(1),
+        Mistake("squared", "you squared the activations", _ONCE),
+        lambda a, g, h: (weights(a, g, h) * a * a).sum(1),
+        Mistake("squared", "you squared the weights", _ONCE),
+        lambda a, g, h: (weights(a, g, h) ** 2 * a).sum(1),
         Mistake("not-summed", "you kept the channels apart", "Add them up over axis 1: the result is (N, h, w)."),
         lambda a, g, h: weights(a, g, h) * a,
         Mistake("not-summed", "you kept an axis for the channels", "sum(1) without keepdim gives (N, h, w)."),
@@ -77,6 +98,26 @@ def gradcam_weights(a: Tensor, g: Tensor, h: Handling, axes: tuple[int, ...] = S
 
 def _averaged(*axes: int) -> Function:
     return cam(lambda a, g, h: gradcam_weights(a, g, h, axes))
+
+
+def _magnitudes(weights: Tensor) -> Tensor:
+    return weights.abs().sum(1, keepdim=True)
+
+
+def _length(weights: Tensor) -> Tensor:
+    return weights.norm(dim=1, keepdim=True)
+
+
+def _largest(weights: Tensor) -> Tensor:
+    return weights.abs().amax(1, keepdim=True)
+
+
+def _plain_sum(weights: Tensor) -> Tensor:
+    return weights.sum(1, keepdim=True)
+
+
+def _divided(a: Tensor, g: Tensor, h: Handling, by: Callable[[Tensor], Tensor]) -> Tensor:
+    return gradcam_weights(a, g, h) / by(gradcam_weights(a, g, h))
 
 
 _ONE = "A weight belongs to one channel of one photo: mean over the last two axes, (2, 3)."
@@ -103,6 +144,8 @@ activations, gradients: (N, C, h, w), of one layer and of the logit with regard 
         _averaged(3),
         Mistake("batch-mixed", "you averaged the gradients over the photos of the batch, too", _ONE),
         _averaged(0, 2, 3),
+        Mistake("batch-mixed", "a reshape, where a transpose belongs, mixed up photos and channels", _ONE),
+        cam(lambda a, g, h: gradcam_weights(a, g, h).flatten().reshape(g.shape[1], -1).T[..., None, None]),
         Mistake("handled-too-late", "you handled the averaged gradients: evidence for and against has met", ORDER),
         cam(lambda a, g, h: h(mean(g))),
         Mistake("handled-result", "you handled the channels' products instead of the gradients", ORDER),
@@ -113,15 +156,28 @@ activations, gradients: (N, C, h, w), of one layer and of the logit with regard 
         cam(lambda a, g, h: total(h(g))),
         Mistake("other-statistic", "you took the largest gradient of each channel instead of the mean", "Use mean."),
         cam(lambda a, g, h: h(g).amax(SPACE, keepdim=True)),
+        Mistake("other-statistic", "you took the smallest gradient of each channel instead of the mean", "Use mean."),
+        cam(lambda a, g, h: h(g).amin(SPACE, keepdim=True)),
+        Mistake("other-statistic", "you took the gradients' standard deviation instead of the mean", "Use mean."),
+        cam(lambda a, g, h: h(g).std(SPACE, keepdim=True)),
+        Mistake("other-statistic", "you took the root of the mean square instead of the mean", "Use mean."),
+        cam(lambda a, g, h: mean(h(g) ** 2).sqrt()),
+        Mistake("other-statistic", "you took one position's gradient instead of the mean", "Use mean."),
+        cam(lambda a, g, h: h(g)[:, :, :1, :1]),
         Mistake("other-statistic", "you took the median of each channel's gradients instead of the mean", "Use mean."),
         cam(lambda a, g, h: h(g).flatten(2).median(2).values[..., None, None]),
         cam(lambda a, g, h: h(g).flatten(2).quantile(0.5, 2)[..., None, None]),
+        Mistake("part-of-positions", "your mean is over the positions where the gradient isn't 0", "Use mean."),
+        cam(lambda a, g, h: total(h(g)) / total((h(g) != 0).float()).clamp(min=1)),
+        Mistake("part-of-positions", "your mean is over the positions where the activation is positive", "Use mean."),
+        cam(lambda a, g, h: total(h(g) * (a > 0)) / total((a > 0).float()).clamp(min=1)),
+        cam(lambda a, g, h: mean(h(g) * (a > 0))),
         Mistake("arguments-swapped", "you weighted the gradients by the averaged activations", _OTHER_WAY),
         lambda a, g, h: (mean(h(a)) * g).sum(1),
         lambda a, g, h: (mean(a) * h(g)).sum(1),
         Mistake("normalized-weights", "you normalized the weights", _AS_IT_IS),
         cam(lambda a, g, h: mean(h(g)).softmax(1)),
-        cam(lambda a, g, h: mean(h(g)) / mean(h(g)).abs().sum(1, keepdim=True)),
+        *(cam(partial(_divided, by=by)) for by in (_magnitudes, _length, _largest, _plain_sum)),
         Mistake("normalized-gradients", "you normalized the gradients", _AS_IT_IS),
         cam(lambda a, g, h: mean(h(g / g.square().mean((1, 2, 3), keepdim=True).sqrt()))),
         *shared(gradcam_weights),

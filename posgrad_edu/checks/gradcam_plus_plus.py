@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.given import layer
 from posgrad_edu.checks.engine.mutations import completed, swapped, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
@@ -24,17 +25,23 @@ def layer_with_poles(n: int) -> Args:
 
     Nor is it close to the poles of typical mistakes, where rounding would tell apart what is equal.
     """
-    while True:
+
+    def drawn() -> Args:
         a, g, h = layer(n)
         near = (g.abs() < 0.05) | (torch.rand_like(g) < 0.1) | ((2 + total(a) * g).abs() < 0.5)
         axes = ((0, 2, 3), (1,), (2,), (3,), (1, 2, 3), (0, 1, 2, 3))
         others = (2 * total(a), -total(a), total(a.relu()), total(a.abs()), a, mean(a), *(total(a, x) for x in axes))
         for wrong in others:
             near |= (2 + wrong * g).abs() < 0.05
-        g = torch.where(near, 0.0, g)
-        poles = (2 + total(g) * g, 2 + total(g) * a, 2 + total(a * g), total(alpha(a, g)))
-        if all((pole.abs() > 0.02).all() for pole in poles):
-            return a, g, h
+        return a, torch.where(near, 0.0, g), h
+
+    return until(_off_other_poles, drawn)
+
+
+def _off_other_poles(asked: Args) -> bool:
+    a, g, _ = asked
+    poles = (2 + total(g) * g, 2 + total(g) * a, 2 + total(a * g), total(alpha(a, g)))
+    return all(bool((pole.abs() > 0.02).all()) for pole in poles)
 
 
 def _layer_of_small_gradients(n: int) -> Args:
@@ -46,6 +53,11 @@ def _layer_of_small_gradients(n: int) -> Args:
 def alpha(a: Tensor, g: Tensor, s: Callable[[Tensor], Tensor] = total, two: float = 2.0) -> Tensor:
     """Return GradCAM++'s alpha (N, C, h, w), 0 where the gradient is. s: what is made of the activations."""
     return _inverse(g, two + s(a) * g)
+
+
+def _with_powers(above: float = 2, first: float = 2, second: float = 3) -> Function:
+    """Return alpha with other powers of g: above the line, and of its two terms below."""
+    return lambda a, g: _over(g**above, 2 * g**first + total(a) * g**second)
 
 
 def _inverse(g: Tensor, below: Tensor) -> Tensor:
@@ -102,8 +114,21 @@ _WRONG_ALPHAS: list[Any] = [  # of both tasks
     partial(alpha, s=mean),
     Mistake("two-missing", "the 2 is missing from alpha's denominator", _EQUATION),
     partial(alpha, two=1.0),
-    Mistake("wrong-power", "the sum is multiplied by g² in alpha's denominator instead of g³", _POWERS),
-    lambda a, g: _inverse(g, 2 + total(a)),
+    Mistake("other-factor", "the denominator has another factor than 2 before g²", _EQUATION),
+    *(partial(alpha, two=two) for two in (-2.0, -1.0, 0.5, 3.0, 4.0)),
+    Mistake("term-missing", "the term 2 g² is missing from alpha's denominator", _EQUATION),
+    partial(alpha, two=0.0),
+    Mistake("term-missing", "the term S g³ is missing from alpha's denominator", _EQUATION),
+    partial(alpha, s=torch.zeros_like),
+    Mistake("sum-missing", "the sum S is missing from alpha's denominator", _EQUATION),
+    partial(alpha, s=torch.ones_like),
+    Mistake("wrong-power", "the denominator's S isn't multiplied by g³, but by another power of g, or added", _POWERS),
+    *(_with_powers(second=power) for power in (-1, 0, 1, 2, 4)),
+    lambda a, g: _over(g**2, 2 * g**2 + total(a) + g**3),
+    Mistake("not-multiplied", "you divided S and g³ instead of multiplying", _EQUATION),
+    lambda a, g: _over(g**2, 2 * g**2 + total(a) / g**3),
+    Mistake("wrong-sign", "alpha has the wrong sign where g is negative, as with abs(g)", _EQUATION),
+    lambda a, g: alpha(a, g) * g.sign(),
     Mistake("undivided", "alpha is g² throughout: nothing was divided", _COPY),
     lambda a, g: g**2,
     Mistake("wrong-sign", "the sum is subtracted in alpha's denominator", _EQUATION),
@@ -126,10 +151,10 @@ _WRONG_ALPHAS: list[Any] = [  # of both tasks
     Mistake("wrong-power", "the sum is raised to the third power, too", _POWERS),
     lambda a, g: _over(g**2, 2 * g**2 + (total(a) * g) ** 3),
     Mistake("wrong-power", "the numerator isn't g²", _POWERS),
-    lambda a, g: _over(g, _below(a, g)),
-    lambda a, g: _over(g**0, _below(a, g)),
-    Mistake("wrong-power", "the first term of the denominator is 2 g instead of 2 g²", _POWERS),
-    lambda a, g: _over(g**2, 2 * g + total(a) * g**3),
+    *(_with_powers(above=power) for power in (0, 1, 4)),
+    lambda a, g: _over(torch.full_like(g, 2), _below(a, g)),
+    Mistake("wrong-power", "the first term of the denominator has another power of g than g²", _POWERS),
+    *(_with_powers(first=power) for power in (0, 1, 3, 4)),
     Mistake("brackets", "you divided by 2 g² and then added S g³", "Put the whole denominator into brackets."),
     lambda a, g: torch.where(g == 0, 0.0, 0.5 + total(a) * g**3),
     Mistake("upside-down", "numerator and denominator have changed places", _EQUATION),
@@ -174,6 +199,9 @@ positions. The map is raw and signed.
         Mistake("alpha-missing", "you left alpha out", _MULTIPLY),
         cam(lambda a, g, h: total(h(g))),
         cam(lambda a, g, h: mean(h(g))),
+        Mistake("sums-apart", "you added up alpha and the gradients apart, and multiplied their sums", _ONE_WEIGHT),
+        cam(lambda a, g, h: total(alpha(a, g)) * total(h(g))),
+        cam(lambda a, g, h: mean(alpha(a, g)) * mean(h(g))),
         Mistake("gradient-missing", "you took alpha itself as the weight", _MULTIPLY),
         cam(lambda a, g, h: total(alpha(a, g))),
         Mistake("weights-averaged", "you averaged over the positions, as alpha already does", _ONE_WEIGHT),

@@ -17,6 +17,7 @@ from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 Change = Callable[[Tensor], Tensor]
+Place = Callable[[Tensor, int, int], Tensor]  # pixels of the large map, the two maps' lengths -> where in the small one
 GUIDED_SIZES = ((8, 6), (8, 6), (9, 7), (12, 8))
 CAM_SIZES = ((4, 3), (4, 3), (4, 3), (3, 4))  # a whole factor, none, and two different ones
 
@@ -34,8 +35,40 @@ def _enlarged(cam: Tensor, guided: Tensor, mode: str = "bilinear", corners: bool
     return F.interpolate(cam[:, None], size=guided.shape[1:], mode=mode, align_corners=corners)[:, 0]
 
 
+def _centre(i: Tensor, small: int, large: int) -> Tensor:
+    """Return where in the small map pixel i of the large one has its centre."""
+    return (i + 0.5) * small / large - 0.5
+
+
+def _matrix(small: int, large: int, place: Place, swapped: bool) -> Tensor:
+    """Return the weights (large, small) of linear interpolation at other places, cut off at the edges."""
+    at = place(torch.arange(large), small, large).clamp(0, small - 1)
+    low = at.floor().long()
+    share = (1 - (at - low) if swapped else at - low)[:, None]
+    high = (low + 1).clamp(max=small - 1)
+    return (1 - share) * F.one_hot(low, small) + share * F.one_hot(high, small)
+
+
+def _placed(place: Place, swapped: bool = False) -> Function:
+    """Return the map enlarged by hand, with another place of each pixel, or the weights of its neighbours swapped."""
+
+    def enlarge(cam: Tensor, guided: Tensor) -> Tensor:
+        rows, columns = (_matrix(cam.shape[n], guided.shape[n], place, swapped) for n in (1, 2))
+        return rows @ cam @ columns.T
+
+    return _with(enlarge=enlarge)
+
+
 def _pooled(values: Tensor, like: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(values[:, None], (like.shape[1], like.shape[2]))[:, 0]
+
+
+def _next_photo(maps: Tensor) -> Tensor:
+    return maps.roll(1, 0)
+
+
+def _previous_photo(maps: Tensor) -> Tensor:
+    return maps.roll(-1, 0)
 
 
 def _as_it_is(values: Tensor) -> Tensor:
@@ -62,6 +95,7 @@ def _with(**changes: Any) -> Function:
 _RELU = "Only what speaks for the class in GradCAM's map, max(cam, 0), lets values of the guided map pass."
 _FIRST = "First the ReLU, then the enlarging: between a red and a blue value the two orders differ."
 _ENLARGE = 'F.interpolate(..., size=(H, W), mode="bilinear", align_corners=False), on a tensor with four axes.'
+_PLACES = "Pixel i of the large map lies at (i + 0.5) * h / H - 0.5 of the small one; or F.interpolate."
 _GUIDED_KEPT = "The guided map enters as it is, with its signs; the ReLU belongs to GradCAM's map alone."
 _NOT_SCALED = "Both maps enter as they are: scaling belongs to drawing."
 _FINE = "Enlarge GradCAM's map before you multiply: the result is as fine as the guided map."
@@ -108,6 +142,17 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
         _with(enlarge=_pooled),
         Mistake("not-bilinear", "you enlarged with bicubic interpolation", _ENLARGE),
         _with(enlarge=partial(_enlarged, mode="bicubic")),
+        Mistake("size-swapped", "you enlarged to (W, H) and swapped the axes afterwards", _ENLARGE),
+        _with(enlarge=lambda c, g: _enlarged(c, g.transpose(1, 2)).transpose(1, 2)),
+        Mistake("size-swapped", "you enlarged the transposed map to (W, H) and took it as (H, W)", _ENLARGE),
+        _with(enlarge=lambda c, g: _enlarged(c, g.transpose(1, 2)).reshape(g.shape)),
+        Mistake("places", "half a pixel is missing: pixel i of n lies at (i + .5) / n", _PLACES),
+        *map(_placed, (lambda i, n, m: i * n / m, lambda i, n, m: (i + 0.5) * n / m, lambda i, n, m: i * n / m - 0.5)),
+        Mistake("places", "you added half a pixel where it should be taken off, or the other way round", _PLACES),
+        *map(_placed, (lambda i, n, m: (i + 0.5) * n / m + 0.5, lambda i, n, m: (i - 0.5) * n / m - 0.5)),
+        _placed(lambda i, n, m: (i - 0.5) * n / m + 0.5),
+        Mistake("places", "the weights of the two neighbours are swapped", _PLACES),
+        _placed(_centre, swapped=True),
         Mistake("guided-shrunk", "you made the guided map as coarse as GradCAM's", _FINE),
         lambda g, c: _pooled(g, c) * c.relu(),
         lambda g, c: _enlarged(g, c) * c.relu(),
@@ -116,6 +161,14 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
         lambda g, c: _enlarged(_enlarged(g, c) * c.relu(), g),
         Mistake("added", "you added the two maps", _POSITIONS),
         _with(times=torch.add),
+        _with(times=torch.add, small=_as_it_is),
+        Mistake("divided", "you divided the guided map by GradCAM's", _POSITIONS),
+        _with(times=torch.div),
+        Mistake("squared", "you squared GradCAM's map", _POSITIONS),
+        _with(small=lambda c: c.relu() ** 2),
+        _with(large=torch.square),
+        Mistake("squared", "you squared the guided map", _POSITIONS),
+        _with(fine=torch.square),
         Mistake("masked", "you used GradCAM's map as a mask of zeros and ones", "How much a place counts matters."),
         _with(small=lambda c: (c > 0).to(c)),
         _with(large=lambda c: c > 0),
@@ -140,6 +193,8 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
         _with(large=lambda c: c.mean(0, keepdim=True)),
         Mistake("first-photo-only", "you multiplied each photo by the first photo's GradCAM map", _OWN),
         _with(large=lambda c: c[:1]),
+        Mistake("photos-mixed", "you multiplied each photo by another photo's GradCAM map", _OWN),
+        *(_with(small=lambda c, move=move: move(c.relu())) for move in (torch.flipud, _next_photo, _previous_photo)),
         Mistake("cam-averaged", "you multiplied by GradCAM's mean, one number a photo", _POSITIONS),
         lambda g, c: g * c.relu().mean((1, 2), keepdim=True),
         Mistake("guided-ignored", "the guided map isn't in your result", _POSITIONS),

@@ -20,7 +20,6 @@ _layercam = cam(_weights)
 _PLACE = "Each position keeps its own gradient and activation: no mean and no sum over positions."
 _ALONE = "The weights are handling(gradients) as they are, without alpha and without a mean."
 _CHANNELS = "Multiply first, channel by channel and position by position; then add up over axis 1: (N, h, w)."
-_ONCE = "Gradient and activation count once each."
 LAYERCAM = Task(
     name="layercam",
     signature="layercam(activations, gradients, handling)",
@@ -55,18 +54,15 @@ position, raw and signed: no final ReLU, no resizing.
         lambda a, g, h: (h(g) * a.relu()).sum(1),
         Mistake("handled-result", "you handled the finished map as well as the gradients", ORDER),
         lambda a, g, h: h(_layercam(a, g, h)),
-        Mistake("relu-on-products", "you dropped the negative products before adding up the channels", _CHANNELS),
-        lambda a, g, h: (h(g) * a).relu().sum(1),
         Mistake("sums-multiplied", "you added up both over the channels before you multiplied", _CHANNELS),
         lambda a, g, h: h(g).sum(1) * a.sum(1),
+        lambda a, g, h: h(g.sum(1)) * a.sum(1),
+        lambda a, g, h: h(g.mean(1)) * a.sum(1),
+        lambda a, g, h: h(g).mean(1) * a.mean(1),
         Mistake("positions-summed", "you added up the positions instead of the channels", _CHANNELS),
         lambda a, g, h: (h(g) * a).sum(SPACE),
         Mistake("batch-mixed", "you averaged the gradients over the photos of the batch", _PLACE),
         cam(lambda a, g, h: mean(h(g), (0,))),
-        Mistake("squared", "you squared the gradients", _ONCE),
-        cam(lambda a, g, h: h(g) ** 2),
-        Mistake("squared", "you squared the activations", _ONCE),
-        lambda a, g, h: (h(g) * a**2).sum(1),
         Mistake("normalized-gradients", "you normalized the gradients", _ALONE),
         cam(lambda a, g, h: h(g) / total(h(g).abs())),
         cam(lambda a, g, h: h(g).softmax(1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES
-from posgrad_edu.checks.engine.mutations import on_arguments, then, with_argument
+from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then, with_argument
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 Change = Callable[[Tensor], Tensor]
@@ -39,7 +40,21 @@ def _unchanged(values: Tensor) -> Tensor:
     return values
 
 
+_TIMES_R = "Each output hands out its own relevance: multiply its shares by it."
+_ZERO = "sign(0) is +1 here: torch.where(z < 0, -epsilon, epsilon)."
 _DETACH = "The quotient is a constant on the way back: (relevance / denominator).detach()."
+
+
+def _twice(epsilon: float) -> float:
+    return 2 * epsilon
+
+
+def _half(epsilon: float) -> float:
+    return epsilon / 2
+
+
+def _squared(epsilon: float) -> float:
+    return epsilon**2
 
 
 def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list[Mistake | Function]:
@@ -50,6 +65,14 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
     """
     sign = f"Add it with the sign of the {of}: it moves the denominator away from zero."
     return [
+        Mistake("sign-of-zero", f"where the {of} is 0, your epsilon is zero as well", _ZERO),
+        partial(right, below=lambda z, e: z + e * z.sign()),
+        Mistake("sign-of-zero", f"where the {of} is 0, you hand out nothing", _ZERO),
+        partial(right, below=lambda z, e: torch.where(z == 0, torch.inf, away_from_zero(z, e))),
+        Mistake("sign-of-zero", f"where the {of} is 0, your epsilon has the wrong sign", _ZERO),
+        partial(right, below=lambda z, e: torch.where(z == 0, -e, away_from_zero(z, e))),
+        Mistake("epsilon-missing", f"you used no epsilon, and hand out nothing where the {of} is 0", hint),
+        partial(right, below=lambda z, e: torch.where(z == 0, torch.inf, z)),
         Mistake("epsilon-sign", f"you added epsilon without the sign of the {of}", sign),
         partial(right, below=torch.add),
         Mistake("epsilon-sign", "you subtracted epsilon where it should be added", sign),
@@ -66,6 +89,35 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
         partial(right, below=lambda z, e: torch.ones_like(z)),
         Mistake("multiplied", f"you multiplied by the {of} instead of dividing", hint),
         partial(right, below=lambda z, e: 1 / z),
+        partial(right, below=lambda z, e: 1 / away_from_zero(z, e)),
+        partial(right, below=lambda z, e: 1 / (z + e)),
+        Mistake("relevance-missing", "the relevance isn't in your shares", _TIMES_R),
+        on_arguments(right, torch.ones_like, -2),
+        Mistake("relevance-missing", f"you multiplied by the {of} in place of the relevance divided by it", _TIMES_R),
+        lambda *args: partial(right, below=lambda z, e: args[-2] / z)(*args),
+        lambda *args: partial(right, below=lambda z, e: args[-2] / away_from_zero(z, e))(*args),
+        Mistake("relevance-divided", "you divided by the relevance instead of multiplying", _TIMES_R),
+        on_arguments(right, torch.reciprocal, -2),
+        Mistake("relevance-absolute", "you took the magnitude of the relevance", "Relevance keeps its sign."),
+        on_arguments(right, torch.abs, -2),
+        Mistake("squared", "you squared the relevance", _TIMES_R),
+        on_arguments(right, torch.square, -2),
+        Mistake("output-missing", f"your denominator is epsilon alone, without the {of}", hint),
+        partial(right, below=lambda z, e: torch.where(z < 0, -e, e)),
+        partial(right, below=lambda z, e: torch.full_like(z, e)),
+        Mistake("epsilon-factor", "you added twice the epsilon, or half of it, or its square", hint),
+        *(partial(right, below=lambda z, e, f=f: away_from_zero(z, f(e))) for f in (_twice, _half, _squared)),
+        Mistake("denominator-squared", f"you divided by the {of} twice", hint),
+        partial(right, below=lambda z, e: away_from_zero(z, e) ** 2),
+        partial(right, below=lambda z, e: away_from_zero(z, e) * z),
+        Mistake("not-multiplied", f"you added the {factor} instead of multiplying by it", hint),
+        partial(right, times=torch.add),
+        Mistake("upside-down", f"you divided by what should be multiplied: the {factor}, or relevance by {of}", hint),
+        lambda *args: partial(right, below=lambda z, e: args[-2] ** 2 / away_from_zero(z, e))(*args),
+        partial(right, times=torch.div),
+        partial(right, times=swapped(torch.div)),
+        Mistake("squared", f"the {factor} enters twice, squared", hint),
+        partial(right, times=lambda factor, values: factor**2 * values),
         Mistake("input-missing", f"you divided by the {of}, but didn't multiply by the {factor}", hint),
         partial(right, times=without_factor),
         Mistake("positive-only", f"you dropped negative {of}s", f"The {of} keeps its sign here."),
@@ -79,8 +131,18 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
 
 def _linear(n: int) -> Args:
     """Inputs (N, 7), weights (5, 7), biases (5,), relevance (N, 5) and epsilon, large enough to matter."""
-    a, w = torch.randn(BATCHES[n], 7).relu() + 0.1, torch.randn(5, 7)
-    return a, w, torch.randn(5), torch.randn(BATCHES[n], 5), (0.25, 0.1, 0.5, 0.25)[n]
+    a, w, b = torch.randn(BATCHES[n], 7).relu() + 0.1, torch.randn(5, 7), torch.randn(5)
+    if n % 2:
+        _let_cancel(a, w, b)
+    return a, w, b, torch.randn(BATCHES[n], 5), (0.25, 0.1, 0.5, 0.25)[n]
+
+
+def _let_cancel(a: Tensor, w: Tensor, b: Tensor) -> None:
+    """Let two contributions to the first output cancel, in numbers that any order adds up to exactly 0."""
+    a[:, 0] = a[:, 1] = (a[:, 1] * 8).ceil() / 8
+    w[0], b[0] = 0.0, 0.0
+    w[0, 0] = (w[1, 0] * 8).floor().clamp(min=1) / 8
+    w[0, 1] = -w[0, 0]
 
 
 def _epsilon(
@@ -121,6 +183,16 @@ def _of_any_layer(**layer: Any) -> list[Mistake | Function]:
     return [
         Mistake("bias-missing", "the bias is missing from the denominator", _SHARE),
         with_argument(right, 2, None),
+        Mistake("bias-sign", "you subtracted the bias instead of adding it", _SHARE),
+        on_arguments(right, torch.neg, 2),
+        Mistake("bias-sign", "you took the magnitude of the bias", _SHARE),
+        on_arguments(right, torch.abs, 2),
+        Mistake("bias-alone", "your denominator is the bias alone, without what the inputs give", _SHARE),
+        partial(right, forward=on_arguments(layer.get("forward", F.linear), torch.zeros_like, 0)),
+        Mistake("weights-changed", "you squared the weights", _SHARE),
+        on_arguments(right, torch.square, 1),
+        Mistake("weights-changed", "you took the magnitudes of the weights", _NOT_ZPLUS),
+        on_arguments(right, torch.abs, 1),
         *wrong_denominators(right, "output", "input", _SHARE),
         Mistake("not-divided", "you neither divided by the output nor multiplied by the input", _SHARE),
         partial(right, below=lambda z, e: torch.ones_like(z), times=without_factor),
@@ -222,6 +294,35 @@ is 0 / 0.
         Mistake("not-finite", "an output without positive contributions gives 0 / 0", _SMALL),
         Mistake("bias-missing", "the bias is missing from the denominator", _PLUS),
         partial(_zplus, bias=torch.zeros_like),
+        Mistake("bias-sign", "you subtracted the biases, or took their magnitudes", _BIAS_CLIPPED),
+        partial(_zplus, bias=lambda b: -b.relu()),
+        partial(_zplus, bias=torch.abs),
+        Mistake("relevance-missing", "the relevance isn't in your shares", _TIMES_R),
+        on_arguments(_zplus, torch.ones_like, 3),
+        Mistake("relevance-divided", "you divided by the relevance instead of multiplying", _TIMES_R),
+        on_arguments(_zplus, torch.reciprocal, 3),
+        Mistake("relevance-absolute", "you took the magnitude of the relevance", "Relevance keeps its sign."),
+        on_arguments(_zplus, torch.abs, 3),
+        Mistake("multiplied", "you multiplied by the sum of the contributions instead of dividing", _PLUS),
+        partial(_zplus, outputs=lambda z: torch.where(z == 0, 0.0, 1 / z)),
+        partial(_zplus, outputs=lambda z: 1 / (z + 1e-6)),
+        Mistake("denominator-squared", "you divided by the sum of the contributions twice", _PLUS),
+        partial(_zplus, outputs=torch.square),
+        Mistake("not-multiplied", "you added the inputs instead of multiplying by them", _PLUS),
+        partial(_zplus, times=torch.add),
+        Mistake("not-multiplied", "you divided by the inputs instead of multiplying by them", _PLUS),
+        partial(_zplus, times=swapped(torch.div)),
+        Mistake("squared", "you squared the weights, above the line or below", _PLUS),
+        partial(_zplus, above=lambda w: w.relu() ** 2),
+        partial(_zplus, below=lambda w: w.relu() ** 2),
+        partial(_zplus, above=lambda w: w.relu() ** 2, below=lambda w: w.relu() ** 2),
+        Mistake("squared", "the inputs enter twice, squared", _PLUS),
+        partial(_zplus, times=lambda a, shares: a * a * shares),
+        Mistake("one-absolute", "you took absolute weights above the line or below it", _PLUS),
+        partial(_zplus, above=torch.abs),
+        partial(_zplus, below=torch.abs),
+        Mistake("denominator-absolute", "you took magnitudes of the outputs for the denominator", _PLUS),
+        partial(_zplus, below=_unchanged, bias=_unchanged, outputs=torch.abs),
         Mistake("bias-negative", "you added negative biases to the denominator, too", _BIAS_CLIPPED),
         partial(_zplus, bias=_unchanged),
         Mistake("all-weights", "you kept the negative weights, too", "That is LRP-0; z+ takes max(w, 0)."),
@@ -234,6 +335,10 @@ is 0 / 0.
         partial(_zplus, above=_unchanged, below=_unchanged, bias=_unchanged, outputs=torch.relu),
         Mistake("numerator-signed", "you clipped the weights in the denominator only", _PLUS),
         partial(_zplus, above=_unchanged),
+        *(
+            partial(_zplus, above=_unchanged, outputs=partial(torch.add, other=10.0**-n))
+            for n in (5, 6, 7, 8, 9, 10, 12)
+        ),
         Mistake("wrong-sign-kept", "you kept the negative weights instead of the positive ones", _PLUS),
         partial(_zplus, above=_negative, below=_negative, bias=_negative),
         partial(_zplus, above=_negative, below=_negative, bias=torch.zeros_like),
@@ -261,8 +366,10 @@ check_lrp_zplus = checker(LRP_ZPLUS)
 
 def _conv(n: int) -> Args:
     """Inputs (N, 4, 5, 6), weights (4, 4, 3, 3), biases, relevance (N, 4, 5, 6) and epsilon."""
-    a, w = torch.randn(BATCHES[n], 4, 5, 6).relu() + 0.1, torch.randn(4, 4, 3, 3)
-    return a, w, torch.randn(4), torch.randn(BATCHES[n], 4, 5, 6), (0.5, 0.25, 1.0, 0.5)[n]
+    a, w, b = torch.randn(BATCHES[n], 4, 5, 6).relu() + 0.1, torch.randn(4, 4, 3, 3), torch.randn(4)
+    if n % 2:
+        _let_cancel(a, w, b)
+    return a, w, b, torch.randn(BATCHES[n], 4, 5, 6), (0.5, 0.25, 1.0, 0.5)[n]
 
 
 _forward = partial(F.conv2d, padding=1)
@@ -292,6 +399,8 @@ negative. w: weights (O, C, 3, 3). b: biases (O,). relevance: of the outputs, (N
         partial(_conv_epsilon, back=lambda s, w: _forward(s, w.flip(2, 3))),
         Mistake("kernel-not-transposed", "the kernel's rows stand where its columns should on the way back", _BACK),
         partial(_conv_epsilon, back=lambda s, w: _transposed(s, w.transpose(2, 3))),
+        Mistake("bias-on-each-tap", "you added the bias once for each of the kernel's nine places", _SHARE),
+        on_arguments(_conv_epsilon, partial(operator.mul, 9), 2),
         Mistake("bias-on-the-way-back", "you added the bias on the way back, too", _BACK),
         lambda a, w, b, r, e: _conv_epsilon(a, w, b, r, e, back=partial(_transposed, bias=b)),
         *_of_any_layer(forward=_forward, back=_transposed),

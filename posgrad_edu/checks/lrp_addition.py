@@ -38,6 +38,10 @@ def _by_summands(below: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[.
     return lambda a, b, r, e: (a * r / below(a, b, e), b * r / below(b, a, e))
 
 
+def _of_one(place: int) -> Callable[..., Both]:
+    return lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero((a, b)[place], e))
+
+
 def _remainder(a: Tensor, b: Tensor, r: Tensor, e: float) -> Both:
     first, _ = _addition(a, b, r, e)
     return first, r - first
@@ -51,6 +55,10 @@ def _with_sign(z: Tensor, e: float) -> Tensor:
     return torch.where(z < 0, -e, e)
 
 
+def _over_channels(values: Tensor) -> Tensor:
+    return values.sum(1, keepdim=True)
+
+
 def _whole(values: Tensor) -> Tensor:
     """Return each photo's sum over all positions."""
     return values.sum((1, 2, 3), keepdim=True)
@@ -59,7 +67,6 @@ def _whole(values: Tensor) -> Tensor:
 _SHARE = "The first summand's share is a / (a + b + epsilon * sign(a + b)), the second's has b above the line."
 _DERIVATIVE = "That is the derivative of an addition; relevance is shared out instead."
 _SIGNED = "The sum and its parts keep their sign: a summand that works against the sum gets a negative share."
-_ZERO = "sign(0) is +1 here: torch.where(total < 0, -epsilon, epsilon)."
 _ONE = "Both shares have one denominator: the sum, moved away from zero."
 _TAKEN = "What epsilon takes goes to nobody: each summand gets its own share."
 _POSITIONS = "Each position has a sum of its own: no sum() is needed."
@@ -83,18 +90,36 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         lambda a, b, r, e: (r, r),
         Mistake("halved", "each summand got half of the relevance", "Who gives more to the sum gets more of it."),
         lambda a, b, r, e: (r / 2, r / 2),
+        Mistake("one-passed-on", "one of the two summands got the whole relevance", _SHARE),
+        lambda a, b, r, e: (r, _addition(a, b, r, e)[1]),
+        lambda a, b, r, e: (_addition(a, b, r, e)[0], r),
+        lambda a, b, r, e: (r, torch.zeros_like(r)),
+        lambda a, b, r, e: (torch.zeros_like(r), r),
+        Mistake("same-share", "both summands got the same share", "The second result has b above the line."),
+        lambda a, b, r, e: (_addition(a, b, r, e)[0],) * 2,
+        lambda a, b, r, e: (_addition(a, b, r, e)[1],) * 2,
+        Mistake("difference", "you divided by the difference of the summands", _ONE),
+        _by_summands(lambda one, other, e: away_from_zero(one - other, e)),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero(a - b, e)),
+        lambda a, b, r, e: _addition(a, -b, r, e),
+        Mistake("one-summand", "you divided by one of the summands instead of their sum", _ONE),
+        *(_of_one(place) for place in (0, 1)),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: a + _with_sign(z, e)),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: b + _with_sign(z, e)),
+        _by_summands(lambda one, other, e: away_from_zero(other, e)),
+        Mistake("one-summand", "you divided each summand by itself", _ONE),
+        _by_summands(lambda one, other, e: away_from_zero(one, e)),
+        Mistake("product", "you divided by the product of the summands", _ONE),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero(a * b, e)),
         Mistake("swapped", "each summand got the other one's share", "The first result belongs to a."),
         swapped(_addition),
         *wrong_denominators(_addition, "sum", "summand", _SHARE),
-        Mistake("sign-of-zero", "where the summands cancel, your epsilon is zero as well", _ZERO),
-        partial(_addition, below=lambda z, e: z + e * z.sign()),
-        Mistake("sign-of-zero", "where the summands cancel, you hand out nothing", _ZERO),
-        partial(_addition, below=lambda z, e: torch.where(z == 0, torch.inf, away_from_zero(z, e))),
-        Mistake("sign-of-zero", "where the summands cancel, your epsilon has the wrong sign", _ZERO),
-        partial(_addition, below=lambda z, e: z - _with_sign(-z, e)),
-        Mistake("epsilon-missing", "you used no epsilon, and hand out nothing where the summands cancel", _SHARE),
-        partial(_addition, below=lambda z, e: torch.where(z == 0, torch.inf, z)),
-        Mistake("epsilon-of-one", "you took epsilon with the sign of a summand instead of the sum's", _ONE),
+        Mistake(
+            "epsilon-of-one",
+            "you took epsilon with another sign than the sum's",
+            _ONE,
+        ),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: z + _with_sign(a * b, e)),
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: z + _with_sign(a, e)),
         _by_summands(lambda one, other, e: one + other + _with_sign(one, e)),
         Mistake("absolute-shares", "you shared out by magnitudes", _SIGNED),
@@ -113,6 +138,8 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         _stronger,
         Mistake("all-positions", "you compared the summands as a whole instead of value by value", _POSITIONS),
         on_arguments(_addition, _whole, 0, 1),
+        Mistake("all-positions", "you compared the summands' sums over the channels", _POSITIONS),
+        lambda *args: tuple(part.expand_as(args[2]) for part in on_arguments(_addition, _over_channels, 0, 1)(*args)),
         Mistake("all-positions", "you divided by a sum over all positions", _POSITIONS),
         partial(_addition, below=lambda z, e: away_from_zero(_whole(z), e)),
     ],

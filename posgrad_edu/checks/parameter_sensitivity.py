@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from posgrad_edu.checks.class_sensitivity import Explain, gradient_maps, maps_of
 from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.forms import Unfit
-from posgrad_edu.checks.engine.given import network, photos
+from posgrad_edu.checks.engine.given import COLOURS, network, photos
 from posgrad_edu.checks.engine.mutations import on_arguments, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.spearman import SORTED, Compare, in_order, spearman, wrong_comparisons
@@ -31,19 +32,28 @@ def _to_compare(n: int) -> Args:
     No photo is asked about the class that a network finds most likely. In the third try the last network's map is
     constant: its classifier is all zero. No other map is.
     """
-    while True:
-        net, *others = (network(classes=CLASSES) for _ in range(1 + STEPS[n]))
+
+    def drawn() -> Args:
+        net, *others = (network(classes=CLASSES, colours=COLOURS[n]) for _ in range(1 + STEPS[n]))
         if n == 2:
             nn.init.zeros_(others[-1].get_parameter("fc2.weight"))
         x = photos(n)
-        likely = {int(c) for other in [net, *others] for c in other(x).argmax(1)}
-        free = [c for c in range(CLASSES) if c not in likely]
-        if len(free) < min(2, len(x)):
-            continue
-        chosen = torch.tensor([free[k % len(free)] for k in range(len(x))])
+        free = [c for c in range(CLASSES) if c not in _likely(net, *others, x=x)] or [0]
+        return net, others, x, torch.tensor([free[k % len(free)] for k in range(len(x))]), gradient_maps
+
+    def is_fit(asked: Args) -> bool:
+        net, others, x, chosen, _ = asked
+        classes = set(chosen.tolist())
         maps = [maps_of(gradient_maps, each, x, chosen) for each in [net, *others]]
-        if [bool((m.flatten(1).std(1) == 0).any()) for m in maps] == [False] * STEPS[n] + [n == 2]:
-            return net, others, x, chosen, gradient_maps
+        constant = [bool((m.flatten(1).std(1) == 0).any()) for m in maps]
+        right = constant == [False] * STEPS[n] + [n == 2]
+        return right and len(classes) >= min(2, len(x)) and not classes & _likely(net, *others, x=x)
+
+    return until(is_fit, drawn)
+
+
+def _likely(*nets: nn.Module, x: Tensor) -> set[int]:
+    return {int(c) for net in nets for c in net(x).argmax(1)}
 
 
 def table(answer: Any) -> list[Tensor]:
@@ -172,6 +182,8 @@ or a list of rows. ``posgrad_edu.metrics.similarity.spearman`` may be used.
         _pairing(lambda stacks, other: (stacks[0], stacks[1])),
         Mistake("photos-compared", "you compared the maps of two photos", "Both maps of a pair are of one photo."),
         _pairing(lambda stacks, other: (stacks[0], other.roll(1, 0))),
+        _pairing(lambda stacks, other: (stacks[0].roll(1, 0), other)),
+        _pairing(lambda stacks, other: (stacks[0].flip(0), other)),
         Mistake("first-photo-map", "you compared with the trained network's map of the first photo", _TRAINED),
         _pairing(lambda stacks, other: (stacks[0][:1].expand_as(other), other)),
         Mistake("last-step-missing", "the last network is missing", _ROWS),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES, handling
-from posgrad_edu.checks.engine.mutations import handling_ignored, then, with_argument
+from posgrad_edu.checks.engine.mutations import handling_ignored, swapped, then, with_argument
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.handling import Handling
 
@@ -25,7 +25,10 @@ def _contributions(n: int) -> Args:
     size = 0.5 + 3 * torch.rand(BATCHES[n], 1, 1, 1)  # so that photos, and channels, need thresholds of their own
     strength = 0.5 + 2 * torch.rand(1, 4, 1, 1)
     gradient = size * strength * torch.randn(shape)
-    return gradient, torch.randn(shape).relu(), handling(n), (0.875, 0.75, 0.0, 0.9375)[n]
+    a = (1 + torch.randn(shape)).relu()
+    if n == 2:
+        a[0] += 0.1  # all gates open, so that not even the smallest contribution is 0
+    return gradient, a, handling(n), (0.875, 0.625, 0.0, 0.9375)[n]
 
 
 def _gate(a: Tensor) -> Tensor:
@@ -36,9 +39,9 @@ def _contribution(g: Tensor, a: Tensor, h: Handling) -> Tensor:
     return (a * h(g)).abs()
 
 
-def _per_photo(values: Tensor, q: float) -> Tensor:
+def _per_photo(values: Tensor, q: float, later: int = 0) -> Tensor:
     flat = values.flatten(1)
-    rank = math.ceil(q * flat.shape[1])
+    rank = min(math.ceil(q * flat.shape[1]) + later, flat.shape[1]) if q else 0
     found = flat.kthvalue(rank).values if rank else flat.new_zeros(len(flat))
     return found.reshape(-1, 1, 1, 1)
 
@@ -46,6 +49,18 @@ def _per_photo(values: Tensor, q: float) -> Tensor:
 def _smallest_for_zero(values: Tensor, q: float) -> Tensor:
     """The quantile; for q = 0 the smallest value, which nothing but a contribution of 0 makes 0."""
     return values.flatten(1).quantile(q, dim=1).reshape(-1, 1, 1, 1)
+
+
+def _of_other_q(values: Tensor, q: float, change: Callable[[float], float]) -> Tensor:
+    return _per_photo(values, change(q))
+
+
+def _squared(q: float) -> float:
+    return q * q
+
+
+def _half(q: float) -> float:
+    return q / 2
 
 
 def _per_channel(values: Tensor, q: float) -> Tensor:
@@ -104,24 +119,60 @@ handling(gradients)) that is cut in each photo; what passes is handling(gradient
         *handling_ignored(_rectgrad, _SIZE, place=2),
         Mistake("batch-mixed", "you took one threshold for the whole batch", _EACH_PHOTO),
         partial(_rectgrad, threshold=_whole_batch),
+        Mistake("first-photo-only", "you held all photos against the first one's threshold", _EACH_PHOTO),
+        partial(_rectgrad, threshold=lambda values, q: _per_photo(values[:1], q)),
+        partial(_rectgrad, threshold=lambda values, q: _smallest_for_zero(values[:1], q)),
         Mistake("per-channel", "you took one threshold for each channel", _EACH_PHOTO),
+        partial(_rectgrad, threshold=lambda values, q: values.flatten(2).quantile(q, dim=2)[:, :, None, None]),
         partial(_rectgrad, threshold=_per_channel),
         Mistake("threshold-of-gradients", "you held the gradients against a threshold", _SIZE),
         partial(_rectgrad, size=lambda g, a, h: h(g).abs()),
+        partial(_rectgrad, size=lambda g, a, h: h(g).abs(), gate=torch.ones_like),
         partial(_rectgrad, size=lambda g, a, h: h(g).abs(), threshold=_smallest_for_zero),
         partial(_rectgrad, size=lambda g, a, h: (h(g) * _gate(a)).abs()),
         partial(_rectgrad, size=lambda g, a, h: h(g)),
+        partial(_rectgrad, size=lambda g, a, h: h(g), gate=torch.ones_like),
         Mistake("threshold-of-activations", "you held the activations against a threshold", _SIZE),
         partial(_rectgrad, size=lambda g, a, h: a),
         Mistake("not-absolute", "you left out the absolute value of the contributions", _MAGNITUDE),
         partial(_rectgrad, size=lambda g, a, h: a * h(g)),
+        partial(_rectgrad, size=lambda g, a, h: a * h(g), gate=torch.ones_like),
+        partial(_rectgrad, size=lambda g, a, h: (a * h(g)).relu()),
         Mistake("handled-too-late", "the threshold comes from contributions that weren't handled", _SIZE),
         partial(_rectgrad, size=lambda g, a, h: (a * g).abs()),
+        partial(_rectgrad, size=lambda g, a, h: (a * g).abs(), gate=torch.ones_like),
         Mistake("wrong-end", "you kept the smallest contributions instead of the largest", _ABOVE),
         partial(_rectgrad, passes=torch.le),
         partial(_rectgrad, passes=torch.lt),
+        partial(_rectgrad, passes=torch.le, gate=torch.ones_like),
+        partial(_rectgrad, passes=torch.lt, gate=torch.ones_like),
         Mistake("wrong-share", "you kept the share q instead of cutting it", _QUANTILE),
         lambda g, a, h, q: _rectgrad(g, a, h, 1 - q),
+        lambda g, a, h, q: _rectgrad(g, a, h, 1 - q if q else 0.0),
+        Mistake("wrong-share", "you cut more, or fewer, values than the share q", _QUANTILE),
+        partial(_rectgrad, threshold=partial(_per_photo, later=1)),
+        partial(_rectgrad, threshold=partial(_per_photo, later=2)),
+        *(partial(_rectgrad, threshold=partial(_of_other_q, change=f)) for f in (_squared, math.sqrt, _half)),
+        Mistake("own-share", "you always cut the same share, whatever q", "Use the argument q."),
+        *(with_argument(_rectgrad, 3, q) for q in (0.5, 0.75, 0.8, 0.9, 0.95, 0.98)),
+        Mistake("q-as-threshold", "you took q itself as the threshold", _QUANTILE),
+        partial(_rectgrad, threshold=lambda values, q: torch.full_like(values, q)),
+        Mistake("zero-share", "for q = 0 you cut the smallest contribution; there the threshold is 0", _ABOVE),
+        partial(_rectgrad, threshold=_smallest_for_zero),
+        Mistake("other-statistic", "your threshold is a mean, not a quantile", _QUANTILE),
+        partial(_rectgrad, threshold=lambda values, q: values.mean((1, 2, 3), keepdim=True)),
+        partial(_rectgrad, threshold=lambda values, q: q * values.mean((1, 2, 3), keepdim=True)),
+        Mistake("added", "you added activations and gradients instead of multiplying", _SIZE),
+        partial(_rectgrad, size=lambda g, a, h: (a + h(g)).abs()),
+        partial(_rectgrad, size=lambda g, a, h: (a + h(g)).abs(), gate=torch.ones_like),
+        partial(_rectgrad, size=lambda g, a, h: a + h(g)),
+        partial(_rectgrad, size=lambda g, a, h: a + h(g), gate=torch.ones_like),
+        Mistake("arguments-swapped", "activations and gradients are swapped", "The gradients come first."),
+        swapped(_rectgrad),
+        Mistake("activations-returned", "you let activations pass instead of gradients", _PASSES),
+        lambda g, a, h, q: a * (_rectgrad(g, a, h, q) != 0),
+        Mistake("unhandled-returned", "the gradients that pass aren't handled", _PASSES),
+        lambda g, a, h, q: g * (_rectgrad(g, a, h, q) != 0),
         Mistake("open-gates-only", "you took the quantile among the open gates only", _EACH_PHOTO),
         partial(_rectgrad, threshold=_above_open),
         Mistake("contribution-returned", "you returned the contributions instead of the gradients", _PASSES),
@@ -131,7 +182,9 @@ handling(gradients)) that is cut in each photo; what passes is handling(gradient
         Mistake("not-strict", "you let through what equals the threshold, perhaps closed gates with it", _STRICT),
         partial(_rectgrad, passes=torch.ge),
         partial(_rectgrad, passes=torch.ge, gate=torch.ones_like),
+        Mistake("not-strict", "for q = 0 you let closed gates through, whose contribution is 0", _STRICT),
         partial(_rectgrad, passes=torch.ge, gate=torch.ones_like, threshold=_smallest_for_zero),
+        lambda g, a, h, q: _rectgrad(g, a, h, q) if q else h(g),
         Mistake("no-threshold", "nothing is cut: that is guided backprop", _ABOVE),
         with_argument(_rectgrad, 3, 0.0),
         Mistake("fraction-of-largest", "your threshold is a fraction of the largest contribution", _QUANTILE),

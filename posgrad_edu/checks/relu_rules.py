@@ -15,13 +15,14 @@ from posgrad_edu.checks.engine.mutations import colours, handling_ignored
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, of_input, wrong_scores
 from posgrad_edu.engine.backward import backward_rules, own_backward
-from posgrad_edu.handling import Handling
+from posgrad_edu.handling import SIGNED, Handling
 
 Back = Callable[[Tensor, Tensor, Handling], Tensor]  # gradient from above, the ReLU's input -> gradient downwards
 
 
 def _asked(n: int) -> Args:
-    return *asked(n), handling(n)
+    """A network, photos, classes and a handling; in the second try, some inputs of ReLUs are exactly 0."""
+    return *asked(n, dark=n == 1), handling(n)
 
 
 def _arrives(net: nn.Module, x: Tensor, target: Tensor, h: Handling, back: Back, score: Score = logit) -> Tensor:
@@ -92,12 +93,24 @@ def _shared(back: Back) -> list[Mistake | Function]:
         Mistake("multiplied-by-activation", "you multiplied by the activation, or the input, not the gate", _GATE),
         _with(lambda g, z, h: h(g) * z.relu()),
         _with(lambda g, z, h: h(g) * z),
+        Mistake("gate-of-gradient", "your gate is open where the gradient is positive", _GATE),
+        _with(lambda g, z, h: back(g, z, h) * (g > 0)),
+        _with(lambda g, z, h: h(g) * (g > 0)),
+        Mistake("gradient-missing", "each ReLU passes the gate alone, or the activation, without the gradient", _BACK),
+        _with(lambda g, z, h: _gate(z)),
+        _with(lambda g, z, h: z.relu()),
+        Mistake("added", "you added gate and gradient instead of multiplying", _GATE),
+        _with(lambda g, z, h: h(g) + _gate(z)),
+        Mistake("squared", "you squared the gradients in each ReLU", _BACK),
+        _with(lambda g, z, h: back(g, z, h) ** 2),
         Mistake("gate-reversed", "your gate is open where the ReLU was closed", _GATE),
         _with(lambda g, z, h: h(g) * (z <= 0)),
+        _with(lambda g, z, h: h(g) * (z < 0)),
         Mistake("times-input", "you multiplied by the input", "The map is what arrives at the photo."),
         lambda net, x, t, h: (x * arrives(net, x, t, h)).sum(1),
-        Mistake("convolutions-only", "you forgot the ReLUs after linear layers", _REGISTER),
+        Mistake("convolutions-only", "the last ReLU, which follows a linear layer, acts without your rule", _REGISTER),
         _with(_convolutions_only(back)),
+        _with(lambda g, z, h: back(g, z, h if z.ndim == 4 else SIGNED)),
         Mistake("one-relu", "only the first, or the last, ReLU got the rule", _REGISTER),
         _with(_only(back, 6)),
         _with(_only(back, 10)),
@@ -115,8 +128,8 @@ GUIDED_BACKPROP = Task(
     signature="guided_backprop(net, x, target, handling)",
     returns="maps (N, H, W)",
     about="""
-net: a classifier with nn.ReLU modules that don't work in place; it is left as it was. x: photos (N, C, H, W).
-target: one class a photo, (N,). handling: a function such as ``pg.POSITIVE``: each ReLU passes
+net: a classifier, nn.Sequential, with nn.ReLU modules that don't work in place; it is left as it was. x: photos
+(N, C, H, W). target: one class a photo, (N,). handling: a function such as ``pg.POSITIVE``: each ReLU passes
 handling(gradient) * (its input > 0) downwards. The map is what arrives at the photo, added up over the colours;
 raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` are all fine.
 """,
@@ -129,8 +142,12 @@ raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` ar
         *handling_ignored(_with(_guided), _BACK)[2:],  # forgotten: the plain gradient
         Mistake("gate-missing", "the gate is missing: that is DeconvNet", "Multiply by (z > 0) as well."),
         _with(_deconv),
+        Mistake("passed-unchanged", "the gradient passes each ReLU as it is: neither gate nor handling", _BACK),
+        _with(lambda g, z, h: g),
         Mistake("handled-too-late", "you handled the gradient times the activation", "handling(gradient) * (z > 0)."),
         _with(lambda g, z, h: h(g * z)),
+        Mistake("gate-at-zero", "your gate is open where the ReLU's input is exactly 0", _GATE),
+        _with(lambda g, z, h: h(g) * (z >= 0)),
         *_shared(_guided),
     ],
 )

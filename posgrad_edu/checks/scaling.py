@@ -74,6 +74,10 @@ def _stretched(maps: Tensor) -> Tensor:
     return 2 * maps - 1
 
 
+def _clipped(maps: Tensor) -> Tensor:
+    return maps.clamp(-1, 1)
+
+
 def _centred(maps: Tensor) -> Tensor:
     return maps - maps.mean((1, 2), keepdim=True)
 
@@ -137,6 +141,15 @@ keeps its sign, and a map that is zero throughout stays so.
         _by(then(by_photo, torch.abs)),
         Mistake("largest-value", "you divided by the magnitude of the smallest value", _MAGNITUDES),
         _by(then(_smallest_value, torch.abs)),
+        Mistake("largest-value", "you divided by the largest value, and cut off at -1 and 1", _MAGNITUDES),
+        *(then(_by(size), _clipped) for size in (by_photo, then(by_photo, torch.abs))),
+        Mistake("multiplied", "you multiplied by the largest magnitude instead of dividing", _LARGEST),
+        lambda m: m * _largest(m),
+        Mistake("size-returned", "you returned the sizes instead of what is divided by them", _LARGEST),
+        lambda m: _largest(m).expand_as(m),
+        Mistake("other-size", "you divided by the square of the largest magnitude, or by its root", _LARGEST),
+        _by(lambda m: _largest(m) ** 2),
+        _by(lambda m: _largest(m).sqrt()),
         Mistake("two-scales", "you gave positive and negative values a scale each", _SIGNS),
         lambda m: _scaled(m.clamp(min=0)) + _scaled(m.clamp(max=0)),
         Mistake("positive-only", "you dropped the negative values", _SIGNS),
@@ -164,16 +177,16 @@ keeps its sign, and a map that is zero throughout stays so.
         Mistake("not-scaled", "you returned the maps as they were", _LARGEST),
         lambda m: m,
         Mistake("clipped", "you cut the values off at -1 and 1", _STRAIGHT),
-        lambda m: m.clamp(-1, 1),
+        _clipped,
         Mistake("clipped", "you divided by a quantile, and cut off what lies beyond", _LARGEST),
-        then(_by(_quantile), lambda m: m.clamp(-1, 1)),
+        then(_by(_quantile), _clipped),
         Mistake("squashed", "you sent the values through a curve, such as tanh", _STRAIGHT),
         torch.tanh,
         torch.sigmoid,
         Mistake("squashed", "you kept nothing but the sign", _STRAIGHT),
         torch.sign,
         Mistake("epsilon", "you added an epsilon to the denominator that is large enough to show", _NO_EPSILON),
-        *(_by(partial(_largest_plus, 10.0**-n)) for n in range(6)),
+        *(_by(partial(_largest_plus, 10.0**-n)) for n in range(10)),
         Mistake("epsilon", "a map of tiny values isn't scaled rightly", _NO_EPSILON, pattern=(True, True, True, False)),
         Mistake("zero-map", "a map of zeros didn't stay zero", _NO_EVIDENCE, pattern=(True, True, False, True)),
         Mistake("normalized", "you moved or bent the values as well", _LARGEST),

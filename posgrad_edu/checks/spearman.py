@@ -6,6 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,18 +18,22 @@ from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 Compare = Callable[[Tensor, Tensor], float]
 Change = Callable[[Tensor], Tensor]
+Two = Callable[[Tensor, Tensor], Tensor]
+
+
+TINY = 1e-6  # the size of the first try's maps: gradients can be as small
 
 
 def _two_maps(n: int) -> Args:
-    """Two maps (6, 5): of different values; with ties; with many zeros, as after a ReLU; one of them constant."""
+    """Two maps (6, 5): of different values, tiny; with ties; with many zeros, as after a ReLU; one of them constant."""
     one = torch.randn(6, 5)
     other = (0.7 if n == 1 else -0.7) * one + 0.5 * torch.randn(6, 5)  # alike, or opposite
-    skewed = one.exp(), -(-other).exp()  # ranks differ from values
+    skewed = one.exp() - 1, 1 - (-other).exp()  # ranks differ from values, and each map has values within the other's
     if n == 1:
         return skewed[0].mul(2).round(), skewed[1].mul(2).round()
     if n == 2:
         return one.relu(), (other + 0.3).relu()
-    return (one.exp(), torch.full((6, 5), 0.25)) if n == 3 else skewed
+    return (one.exp(), torch.full((6, 5), 0.25)) if n == 3 else (TINY * skewed[0], TINY * skewed[1])
 
 
 def _mean_rank(below: Tensor, equal: Tensor) -> Tensor:
@@ -41,11 +46,25 @@ def ranks(values: Tensor, tied: Callable[[Tensor, Tensor], Tensor] = _mean_rank)
     return tied((flat < flat[:, None]).sum(1), (flat == flat[:, None]).sum(1))
 
 
-def pearson(one: Tensor, other: Tensor) -> float:
-    """Return the correlation of two tensors' values; nan if one is constant."""
-    a, b = (t.double().flatten() - t.double().mean() for t in (one, other))
-    size = float(a.norm() * b.norm())
-    return float(a @ b) / size if size > 1e-9 else math.nan
+def _lengths(a: Tensor, b: Tensor) -> Tensor:
+    return a.norm() * b.norm()
+
+
+def _sum_of_lengths(a: Tensor, b: Tensor) -> Tensor:
+    return a.norm() + b.norm()
+
+
+def pearson(
+    one: Tensor, other: Tensor, centre: Change = torch.mean, below: Two = _lengths, guarded: bool = True
+) -> float:
+    """Return the correlation of two tensors' values; if guarded, nan if one is constant.
+
+    centre: of what is subtracted. below: what their product is divided by.
+    """
+    if guarded and any(bool(t.min() == t.max()) for t in (one, other)):
+        return math.nan
+    a, b = (t.double().flatten() - centre(t.double().flatten()) for t in (one, other))
+    return float(a @ b / below(a, b))
 
 
 def spearman(one: Tensor, other: Tensor, ranking: Change = ranks, compare: Compare = pearson) -> float:
@@ -69,6 +88,10 @@ def _row_by_row(one: Tensor, other: Tensor) -> float:
     return sum(rows) / len(rows)
 
 
+def _along(values: Tensor, axis: int) -> Tensor:
+    return torch.stack([ranks(row) for row in values.unbind(axis)], axis)
+
+
 def _cosine(one: Tensor, other: Tensor) -> float:
     return float(torch.cosine_similarity(one.flatten().double(), other.flatten().double(), 0))
 
@@ -79,6 +102,21 @@ def _distance(one: Tensor, other: Tensor) -> float:
 
 def _ranked_by(ranking: Change) -> Function:
     return partial(spearman, ranking=ranking)
+
+
+def _also_guarded(*wrong: Function) -> list[Function]:
+    """Return wrong correlations as they are, and with nan where a map is constant."""
+    return [*wrong, *(lambda a, b, w=w: math.nan if math.isnan(pearson(a, b)) else w(a, b) for w in wrong)]
+
+
+def _ranked_together(one: Tensor, other: Tensor) -> float:
+    both = ranks(torch.stack([one, other])).reshape(2, -1)
+    return pearson(both[0], both[1])
+
+
+def _where(kept: Callable[[Tensor, Tensor], Tensor]) -> Function:
+    """Return the correlation of what is left of two maps."""
+    return lambda one, other: spearman(one[kept(one, other)], other[kept(one, other)])
 
 
 _SQUARED = Mistake("squared", "you squared the correlation", "It has a sign.")
@@ -92,6 +130,43 @@ def in_order(values: Tensor) -> Tensor:
 
 
 SORTED = Mistake("sorted-values", "you sorted each map's values and compared these", "Ranks stay in their places.")
+
+
+_PEARSON = "Subtract each mean; divide the sum of the products by the root of the product of both sums of squares."
+
+
+def _zero(values: Tensor) -> Tensor:
+    return values.new_zeros(())
+
+
+def wrong_pearsons(right: Function) -> list[Mistake | Function]:
+    """Return the mistakes in the formula of the correlation of ranks; ``right`` takes it as ``compare=``."""
+
+    def of_ranks(**changes: Any) -> list[Function]:
+        """Return the wrong correlation, with nan where a map is constant, and as it comes there."""
+        ways = [partial(pearson, guarded=guarded, **changes) for guarded in (True, False)]
+        return [partial(right, compare=partial(spearman, compare=way)) for way in ways]
+
+    return [
+        Mistake("not-centred", "you correlated the ranks without subtracting their mean", _PEARSON),
+        *of_ranks(centre=_zero),
+        Mistake("not-centred", "you subtracted the largest, or smallest, rank instead of the mean", _PEARSON),
+        *of_ranks(centre=torch.amax),
+        *of_ranks(centre=torch.amin),
+        Mistake("not-divided", "you took a covariance of the ranks: nothing is divided by their deviations", _PEARSON),
+        *(way for n in (0, 1) for way in of_ranks(below=lambda a, b, less=n: torch.tensor(len(a) - less))),
+        *of_ranks(below=lambda a, b: torch.tensor(1)),
+        Mistake("wrong-denominator", "you divided by the ranks' variances instead of their deviations", _PEARSON),
+        *of_ranks(below=lambda a, b: _lengths(a, b) ** 2),
+        Mistake("wrong-denominator", "you multiplied by the ranks' deviations instead of dividing", _PEARSON),
+        *of_ranks(below=lambda a, b: 1 / _lengths(a, b)),
+        Mistake("wrong-denominator", "you divided by one of the two deviations only, or by their sum", _PEARSON),
+        *(
+            way
+            for below in (lambda a, b: a.norm(), lambda a, b: b.norm(), _sum_of_lengths)
+            for way in of_ranks(below=below)
+        ),
+    ]
 
 
 def wrong_comparisons(right: Function) -> list[Mistake | Function]:
@@ -115,11 +190,19 @@ def wrong_comparisons(right: Function) -> list[Mistake | Function]:
         then(right, lambda rho: rho**2),
         Mistake("distance", "you returned 1 - correlation", "Maps that are alike have 1."),
         then(right, lambda rho: 1 - rho),
+        *wrong_pearsons(right),
     ]
 
 
+# Which of two equal values comes first is left to the sorting; NumPy's depends on the type and the processor.
+_ORDINAL: list[Change] = [
+    lambda v: v.flatten().argsort(stable=True).argsort(),
+    lambda v: v.flatten().argsort(stable=True, descending=True).argsort(),
+    lambda v: torch.from_numpy(v.flatten().numpy().argsort().argsort()),
+    lambda v: torch.from_numpy(v.double().flatten().numpy().argsort().argsort()),
+]
 _TIES = "Values that are equal share the mean of their ranks, as in scipy.stats.rankdata."
-_TIED = ("ties", "values that are equal get different ranks", _TIES)
+_TIED = ("ties", "right where all values differ, wrong where some are equal", _TIES)
 _CONSTANT = "a constant map has no ranks to compare, so the answer is nan"
 _FLATTEN = "Flatten the maps first."
 SPEARMAN = Task(
@@ -140,23 +223,36 @@ nan: nothing can be compared.
         Mistake("no-ranks", "you correlated the values, not their ranks", "First rank each map's values."),
         pearson,
         Mistake("argsort-once", "argsort gives places, not ranks", "argsort of argsort gives ranks; or use rankdata."),
-        _ranked_by(lambda v: v.flatten().argsort(stable=True)),
-        _ranked_by(lambda v: v.flatten().argsort()),
+        *_also_guarded(*map(_ranked_by, (lambda v: v.flatten().argsort(stable=True), lambda v: v.flatten().argsort()))),
         Mistake("minimum-rank", "tied values get the smallest of their ranks", _TIES),
         _ranked_by(partial(ranks, tied=lambda below, equal: below)),
         Mistake("minimum-rank", "tied values get the largest of their ranks", _TIES),
         _ranked_by(partial(ranks, tied=torch.add)),
+        Mistake("ties", "values that are equal get different ranks", _TIES),
+        *_also_guarded(*map(_ranked_by, _ORDINAL)),
+        Mistake("ranked-together", "you ranked the values of both maps together", "Each map has ranks of its own."),
+        _ranked_together,
+        Mistake("zeros-dropped", "you left out places where a map is 0", "A 0 is a value like any other."),
+        *map(_where, (torch.logical_and, torch.logical_or, lambda one, other: one != 0, lambda one, other: other != 0)),
         Mistake("dense-rank", "ranks are counted without gaps after ties", _TIES),
         _ranked_by(lambda v: v.unique(return_inverse=True)[1]),
+        *wrong_pearsons(spearman),
+        Mistake("wrong-denominator", "you divided by one map's variance: that is the slope of a line", _PEARSON),
+        partial(spearman, compare=partial(pearson, below=lambda a, b: a @ a)),
+        partial(spearman, compare=partial(pearson, below=lambda a, b: b @ b)),
         Mistake("short-formula", "the formula with squared differences only holds without ties", "Correlate ranks."),
-        partial(spearman, compare=_short_formula),
+        *_also_guarded(partial(spearman, compare=_short_formula)),
         SORTED,
         _ranked_by(in_order),
         on_arguments(spearman, in_order, 0, 1),
         _ABSOLUTE,
         then(spearman, abs),
         Mistake("absolute-values", "you ranked the magnitudes of the values", "Rank the values with their sign."),
-        on_arguments(spearman, torch.abs, 0, 1),
+        *(on_arguments(spearman, torch.abs, *places) for places in ((0, 1), (0,), (1,))),
+        Mistake("positive-values", "you dropped negative values before ranking", "Rank the values with their sign."),
+        *(on_arguments(spearman, torch.relu, *places) for places in ((0, 1), (0,), (1,))),
+        Mistake("rounded", "you rounded the values before ranking", "Small maps have ranks, too."),
+        *(on_arguments(spearman, partial(torch.round, decimals=n), 0, 1) for n in range(6)),
         Mistake("wrong-sign", "one of the two maps is sorted from the wrong end", "Rank both from small to large."),
         then(spearman, operator.neg),
         _SQUARED,
@@ -164,12 +260,12 @@ nan: nothing can be compared.
         Mistake("distance", "you returned a distance", "Maps that are alike have 1."),
         then(spearman, lambda rho: 1 - rho),
         Mistake("kendall", "that is Kendall's tau", "Spearman is the correlation of the ranks."),
-        _tau,
+        *_also_guarded(_tau),
         Mistake("row-by-row", "you ranked each row by itself", _FLATTEN),
-        _row_by_row,
+        *_also_guarded(_row_by_row),
         Mistake("row-by-row", "you ranked along one axis only", _FLATTEN),
-        _ranked_by(lambda v: v.argsort(0).argsort(0)),
-        _ranked_by(lambda v: v.argsort(1).argsort(1)),
+        *_also_guarded(*(_ranked_by(partial(_along, axis=n)) for n in (0, 1))),
+        *_also_guarded(*map(_ranked_by, (lambda v: v.argsort(0).argsort(0), lambda v: v.argsort(1).argsort(1)))),
         Mistake("constant-map", _CONSTANT, "A 0 or 1 would look like a finding.", pattern=(True, True, True, False)),
         Mistake(*_TIED, pattern=(True, None, False, None)),
         Mistake(*_TIED, pattern=(True, False, None, None)),

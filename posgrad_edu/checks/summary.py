@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.forms import Unfit, a, count
 from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
@@ -44,14 +44,21 @@ def pair(answer: Any) -> list[Tensor]:
     if isinstance(answer, (set, dict, str)):
         raise Unfit("wrong-type", f"your function returned a {type(answer).__name__} instead of two numbers", _TWO)
     try:
-        parts = [float(part) for part in answer]
+        parts = list(answer)
     except TypeError:
-        raise Unfit("no-count", "you returned one number", _TWO) from None
-    except (ValueError, RuntimeError):
-        raise Unfit("wrong-type", "what you returned isn't a mean and a number", _TWO) from None
+        raise Unfit("no-count", f"you returned one value, {a(type(answer).__name__)}, instead of two", _TWO) from None
     if len(parts) != 2:
-        raise Unfit("wrong-count", f"you returned {len(parts)} numbers instead of two", _TWO)
-    return [torch.tensor(part, dtype=torch.float64) for part in parts]
+        raise Unfit("wrong-count", f"you returned {count(len(parts), 'value')} instead of two", _TWO)
+    return [_number(part, which) for part, which in zip(parts, ("mean", "number of degenerate maps"), strict=True)]
+
+
+def _number(part: Any, which: str) -> Tensor:
+    try:
+        return torch.tensor(float(part), dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        kind = "None" if part is None else a(type(part).__name__)
+        words = f"where the {which} should be, you returned {kind}"
+        raise Unfit("wrong-type", words, "Return two numbers; math.nan, not None, where there is no mean.") from None
 
 
 def _ranked(values: Numbers) -> list[float]:
@@ -74,10 +81,10 @@ def _summary(
     values: Numbers,
     keep: Callable[[Numbers], list[float]] = _ranked,
     mean: Mean = _mean,
-    count: Callable[[Numbers], float] = _degenerate,
+    counted: Callable[[Numbers], float] = _degenerate,
 ) -> tuple[float, float]:
     kept = keep(values)
-    return mean(kept) if kept else math.nan, count(values)
+    return mean(kept) if kept else math.nan, counted(values)
 
 
 def _not_zero(values: Numbers) -> list[float]:
@@ -88,8 +95,8 @@ def _zero_or_nan(values: Numbers) -> int:
     return len(values) - len(_not_zero(values))
 
 
-def _filled(stand_in: float, count: Callable[[Numbers], float] = _degenerate) -> Function:
-    return partial(_summary, keep=lambda values: [stand_in if math.isnan(v) else v for v in values], count=count)
+def _filled(stand_in: float, counted: Callable[[Numbers], float] = _degenerate) -> Function:
+    return partial(_summary, keep=lambda values: [stand_in if math.isnan(v) else v for v in values], counted=counted)
 
 
 def _each(change: Callable[[float], float]) -> Function:
@@ -124,8 +131,9 @@ that of all others; where nothing else is left it is nan. The number counts the 
     mistakes=[
         Mistake("zero-filled", "maps that can't be ranked count as 0 in your mean", _ZERO),
         _filled(0.0),
+        lambda v: (sum(_ranked(v)) / len(v) if _ranked(v) else math.nan, _degenerate(v)),
         Mistake("zero-filled", "maps that can't be ranked count as 0 in your mean, and you count none", _ZERO),
-        _filled(0.0, count=_none),
+        _filled(0.0, counted=_none),
         Mistake("filled", "maps that can't be ranked count as 1 in your mean", "No number may stand in for them."),
         _filled(1.0),
         Mistake("filled", "maps that can't be ranked count as -1 in your mean", "No number may stand in for them."),
@@ -133,23 +141,23 @@ that of all others; where nothing else is left it is nan. The number counts the 
         Mistake("nan-mean", "a single nan makes your mean nan", _NAN),
         partial(_summary, keep=list),
         Mistake("nan-mean", "a single nan makes your mean nan, and you count none", _NAN),
-        partial(_summary, keep=list, count=_none),
+        partial(_summary, keep=list, counted=_none),
         Mistake("silently-dropped", "you drop what can't be ranked, and say that there was nothing to drop", _COUNT),
-        partial(_summary, count=_none),
+        partial(_summary, counted=_none),
         Mistake("counts-ranked", "you count the maps that can be ranked, not the others", _COUNT),
-        partial(_summary, count=lambda v: len(_ranked(v))),
+        partial(_summary, counted=lambda v: len(_ranked(v))),
         Mistake("counts-all", "you count all maps", _COUNT),
-        partial(_summary, count=len),
+        partial(_summary, counted=len),
         Mistake("only-whether", "you say whether there are such maps, not how many", _COUNT),
-        partial(_summary, count=lambda v: float(_degenerate(v) > 0)),
+        partial(_summary, counted=lambda v: float(_degenerate(v) > 0)),
         Mistake("share", "you return the share of the maps that can't be ranked, not their number", _COUNT),
-        partial(_summary, count=lambda v: _degenerate(v) / len(v)),
+        partial(_summary, counted=lambda v: _degenerate(v) / len(v)),
         Mistake("share", "you return their percentage, not their number", _COUNT),
-        partial(_summary, count=lambda v: 100 * _degenerate(v) / len(v)),
+        partial(_summary, counted=lambda v: 100 * _degenerate(v) / len(v)),
         Mistake("zero-is-degenerate", "you treat a correlation of exactly 0 as degenerate", _UNRELATED),
-        partial(_summary, keep=_not_zero, count=_zero_or_nan),
+        partial(_summary, keep=_not_zero, counted=_zero_or_nan),
         Mistake("zero-is-degenerate", "you count each correlation of exactly 0 as degenerate, too", _UNRELATED),
-        partial(_summary, count=_zero_or_nan),
+        partial(_summary, counted=_zero_or_nan),
         Mistake("zero-is-degenerate", "you leave correlations of exactly 0 out of the mean", _UNRELATED),
         partial(_summary, keep=_not_zero),
         Mistake("swapped", "the two numbers are in the wrong order", "First the mean, then the number."),
@@ -162,13 +170,40 @@ that of all others; where nothing else is left it is nan. The number counts the 
         partial(_summary, mean=lambda v: _mean([x for x in v if x > 0])),
         Mistake("negative-dropped", "you set the negative correlations to 0", _REVERSED),
         _each(lambda v: max(v, 0)),
+        Mistake("other-statistic", "you took the largest or smallest correlation, not the mean", _DIVIDE),
+        partial(_summary, mean=max),
+        partial(_summary, mean=min),
+        Mistake("other-statistic", "you took the first or last correlation, not the mean", _DIVIDE),
+        partial(_summary, mean=lambda v: v[0]),
+        partial(_summary, mean=lambda v: v[-1]),
+        Mistake("other-statistic", "you took the standard deviation, not the mean", _DIVIDE),
+        partial(_summary, mean=lambda v: float(torch.tensor(v).std())),
+        Mistake("squared", "you averaged the squares", _REVERSED),
+        _each(lambda v: v * v),
+        partial(_summary, mean=lambda kept: _mean([v * v for v in kept]) ** 0.5),
         Mistake("median", "you took the median, not the mean", _DIVIDE),
         partial(_summary, mean=_median),
         Mistake("sum", "you added the correlations up and didn't divide", _DIVIDE),
         partial(_summary, mean=sum),
         lambda v: (sum(_ranked(v)), _degenerate(v)),
-        Mistake("wrong-denominator", "you divided by one less than there are", _DIVIDE),
+        Mistake("wrong-denominator", "you divided by one less, or one more, than there are", _DIVIDE),
         partial(_summary, mean=lambda v: sum(v) / (len(v) - 1)),
+        partial(_summary, mean=lambda v: sum(v) / (len(v) + 1)),
+        Mistake("wrong-denominator", "you divided by the number of maps that can't be ranked", _DIVIDE),
+        lambda v: (sum(_ranked(v)) / (_degenerate(v) or math.nan), _degenerate(v)),
+        Mistake("upside-down", "you multiplied by how many there are, or divided by the sum", _DIVIDE),
+        partial(_summary, mean=lambda v: sum(v) * len(v)),
+        partial(_summary, mean=lambda v: len(v) / sum(v)),
+        Mistake("one-missing", "the first, or the last, correlation is missing from your mean", _COUNT),
+        *(lambda v, cut=cut: (_mean(_ranked(v)[cut]), _degenerate(v)) for cut in (slice(1, None), slice(-1))),
+        Mistake("count-off", "your number is one too high or too low", _COUNT),
+        partial(_summary, counted=lambda v: _degenerate(v) + 1),
+        partial(_summary, counted=lambda v: _degenerate(v) - 1),
+        Mistake("count-off", "your number is twice what it should be, or negative", _COUNT),
+        partial(_summary, counted=lambda v: 2 * _degenerate(v)),
+        partial(_summary, counted=lambda v: -_degenerate(v)),
+        Mistake("positions", "you add up, or list, where the degenerate maps stand instead of counting them", _COUNT),
+        partial(_summary, counted=lambda v: sum(n for n, one in enumerate(v) if math.isnan(one))),
         Mistake("distance", "you returned 1 - mean", "Maps that are alike have 1."),
         _each(lambda v: 1 - v),
         Mistake("nothing-ranked", "where all are nan, so is the mean", _LEFT, pattern=(True, True, True, False)),

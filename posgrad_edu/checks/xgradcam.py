@@ -9,25 +9,21 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
+from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.given import BATCHES, handling
 from posgrad_edu.checks.engine.mutations import swapped
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradcam import ORDER, SPACE, TIMES, cam, mean, shared, total
 from posgrad_edu.handling import SIGNED, Handling
 
-SMALL = 2.0**-10  # the size of the last try's activations: an epsilon that is harmless beside 20 isn't beside 0.02
+# The size of the last try's activations: an epsilon that is harmless beside 20 isn't beside 1e-5. Gradients are larger.
+SMALL = 2.0**-20
 
 
 def _steady(values: Tensor) -> bool:
     """Whether no sum that somebody may divide by is next to zero: rounding would blur what is compared."""
     axes = (SPACE, (1,), (2,), (3,))
     return all(float(values.sum(axis).abs().min()) > 0.02 * float(values.abs().mean()) for axis in axes)
-
-
-def _drawn(shape: tuple[int, ...], values: Callable[[], Tensor]) -> Tensor:
-    while not _steady(found := values().reshape(shape)):
-        pass
-    return found
 
 
 def _layer(n: int) -> Args:
@@ -38,15 +34,15 @@ def _layer(n: int) -> Args:
     multiples of 1/8, which any order adds up without rounding.
     """
     shape = (BATCHES[n], 5, 4, 6)
-    a = _drawn(shape, lambda: torch.randn(shape) if n == 2 else torch.rand(shape) + 0.1)
-    g = _drawn(shape, lambda: torch.randn(shape))
+    a = until(_steady, lambda: torch.randn(shape) if n == 2 else torch.rand(shape) + 0.1)
+    g = until(_steady, lambda: torch.randn(shape))
     if n % 2:
         silent = torch.stack([torch.randperm(4) for _ in a])[:, 0]
         a[torch.arange(len(a)), silent] = 0
     if n == 3:
         half = torch.randint(1, 9, (len(a), 12)) / 8
         a[:, 4] = torch.cat([half, -half], 1)[:, torch.randperm(24)].reshape(len(a), 4, 6)
-        a = a * SMALL
+        a, g = a * SMALL, g / SMALL
     return a, g, handling(n)
 
 
@@ -57,6 +53,10 @@ def _over(values: Tensor, below: Tensor) -> Tensor:
 
 def _shares(a: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
     return _over(a, total(a, axes))
+
+
+def _shares_above(least: float, a: Tensor) -> Tensor:
+    return _shares(a) * (total(a).abs() > least)
 
 
 def _weights(a: Tensor, g: Tensor, h: Handling, shares: Callable[[Tensor], Tensor] = _shares) -> Tensor:
@@ -114,6 +114,30 @@ counted by its share of the channel's activation: A / S, with S the sum of A ove
         _with(lambda a: _over(a, mean(a))),
         Mistake("total-missing", "you didn't divide by the sum of the channel's activations", _ONE),
         _with(lambda a: a),
+        Mistake("multiplied", "you multiplied by the sum of the channel's activations instead of dividing", _ONE),
+        _with(lambda a: a * total(a)),
+        Mistake("activations-missing", "you divided the gradients, not the activations, by the sum", _ONE),
+        _with(lambda a: _over(torch.ones_like(a), total(a))),
+        Mistake("sum-squared", "you divided by the square of the sum", _ONE),
+        _with(lambda a: _over(a, total(a) ** 2)),
+        Mistake("squared", "the activations of the shares are squared", _ONE),
+        _with(lambda a: _over(a * a, total(a))),
+        _with(lambda a: _shares(a * a)),
+        Mistake("sum-of-gradients", "your shares are of the sum of the gradients", _ONE),
+        cam(lambda a, g, h: total(_over(a, total(h(g))) * h(g))),
+        cam(lambda a, g, h: total(_over(a, total(g)) * h(g))),
+        Mistake("largest-position", "you took the largest product over the positions instead of their sum", _EACH),
+        cam(lambda a, g, h: (_shares(a) * h(g)).amax(SPACE, keepdim=True)),
+        cam(lambda a, g, h: _over((a * h(g)).amax(SPACE, keepdim=True), total(a))),
+        Mistake("added", "you added shares and gradients instead of multiplying", _EACH),
+        cam(lambda a, g, h: total(_shares(a) + h(g))),
+        cam(lambda a, g, h: _over(total(a + h(g)), total(a))),
+        Mistake("sum-as-weight", "your weight is the sum of the channel's activations itself", _EACH),
+        cam(lambda a, g, h: total(a)),
+        Mistake("sums-apart", "you added up activations and gradients apart, and multiplied their sums", _EACH),
+        cam(lambda a, g, h: total(a) * total(h(g))),
+        Mistake("plain-sum", "you added up the gradients with equal weights: that is GradCAM, scaled", _EACH),
+        cam(lambda a, g, h: total(h(g))),
         Mistake("magnitudes", "your shares are of the sum of the magnitudes", _SIGN),
         _with(lambda a: _over(a, total(a.abs()))),
         Mistake("magnitudes", "you divided the magnitudes by the sum of the magnitudes", _SIGN),
@@ -132,8 +156,10 @@ counted by its share of the channel's activation: A / S, with S the sum of A ove
         _with(lambda a: a.flatten(2).softmax(2).reshape(a.shape)),
         Mistake("other-shares", "you divided by the largest activation instead of the sum", _ONE),
         _with(lambda a: _over(a, a.amax(SPACE, keepdim=True))),
+        Mistake("threshold", "you gave the weight 0 to channels whose sum is small, but not 0", _AS_IT_IS),
+        *(_with(partial(_shares_above, 10.0**-n)) for n in range(1, 5)),
         Mistake("epsilon", "you added an epsilon to the denominator that changes the weights", _AS_IT_IS),
-        *(_with_epsilon(10.0**-n) for n in range(6)),
+        *(_with_epsilon(10.0**-n) for n in range(10)),
         Mistake(
             "cancelling",
             "right but for a channel whose positive and negative activations cancel",

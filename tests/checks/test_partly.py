@@ -15,6 +15,7 @@ from posgrad_edu.checks.engine import general
 from posgrad_edu.checks.engine.partly import listed, ordinal
 from posgrad_edu.checks.fullgrad import FULLGRAD_TERMS
 from posgrad_edu.checks.gradcam import GRADCAM
+from posgrad_edu.checks.lrp import LRP_EPSILON_CONV
 from posgrad_edu.checks.rectgrad import RECTGRAD
 from posgrad_edu.checks.spearman import SPEARMAN
 from posgrad_edu.checks.summary import SUMMARY
@@ -109,6 +110,20 @@ def test_single_numbers_are_no_multiples_of_the_right_ones() -> None:
 def test_an_argument_that_is_returned_is_named() -> None:
     found = checks.check_lrp_epsilon_conv(lambda a, w, b, relevance, epsilon: a)
     assert (found.key, found.says) == ("argument-returned", "you returned the argument a as it came")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a, w, b, r: (a, w, b - b.mean(), r), "with b minus its mean"),
+        (lambda a, w, b, r: (a, w, b, r.roll(1, 0)), "with relevance of the photo before in place of each photo's own"),
+        (lambda a, w, b, r: (a, w.sign(), b, r), "with w replaced by its signs"),
+    ],
+)
+def test_an_answer_that_is_right_for_another_argument_is_named(change: Learner, words: str) -> None:
+    right: Learner = LRP_EPSILON_CONV.right  # type: ignore[assignment]
+    found = checks.check_lrp_epsilon_conv(lambda a, w, b, r, e: right(*change(a, w, b, r), e))
+    assert (found.key, found.says) == ("argument-changed", f"your answer is the right one {words}")
 
 
 def test_general_words_are_used_where_a_tasks_own_would_say_more_than_is_known() -> None:

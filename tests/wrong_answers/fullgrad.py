@@ -28,7 +28,7 @@ def photo_by_photo(terms, size, h):
         for t in terms:
             p = h(t[n].double())
             low, high = p.abs().min(), p.abs().max()
-            p = (p.abs() - low) / (high - low) * p.sign()
+            p = (p.abs() - low) / ((high - low) or 1) * p.sign()
             cam += enlarge(p.sum(0)[None, None], size)[0, 0]
         maps.append(cam)
     return torch.stack(maps)

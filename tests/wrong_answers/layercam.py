@@ -92,7 +92,7 @@ WRONG = {
     "gradients add up to 1": (
         lambda A, G, h: by_loops(A, torch.softmax(h(G), dim=1), lambda t: t), "normalized-gradients"),
     "divided": (lambda A, G, h: by_loops(A, G, h) / (A.shape[2] * A.shape[3]), "divided"),
-    "only the last channel": (last_channel_only, "unknown"),
+    "only the last channel": (last_channel_only, "one-channel"),
     "overwrites": (overwrites, "input-changed"),
     "wrong sign": (lambda A, G, h: -by_loops(A, G, h), "wrong-sign"),
     "squeezed": (lambda A, G, h: by_loops(A, G, h).squeeze(), "squeezed"),

@@ -9,7 +9,7 @@ import torch
 def with_quantile(G, a, h, q):
     R = h(G)
     size = (a * R).abs()
-    tau = torch.quantile(size.flatten(1), q, dim=1).view(-1, 1, 1, 1)
+    tau = torch.quantile(size.flatten(1), q, dim=1).view(-1, 1, 1, 1) if q else 0.0
     return torch.where(size > tau, R, 0.0)
 
 
@@ -26,7 +26,7 @@ def by_sorting(G, a, h, q):
 def in_numpy(G, a, h, q):
     R, act = h(G).double().numpy(), a.double().numpy()
     size = np.abs(R * act)
-    tau = np.quantile(size.reshape(len(size), -1), q, axis=1)[:, None, None, None]
+    tau = np.quantile(size.reshape(len(size), -1), q, axis=1)[:, None, None, None] * (q > 0)
     return torch.from_numpy(np.where(size > tau, R, 0.0))
 
 
@@ -36,7 +36,7 @@ def rule(size, passes, returns=lambda R, a, G: R, tau=None):
     def own(G, a, h, q):
         R = h(G)
         s = size(R, a, G)
-        t = tau(s, q) if tau else torch.quantile(s.flatten(1), q, dim=1)[:, None, None, None]
+        t = tau(s, q) if tau else torch.quantile(s.flatten(1), q, dim=1)[:, None, None, None] * (q > 0)
         return returns(R, a, G) * (a > 0) * passes(s, t)
 
     return own

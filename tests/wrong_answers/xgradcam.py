@@ -79,7 +79,7 @@ WRONG = {
     "nan where silent": (with_weights(lambda A, G, h: (A * h(G)).sum((2, 3)) / A.sum((2, 3))), "not-finite"),
     "only silence seen to": (with_weights(silent_only), "cancelling"),
     "nan_to_num": (with_weights(lambda A, G, h: ((A * h(G)).sum((2, 3)) / A.sum((2, 3))).nan_to_num()), "cancelling"),
-    "tiny epsilon": (with_weights(lambda A, G, h: (A * h(G)).sum((2, 3)) / (A.sum((2, 3)) + 1e-7)), "cancelling"),
+    "tiny epsilon": (with_weights(lambda A, G, h: (A * h(G)).sum((2, 3)) / (A.sum((2, 3)) + 1e-7)), "epsilon"),
     "large epsilon": (with_weights(lambda A, G, h: (A * h(G)).sum((2, 3)) / (A.sum((2, 3)) + 1e-2)), "epsilon"),
     "epsilon that matters for small ones": (
         with_weights(lambda A, G, h: (A / (1e-5 + A.sum((2, 3), keepdim=True)) * h(G)).sum((2, 3))), "epsilon"),

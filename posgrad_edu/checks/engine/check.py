@@ -24,6 +24,7 @@ from posgrad_edu.checks.engine.general import named
 from posgrad_edu.checks.engine.sandbox import Outcome, call
 from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Result, Task
 
+AGAIN = 3  # calls with the same input: a small random number is the same twice in one of some hundred pairs of calls
 SETS = 3  # of tries, where the first leaves doubt
 _FILLED = " (backward() also filled .grad of the network's parameters; torch.autograd.grad leaves them alone.)"
 
@@ -90,8 +91,7 @@ def _examine(task: Task, function: Function, timeout: float) -> str:
     found = diagnose(asked.draw, asked.answers)
     if found is not None and found.certain and found.first.key not in nearby.KEYS:
         raise Failed(found.first, asked.printed)
-    again = _read(task, function, _call(function, asked.last, timeout), timeout)
-    repeatable = alike(again, asked.answers[-1], times=EXACTLY)
+    again, repeatable = _called_again(task, function, timeout, asked, AGAIN if found else 1)
     if found is not None:
         mistake = found.first if found.certain else _confirmed(task, function, timeout, found, repeatable)
         if mistake is not None:
@@ -101,6 +101,15 @@ def _examine(task: Task, function: Function, timeout: float) -> str:
     if asked.kept_graph:
         raise Failed(named(task, "not-detached"), asked.printed)
     return asked.note
+
+
+def _called_again(task: Task, function: Function, timeout: float, asked: Asked, times: int) -> tuple[Answer, bool]:
+    """Call the function so often on the last try, or until it gives something else; return that, and whether not."""
+    for _ in range(times):
+        again = _read(task, function, _call(function, asked.last, timeout), timeout)
+        if not alike(again, asked.answers[-1], times=EXACTLY):
+            return again, False
+    return again, True
 
 
 def _explained(

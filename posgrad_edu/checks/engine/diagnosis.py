@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine import nearby
+from posgrad_edu.checks.engine import arguments, nearby
 from posgrad_edu.checks.engine.changes import BESIDE, CHANGES, Change, changed, first_photo_right
 from posgrad_edu.checks.engine.compare import alike, apart
 from posgrad_edu.checks.engine.draw import Draw
@@ -133,6 +133,10 @@ def _rounded(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | N
     return nearby.rounded(draw, answers, draw.dtypes)
 
 
+def _with_another_argument(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+    return arguments.right_for_another(draw, answers)
+
+
 def _an_argument(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
     """Return the mistake of who gives back one of the arguments as it came."""
     for place, name in enumerate(draw.task.arguments):
@@ -185,7 +189,7 @@ def _with_something_else(draw: Draw, answers: list[Answer], correct: Correct) ->
         return None  # zero throughout: too many changes could lead there
     scaled = bool(nearby.factors(answers, draw.rights))  # then no mistake is needed beside the factor
     for words, change in BESIDE.items():
-        if change is None and scaled:
+        if scaled if change is None else draw.same(draw.rights, [changed(change, right) for right in draw.rights]):
             continue
         for mistake in draw.task.mistakes:
             if any(_same_beside(answers, list(draw.wrongs(wrong)), change) for wrong in mistake.wrong):
@@ -215,6 +219,7 @@ def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake
 
 # For what neither a mistake of the task nor a change explains. In this order; whether what is found is certain.
 _WAYS: list[tuple[bool, Callable[[Draw, list[Answer], Correct], Mistake | None]]] = [
+    (True, _with_another_argument),
     (False, _by_pattern),
     (True, _not_finite),
     (True, _an_argument),
@@ -233,7 +238,7 @@ def _unknown(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake:
     share = _share_of_right_values(draw.rights, answers)
     count = sum(right is True for right in correct)
     some = f"right on {count} of {len(correct)} tries" if count else "wrong on all tries"
-    values = f" ({share:.0%} of the values are right)" if share >= 0.01 else ""
+    values = f" ({share:.0%} of the values are right)" if 0.01 <= share < 0.995 else ""
     says = f"the shape is right, the values are {some}{values}, and it is none of the mistakes known here"
     return Mistake(UNKNOWN, says, draw.task.hint)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 
@@ -13,7 +14,17 @@ from posgrad_edu.checks.engine.compare import STEADY, alike, answer_of, apart, i
 from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Task
 
 SEED = "POSGRAD_EDU_SEED"  # the environment variable that fixes the seed of all checks
-REDRAWS = 20  # at most
+REDRAWS = 20  # at most, of a try or of all tries together
+T = TypeVar("T")
+
+
+def until(fit: Callable[[T], bool], draw: Callable[[], T], times: int = 1000) -> T:
+    """Return the first fit one of what is drawn; the last one, should none be fit after so many."""
+    for _ in range(times):
+        found = draw()
+        if fit(found):
+            break
+    return found
 
 
 def chosen(seed: int | str | None) -> int | str:
@@ -42,13 +53,16 @@ class Draw:
 
     def _add(self, n: int) -> None:
         """Draw a try until it is fit for comparing answers."""
-        for _ in range(REDRAWS):
-            args = self.task.make(n)
-            right = answer_of(self.task, self.task.right, args) or [] if self.task.right else []
-            if self.task.right is None or (self._says_something(right) and self._is_steady(args, right)):
-                break
+        args, right = until(self._is_fit, lambda: self._answered(self.task.make(n)), REDRAWS)
         self.args.append(args)
         self.rights.append(right)
+
+    def _answered(self, args: Args) -> tuple[Args, Answer]:
+        return args, answer_of(self.task, self.task.right, args) or [] if self.task.right else []
+
+    def _is_fit(self, answered: tuple[Args, Answer]) -> bool:
+        args, right = answered
+        return self.task.right is None or (self._says_something(right) and self._is_steady(args, right))
 
     def _says_something(self, right: Answer) -> bool:
         """Whether the right answer isn't zero throughout, which could hide mistakes."""
@@ -102,8 +116,4 @@ class Draw:
 
 def fresh(task: Task) -> Draw:
     """Return a draw on which each mistake shows; the last one, should none do after so many."""
-    for _ in range(REDRAWS):
-        draw = Draw(task)
-        if not draw.hides_a_mistake():
-            break
-    return draw
+    return until(lambda draw: not draw.hides_a_mistake(), lambda: Draw(task), REDRAWS)

@@ -80,6 +80,11 @@ GENERAL: dict[str, Mistake] = {
             "your answer is the same whatever the input",
             "Use the arguments, not variables of the notebook that happen to have other names.",
         ),
+        Mistake(
+            "argument-changed",
+            "your answer is the right one with another argument",
+            "Take each argument as it comes; what the equation does to it, and no more.",
+        ),
         Mistake("argument-returned", "you returned an argument as it came", "Return what you make of it."),
         Mistake("all-zero", "your result is zero everywhere", "Which factor is zero, and why?"),
         Mistake(

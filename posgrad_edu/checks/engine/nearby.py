@@ -10,7 +10,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine.compare import WITHIN, alike, apart, gap
+from posgrad_edu.checks.engine.compare import WITHIN, alike, gap
 from posgrad_edu.checks.engine.draw import Draw
 from posgrad_edu.checks.engine.forms import count
 from posgrad_edu.checks.engine.general import GENERAL, named
@@ -18,6 +18,7 @@ from posgrad_edu.checks.engine.task import Answer, Mistake
 
 # Of what fits any answer, if it only differs enough from call to call.
 KEYS = ("wrong-factor", "added", "reordered", "mirrored", "rounded")
+STEADILY = 0.05  # of what is added: so much it may vary by rounding
 COARSE = 0.02  # of the largest value: further off is no rounding
 DIGITS = range(7)  # after the point, that somebody may round to
 HALF = {torch.float16: "half precision", torch.bfloat16: "bfloat16"}
@@ -78,14 +79,17 @@ def _factor(answer: Answer, right: Answer) -> float | None:
 
 def by_an_addend(draw: Draw, answers: list[Answer]) -> Mistake | None:
     """Return the mistake of who added one number to all values."""
-    for answer, right in _pairs(draw, answers):
+    wrong = [pair for pair in _pairs(draw, answers) if not alike(*pair, draw.task.rounding)]
+    for answer, right in wrong:
         if [p.shape for p in answer] != [p.shape for p in right]:
             return None
         ours, theirs = _flat(answer), _flat(right)
         difference = (ours - theirs)[theirs.isfinite()]
-        if difference.numel() < 2 or not alike([ours], [theirs + difference.mean()]):
+        mean = difference.mean()
+        varies = difference.numel() and bool((difference - mean).abs().max() > STEADILY * mean.abs())
+        if difference.numel() < 2 or varies or not alike([ours], [theirs + mean]):
             return None
-    return GENERAL["added"]
+    return GENERAL["added"] if wrong else None
 
 
 def in_another_order(draw: Draw, answers: list[Answer]) -> Mistake | None:
@@ -126,16 +130,30 @@ def rounded(draw: Draw, answers: list[Answer], dtypes: list[torch.dtype]) -> Mis
     """Return the mistake of who rounded, in whatever way: nearly right on all tries, in all values."""
     pairs = list(_pairs(draw, answers))
     furthest = max(gap(*pair, draw.task.rounding) * WITHIN for pair in pairs)
-    if furthest > COARSE or not any(apart(*pair, draw.task.rounding) for pair in pairs):
+    half = [HALF[dtype] for dtype in dtypes if dtype in HALF] or _been_in_half(pairs)
+    if furthest > COARSE and not half:
         return _to_digits(pairs)
-    half = [HALF[dtype] for dtype in dtypes if dtype in HALF]
     if half:
-        return replace(GENERAL["rounded"], says=f"your values are right up to rounding: they are in {half[0]}")
+        return replace(
+            GENERAL["rounded"], says=f"your values are right up to rounding: they are, or were, in {half[0]}"
+        )
     found = _to_digits(pairs)
     if found:
         return found
-    says = f"your values are nearly right, to about {max(1, math.floor(-math.log10(furthest)))} digits"
+    digits = count(max(1, math.floor(-math.log10(furthest))), "digit")
+    says = f"your values are nearly right, to about {digits}"
     return replace(GENERAL["rounded"], says=says)
+
+
+def _been_in_half(pairs: list[tuple[Answer, Answer]]) -> list[str]:
+    """Return in which half precision all values can be written, if most of them are nearly right."""
+    if any([p.shape for p in ours] != [p.shape for p in theirs] for ours, theirs in pairs):
+        return []
+    ours, theirs = (torch.cat([_flat(answer) for answer in side]) for side in zip(*pairs, strict=True))
+    nearly = torch.isclose(ours, theirs, rtol=COARSE, atol=1e-9, equal_nan=True).double().mean() > 0.8
+    if not nearly or len(ours.unique()) < 20:  # as whole numbers can
+        return []
+    return [words for dtype, words in HALF.items() if torch.equal(ours, ours.to(dtype).double())]
 
 
 def _to_digits(pairs: list[tuple[Answer, Answer]]) -> Mistake | None:

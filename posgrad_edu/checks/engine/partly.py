@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from posgrad_edu.checks.engine.compare import alike, answer_of
+from posgrad_edu.checks.engine.arguments import counts_photos
+from posgrad_edu.checks.engine.compare import alike, answer_of, apart
 from posgrad_edu.checks.engine.diagnosis import UNKNOWN
 from posgrad_edu.checks.engine.draw import Draw
 from posgrad_edu.checks.engine.task import Answer, Args, Mistake, Task
@@ -66,8 +67,9 @@ def _with(name: str, right: Sequence[Any], wrong: Sequence[Any]) -> str:
 def _by_batch(draw: Draw, answers: list[Answer], ask: Ask) -> str:
     """Try the first photo of a batch alone."""
     args, right, rounding = draw.args[0], draw.rights[0], draw.task.rounding
-    photos = len(right[0]) if right and right[0].ndim > 1 else 0
-    if photos < 2 or draw.task.right is None:
+    photos = len(right[0]) if right and right[0].ndim > 1 and counts_photos(draw.task) else 0
+    doubtful = not alike(answers[0], right, rounding) and not apart(answers[0], right, rounding)
+    if photos < 2 or doubtful or draw.task.right is None:
         return ""
     alone = tuple(_first(arg, photos) for arg in args)
     if not alike(answer_of(draw.task, draw.task.right, alone), [part[:1] for part in right], rounding):

@@ -28,6 +28,8 @@ _SHAPES = "two tensors have sizes that don't fit"
 _KEEPDIM = "Print their shapes; keepdim=True keeps an axis that you averaged, so that the result still broadcasts."
 _INPLACE = "something was overwritten in place that the way back still needs"
 _CLONE = "Use clone() before you record or change it, and operations without an underscore at the end."
+_FULL_HOOK = "a full backward hook makes views of a module's input and output, which a ReLU that works in place changes"
+_TENSOR_HOOK = "Put the hook on the tensor instead: output.register_hook(...), in a forward hook that returns a clone."
 _DTYPES = "two tensors hold numbers of different types"
 _FLOAT = "Print their dtypes; .to(other) or .float() brings one to the type of the other."
 _OF_DTYPES = ("dtype", "scalar type", "type (", "can't be cast")
@@ -82,6 +84,7 @@ KNOWN = [
         "the logit doesn't depend on the tensor that you differentiate by",
         "Run the network on that very tensor, not on a copy made before.",
     ),
+    Known(RuntimeError, "BackwardHook", "in-place", _FULL_HOOK, _TENSOR_HOOK),
     Known(RuntimeError, "modified by an inplace", "in-place", _INPLACE, _CLONE),
     Known(RuntimeError, "is being modified inplace", "in-place", _INPLACE, _CLONE),
     Known(RuntimeError, "used in an in-place operation", "in-place", _INPLACE, _CLONE),
