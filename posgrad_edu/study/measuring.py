@@ -184,19 +184,6 @@ def _measure_perturbation(
     return perturbation_areas(curves).assign(comparison=comparison)
 
 
-def _measure_perturbation(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], baseline: str) -> DataFrame:
-    import pandas as pd
-
-    target, others = _asked(clf, shown)
-    comparison = "present" if "present" in others else "least"
-    if comparison not in others:
-        return pd.DataFrame(columns=["method"])
-    patch = max(1, min(shown.x.shape[-2:]) // PATCHES)
-    options = {"baseline": baseline, "patch": patch, "steps": STEPS, "progress": False}
-    curves = perturbation(clf.net, shown.x, methods, target=target, other=others[comparison], **options)
-    return perturbation_areas(curves).assign(comparison=comparison)
-
-
 _MEASURES: dict[str, Callable[..., DataFrame]] = {
     "class": _measure_class,
     "parameters": _measure_parameters,
