@@ -459,6 +459,14 @@ class MixedHeads(OwnTransformer):
         return self.head((tokens + (mixed @ parts).transpose(1, 2).flatten(2))[:, 0])
 
 
+class Transposed(OwnTransformer):
+    """Each token sends by its weights what, with A instead of Aᵀ, it would read."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)[:, None]
+        return self.head((tokens + (tokens @ tokens.mT).softmax(-1).mT @ tokens)[:, 0, 0])
+
+
 class HeadsFirst(OwnTransformer):
     """Three heads, laid out heads first and photos second: (heads · N, T, T)."""
 
@@ -488,6 +496,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "a softmax over queries": (functools.partial(own, OverQueries), "another axis than the keys"),
     "mixed heads": (functools.partial(own, MixedHeads), "'Bmm' stands in between"),
+    "transposed weights": (functools.partial(own, Transposed), "multiplied by the values and nothing else"),
     "heads before photos": (functools.partial(own, HeadsFirst), "which photo a head of attention belongs to"),
     "linear attention": (functools.partial(own, Linear), "none was seen"),
     "a convolution among tokens": (functools.partial(own, Mixer), "they also meet elsewhere"),
