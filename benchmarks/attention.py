@@ -59,18 +59,19 @@ def interval(values: Sequence[float] | np.ndarray) -> str:
 
 
 def class_table(net: nn.Module, scenes: Sequence[Scene]) -> str:
-    """Return rank correlations of two digits' maps: both there; one there and one absent."""
+    """Return rank correlations of two digits' maps: both there, also on ink alone; one there and one absent."""
+    names = ["both there", "both there, inked pixels", "one absent"]
     found = []
     for scene in scenes:
         x, _ = scene_tensors([scene])
         maps = pg.explain(net, x, [[*scene.digits[:2], absent(scene)]], ROWS)
         for label, (one, two, none) in ((label, each[0]) for label, each in maps.items()):
-            found.append([label, compare(one, two).spearman, compare(one, none).spearman])
-    table = pd.DataFrame(found, columns=["map", "both there", "one absent"]).groupby("map", sort=False)
-    return markdown_table(
-        ["map", "both there", "one absent"],
-        [[label, interval(part["both there"]), interval(part["one absent"])] for label, part in table],
-    )
+            ink = x[0, 0] > 0
+            on_ink = compare(one[ink].unsqueeze(0), two[ink].unsqueeze(0)).spearman
+            found.append([label, compare(one, two).spearman, on_ink, compare(one, none).spearman])
+    table = pd.DataFrame(found, columns=["map", *names]).groupby("map", sort=False)
+    lines = [[label, *(interval(part[name]) for name in names)] for label, part in table]
+    return markdown_table(["map", *names], lines)
 
 
 def place_table(net: nn.Module, scenes: Sequence[Scene]) -> str:

@@ -449,6 +449,24 @@ class OverQueries(OwnTransformer):
         return self.head((tokens + (tokens @ tokens.mT).softmax(-2) @ tokens)[:, 0].mean(1))
 
 
+class MixedHeads(OwnTransformer):
+    """Talking heads: each head's weights become a mixture of all heads'."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)
+        parts = torch.stack(tokens.split(4, 2), 1)
+        mixed = torch.einsum("gh,nhij->ngij", parts[0, :, 0, :3], (parts @ parts.mT).softmax(-1))
+        return self.head((tokens + (mixed @ parts).transpose(1, 2).flatten(2))[:, 0])
+
+
+class Transposed(OwnTransformer):
+    """Each token sends by its weights what, with A instead of Aᵀ, it would read."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.tokens(x)[:, None]
+        return self.head((tokens + (tokens @ tokens.mT).softmax(-1).mT @ tokens)[:, 0, 0])
+
+
 class HeadsFirst(OwnTransformer):
     """Three heads, laid out heads first and photos second: (heads · N, T, T)."""
 
@@ -477,6 +495,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         "none was seen",
     ),
     "a softmax over queries": (functools.partial(own, OverQueries), "another axis than the keys"),
+    "mixed heads": (functools.partial(own, MixedHeads), "'Bmm' stands in between"),
+    "transposed weights": (functools.partial(own, Transposed), "multiplied by the values and nothing else"),
     "heads before photos": (functools.partial(own, HeadsFirst), "which photo a head of attention belongs to"),
     "linear attention": (functools.partial(own, Linear), "none was seen"),
     "a convolution among tokens": (functools.partial(own, Mixer), "they also meet elsewhere"),
