@@ -10,7 +10,7 @@ stopped or a photo couldn't be read, 2 for a mistake in the command, 130 after C
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -69,10 +69,10 @@ def study(
     Options in the plural can be given several times. Noise, edges and |x| are always measured along as controls.
     """
     given = {"methods": methods, "handlings": handlings, "checks": checks, "networks": networks}
-    names = {field: tuple(values) for field, values in given.items() if values}
+    fields: dict[str, Any] = {field: tuple(values) for field, values in given.items() if values}
+    fields |= {"mode": mode, "depths": depths, "seeds": seeds, "baseline": baseline}
     with one_line_errors():
-        how = {"mode": mode, "depths": depths, "seeds": seeds, "baseline": baseline}
-        chosen = Study(**names, images=images, limit=limit, scenes=scenes, **how)
+        chosen = Study(images=images, limit=limit, scenes=scenes, **fields)
         out.mkdir(parents=True, exist_ok=True)
     try:
         with alone_in(out):

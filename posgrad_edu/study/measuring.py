@@ -139,7 +139,7 @@ def _measure_perturbation(clf: Classifier, shown: _Shown, methods: Mapping[Any, 
     if comparison not in others:
         return pd.DataFrame(columns=["method"])
     patch = max(1, min(shown.x.shape[-2:]) // PATCHES)
-    options = {"baseline": baseline, "patch": patch, "steps": STEPS, "progress": False}
+    options: dict[str, Any] = {"baseline": baseline, "patch": patch, "steps": STEPS, "progress": False}
     curves = perturbation(clf.net, shown.x, methods, target=target, other=others[comparison], **options)
     return perturbation_areas(curves).assign(comparison=comparison)
 
