@@ -73,10 +73,10 @@ def study(
     Options in the plural can be given several times. Noise, edges and |x| are always measured along as controls.
     """
     given = {"methods": methods, "handlings": handlings, "checks": checks, "networks": networks, "contrasts": contrasts}
-    chosen_names: dict[str, Any] = {field: tuple(values) for field, values in given.items() if values}
+    fields: dict[str, Any] = {field: tuple(values) for field, values in given.items() if values}
+    fields |= {"mode": mode, "classes": classes, "depths": depths, "seeds": seeds, "baseline": baseline}
     with one_line_errors():
-        numbers: dict[str, Any] = {"scenes": scenes, "classes": classes, "depths": depths, "seeds": seeds}
-        chosen = Study(**chosen_names, **numbers, images=images, limit=limit, mode=mode, baseline=baseline)
+        chosen = Study(images=images, limit=limit, scenes=scenes, **fields)
         out.mkdir(parents=True, exist_ok=True)
     try:
         with alone_in(out):
