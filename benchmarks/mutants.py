@@ -4,7 +4,8 @@
 
 mutmut makes the changed copies ("mutants") and runs for each one the tests that reach the changed function; which
 files and which tests, says ``[tool.mutmut]`` in pyproject.toml. Without a sample that takes hours. Changes to the words
-of an error don't count, nor do the mutants that ``tests/mutants.toml`` names: no test can tell them from the original.
+of an error or to ``zip(strict=...)`` don't count, nor do the mutants that ``tests/mutants.toml`` names: no test can
+tell them from the original.
 
 One of them anew, after a test was added: ``mutmut run NAME``. What it changes: ``mutmut show NAME``.
 """
@@ -40,12 +41,14 @@ MISSED = ("survived", "no tests")
 
 
 class Silent(ast.NodeTransformer):
-    """Takes the words out of errors and warnings."""
+    """Takes the words out of errors and warnings, and ``strict`` out of ``zip``, which only guards what can't be."""
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         return self.without_words(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if ast.unparse(node.func) == "zip":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
         return self.without_words(node) if ast.unparse(node.func) == "warnings.warn" else self.generic_visit(node)
 
     def without_words(self, node: ast.AST) -> ast.AST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.engine.backward import backward_rules, is_relu, on_gradient, own_backward
+from posgrad_edu.engine import graph
+from posgrad_edu.engine.backward import backward_rules, is_relu, on_gradient, own_backward, relu_limit
 from posgrad_edu.errors import UnsupportedOperation
 
 RELU_METHODS = ("deconvnet", "guided-backprop", "rectgrad")
@@ -377,3 +379,30 @@ def test_a_user_s_own_hook_stays_and_runs_once() -> None:
     assert len(calls) == 1
     handle.remove()
     assert torch.equal(nets.explain(net, x, target, "gradcam", layer="conv2"), expected)
+
+
+@pytest.mark.parametrize(
+    ("func", "bounds", "limit"),
+    [(F.hardtanh, (0.0, 3.0), 3), (F.hardtanh, (0,), 1), (F.hardtanh, (), None), (torch.clamp, (0, None), math.inf)],
+)
+def test_where_a_clamp_stops_growing(func: Callable, bounds: tuple, limit: float | None) -> None:
+    assert relu_limit(func, (torch.ones(1), *bounds), {}) == limit
+
+
+def test_nodes_are_called_as_people_call_them() -> None:
+    class Doubled(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Tensor:
+            return 2 * grads[0]
+
+    x = torch.ones(1, requires_grad=True)
+    assert graph.spelled(Doubled.apply(x).grad_fn) == "the custom function Doubled"
+    assert graph.spelled(F.softplus(x).grad_fn) == "torch.nn.functional.softplus"
+    threshold = graph.as_gate(F.threshold(x, 0.0, 0.0).grad_fn)
+    assert threshold is not None
+    assert threshold.limit == math.inf
+    assert graph.as_gate(F.threshold(x, 1.0, 0.0).grad_fn) is None

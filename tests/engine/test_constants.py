@@ -46,6 +46,7 @@ CONSTANTS: dict[str, Change] = {
     "multiple": lambda net, z: torch.add(z, net.fixed, alpha=-0.5),
     "into a buffer": lambda net, z: net.fixed.repeat(len(z), 1, *z.shape[2:]).add_(z),
     "detached": lambda net, z: z + z.detach().abs(),
+    "a clamp of a buffer": lambda net, z: z + net.fixed.clamp(-0.1, 0.1),
     "a layer of a buffer": lambda net, z: z + F.conv2d(net.fixed[None], net.shift.diag()[..., None, None], net.shift),
 }
 DIFFERENCES: dict[str, Change] = {

@@ -60,6 +60,12 @@ def split_attention(net: Between, z: Tensor) -> Tensor:
     return (parts * share).sum(1)
 
 
+def filled(net: Between, z: Tensor) -> Tensor:
+    a = z.clone()
+    a[:, :2].fill_(0.5)
+    return a
+
+
 def rotated(net: Between, z: Tensor) -> Tensor:
     turn = torch.tensor([[0.9, 0.1, 0], [-0.1, 0.9, 0]]).to(z).expand(len(z), 2, 3)
     return F.grid_sample(z, F.affine_grid(turn, z.shape, align_corners=False), align_corners=False)
@@ -76,6 +82,7 @@ SERVED: dict[str, Callable[[Between, Tensor], Tensor]] = {
     "split attention": split_attention,
     "standardized weights": standardized,
     "assigned parts": assigned,
+    "a filled part": filled,
     "a part times a number": doubled_part,
     "unfolded and folded": lambda net, z: F.fold(F.unfold(z, 3, padding=1), z.shape[-2:], 3, padding=1),
     "a constant grid": rotated,

@@ -296,6 +296,7 @@ def test_the_description_of_points_says_the_numbers() -> None:
     assert "noise 0.14" in text
     assert "fullgrad absolute" in text
     assert "gradcam absolute" not in text  # not drawn
+    assert "gradcam positive" not in describe_dots(summary, handlings=("signed",))
 
 
 def test_figures_show_themselves_with_their_description() -> None:

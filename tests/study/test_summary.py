@@ -496,6 +496,11 @@ def test_the_report_explains_only_where_it_does_not_agree() -> None:
     assert "What may explain" not in markdown_report(measured()[measured().network == "big"])
 
 
+def test_a_comparison_of_somebody_s_own_has_a_title() -> None:
+    rows = pd.DataFrame(classes([0.5, 0.6])).assign(comparison="by hand")
+    assert "### Class: by hand" in markdown_report(summarize(rows))
+
+
 def test_the_report_writes_numbers_plainly() -> None:
     text = markdown_report(measured())
     assert "0.00 [0.00, 0.00]" in text  # noise, -.001
