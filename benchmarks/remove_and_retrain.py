@@ -34,7 +34,7 @@ from posgrad_edu.methods import resolve
 from posgrad_edu.metrics.perturbation import removed
 from posgrad_edu.progress import bar
 from posgrad_edu.scenes import Scene, make_scene, scene_tensors, scenes_net
-from posgrad_edu.scenes.training import HELD_OUT, fold, train
+from posgrad_edu.scenes.training import HELD_OUT, Recipe, fold, train
 from posgrad_edu.study.formatting import markdown_table
 
 NOTHING = "nothing"
@@ -100,7 +100,7 @@ def main(
     for way in missing:
         torch.manual_seed(0)  # the same first weights each time
         net = scenes_net(depth, batch_norm=True)
-        train(net, without(x, first, way, share), y, steps, progress=True)
+        train(net, without(x, first, way, share), y, Recipe(steps), progress=True)
         result = found(fold(net), without(tests[0], tests[2], way, share), *tests[1:])
         row = pd.DataFrame([{"removed by": way, **{k: round(v, 4) for k, v in result.items()}, **setting}])
         rows = pd.concat([rows, row], ignore_index=True) if len(rows) else row

@@ -64,9 +64,11 @@ class VerdictExplorer(Panel):
         checks = ["two classes of one photo", "trained against partly random networks"]
         self.check = toggles("Check", list(self.table.check.unique()), checks)
         contrasts = [name for name in reversed(CONTRASTS) if name in set(self.table.contrast)]
-        self.contrast = toggles("Explained", contrasts, [_EXPLAINED[name] for name in contrasts])
+        explained = [_EXPLAINED[name] for name in contrasts]
+        self.contrast = toggles("Explained", contrasts, explained, disabled=len(contrasts) == 1)
         groups = list(self.table.group[self.table.check == "class"].unique()) or ["least"]
-        self.classes = toggles("Classes", groups, [f"the most likely against {_AGAINST[name]}" for name in groups])
+        against = [f"the most likely against {_AGAINST[name]}" for name in groups]
+        self.classes = toggles("Classes", groups, against, disabled=len(groups) == 1)
         self.network = dropdown("Network", sorted(self.table.network.unique()))
         self.version = dropdown("Version", list(versions))
         self.threshold = widgets.FloatSlider(
