@@ -86,6 +86,7 @@ def test_remove_and_retrain_in_tiny_goes_on_where_it_stopped(tmp_path: Path) -> 
     pd.testing.assert_frame_equal(pd.read_csv(file), whole)  # the same seed trains the same network
 
 
+@pytest.mark.slow
 def test_documents_hold_what_their_tables_of_data_say(road: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     import perturbation
     import randomization_criticism as criticism

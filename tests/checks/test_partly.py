@@ -76,6 +76,7 @@ def test_which_quantile_is_right_is_said() -> None:
     assert result.says.startswith("right where q is 0, wrong where it is "), result
 
 
+@pytest.mark.slow
 def test_which_part_is_right_is_said() -> None:
     terms: Learner = FULLGRAD_TERMS.right  # type: ignore[assignment]
     found = checks.check_fullgrad_terms(lambda *args: [t if n else t**3 for n, t in enumerate(terms(*args))])

@@ -74,6 +74,7 @@ def test_an_exception_that_cannot_be_printed_is_named_by_its_type() -> None:
     assert checks.check_gradcam(fails).says.startswith("Silent, in line")
 
 
+@pytest.mark.slow
 def test_one_second_is_no_seconds() -> None:
     def endless(*args: Any) -> None:
         while True:

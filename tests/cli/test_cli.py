@@ -79,6 +79,7 @@ def test_version() -> None:
 # --- explain ---
 
 
+@pytest.mark.slow
 def test_handlings_give_different_pictures(tmp_path: Path) -> None:
     pictures = []
     for handling in ("signed", "positive"):
@@ -110,6 +111,7 @@ def test_a_grid_has_a_row_a_method_and_handling_and_a_column_a_class(tmp_path: P
     assert pixels(grid).shape[1] > 1.5 * pixels(one).shape[1]
 
 
+@pytest.mark.slow
 def test_a_contrast_is_drawn_and_said(tmp_path: Path) -> None:
     one, other = tmp_path / "one.png", tmp_path / "other.png"
     asked = ("explain", "cat", "--class", "tabby", "--contrast")
@@ -119,6 +121,7 @@ def test_a_contrast_is_drawn_and_said(tmp_path: Path) -> None:
     assert one.read_bytes() != other.read_bytes()
 
 
+@pytest.mark.slow
 def test_every_ending_gives_that_kind_of_file(tmp_path: Path) -> None:
     begins = {".png": b"\x89PNG", ".JPG": b"\xff\xd8", ".pdf": b"%PDF", ".svg": b"<?xml"}
     for ending, start in begins.items():
@@ -128,6 +131,7 @@ def test_every_ending_gives_that_kind_of_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == len(begins)  # nothing else is left behind
 
 
+@pytest.mark.slow
 def test_a_photo_of_ones_own_and_a_layer(tmp_path: Path) -> None:
     photo = tmp_path / "my cat.jpg"
     pg.load_photo("cat").save(photo)

@@ -79,6 +79,7 @@ def test_the_report_shows_figures_and_verdicts(results: Path) -> None:
     assert describe_dots(summary[summary.contrast == "mean"]) in text
 
 
+@pytest.mark.slow
 def test_running_again_measures_nothing(results: Path) -> None:
     before = (results / "report.md").read_bytes()
     result = study(*SMALL, "--out", results)
@@ -99,6 +100,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     measuring._classifier.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_damaged_photo_stops_nothing(tmp_path: Path, tiny: str) -> None:
     (tmp_path / "photos").mkdir()
     pg.load_photo("cat").save(tmp_path / "photos" / "b.png")
@@ -116,6 +118,7 @@ def test_a_damaged_photo_stops_nothing(tmp_path: Path, tiny: str) -> None:
     assert "Nothing could be measured. The first reason: " in nothing.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows neither")
 def test_a_link_to_nowhere_and_a_name_that_is_no_text(tmp_path: Path, tiny: str) -> None:
     photos = tmp_path / "photos"
@@ -140,6 +143,7 @@ def test_a_link_to_nowhere_and_a_name_that_is_no_text(tmp_path: Path, tiny: str)
     )
 
 
+@pytest.mark.slow
 def test_a_photo_that_vanishes_costs_its_maps_alone(tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "photos").mkdir()
     for name in ("a", "b"):

@@ -208,6 +208,7 @@ def test_without_names_the_order_of_definition_counts(net: nn.Module) -> None:
     assert torch.equal(changed.head.weight, net.head.weight)
 
 
+@pytest.mark.slow
 def test_the_default_network_defines_its_layers_in_the_order_it_runs_them() -> None:
     clf = load_classifier()
     layers = randomizable_layers(clf.net, clf.batch())

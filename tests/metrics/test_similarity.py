@@ -214,6 +214,7 @@ def test_any_precision_is_taken_as_it_is(dtype: torch.dtype) -> None:
     assert compare(a, b) == compare(a.detach().double(), b.double())
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.float64, (2, 8, 9), elements=st.integers(-3, 3).map(float)))
 def test_order_doesn_t_matter_and_a_map_is_like_itself(pair: np.ndarray) -> None:

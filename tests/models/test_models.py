@@ -107,6 +107,7 @@ def test_torchvision_networks_prepare_photos_exactly_as_their_weights_do(name: s
         assert torch.equal(clf.preprocess(photo), transforms(photo))
 
 
+@pytest.mark.slow
 def test_each_version_of_the_weights_has_its_own_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
     trained = tv.resnet50().state_dict()
     monkeypatch.setattr(loading, "torchvision_state", lambda *_: trained)

@@ -534,6 +534,7 @@ def test_only_memorized_digits_have_permuted_names() -> None:
         labelled_scenes(range(3), "test", permutation=0)
 
 
+@pytest.mark.slow
 def test_the_permuted_network_has_learnt_its_digits_by_heart(by_heart: pg.Classifier) -> None:
     """It names them far better than chance, in scenes that it never saw; of true names it knows nothing."""
     seeds = range(FRESH, FRESH + 150)

@@ -181,6 +181,7 @@ def test_bands_are_the_intervals() -> None:
         assert {(point.depth, round(point.low, 9)), (point.depth, round(point.high, 9))} <= heights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("methods", [{"gradcam": BOTH}, USUAL, LONG])
 def test_labels_of_curves_are_not_clipped(methods: dict[str, tuple[str, ...]]) -> None:
     assert_nothing_is_clipped(randomization_curves(cascade(methods)))

@@ -82,6 +82,7 @@ def test_what_does_not_exist_is_refused(options: dict, message: str) -> None:
         Study(**options)
 
 
+@pytest.mark.slow
 def test_a_study_without_a_unit_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing to measure: data"):
         plan(Study(checks=("data",), networks=("efficientnet-lite0",)))
@@ -268,6 +269,7 @@ def test_the_class_check(tables: dict[str, pd.DataFrame]) -> None:
         assert (row.spearman, row.ssim) == pytest.approx((expected.spearman, expected.ssim), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_photo_is_asked_about_least_likely_class_and_runner_up() -> None:
     study = Study(methods=("gradcam",), handlings=("signed",), networks=("efficientnet-lite0",), checks=("class",))
     by_name = {unit.picture.name: unit for unit in plan(study).units}

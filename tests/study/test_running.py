@@ -45,6 +45,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tables: dict[str, pd.DataFrame]) -
     return keys
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_units_in_their_order(planned: Plan, tmp_path: Path, measured: list[str]) -> None:
     outcome = run(planned.units, tmp_path, progress=False)
     whole = pd.concat([measure(unit) for unit in planned.units], ignore_index=True)
@@ -186,6 +187,7 @@ with alone_in(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_two_studies_on_one_folder(planned: Plan, tmp_path: Path, measured: list[str]) -> None:
     other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
     try:

@@ -343,6 +343,7 @@ def judged(signed: list[float] | None, positive: list[float] | None) -> Any:
     return one(table, method="gradcam", check="class", handling="positive")
 
 
+@pytest.mark.slow
 def test_verdicts_of_rows() -> None:
     agrees = judged([0.0, 0.1, -0.1], [0.9, 0.8, 0.9])
     assert (agrees.verdict, agrees.why, agrees.reading) == ("agrees", "", "alike, more so than signed")
@@ -363,6 +364,7 @@ def test_verdicts_of_rows() -> None:
         assert found.why == WHY["gradcam", "class"]
 
 
+@pytest.mark.slow
 def test_what_is_missing_gives_no_verdict() -> None:
     for signed, positive, reading in (
         (None, [0.9, 0.8], "signed has no rows"),
@@ -442,6 +444,7 @@ def test_the_claims_cover_what_the_abstract_names() -> None:
 # --- Files and the report ---
 
 
+@pytest.mark.slow
 def test_a_summary_comes_back_from_its_file(tmp_path: Path) -> None:
     summary = summarize(study().replace({"network": {"small": "NA"}}))
     write_table(summary, tmp_path / "summary.csv")

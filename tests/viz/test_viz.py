@@ -440,6 +440,7 @@ def test_importing_needs_no_matplotlib_and_drawing_no_pyplot() -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_figures_can_be_drawn_in_threads(photo: Image.Image) -> None:
     def draw(i: int) -> bytes:
         return to_png(show_grid(photo, {"m": ramp() * (1 + i % 2)}))

@@ -206,6 +206,7 @@ def test_what_a_reader_without_a_kernel_sees(curves: CascadeCurves) -> None:
     assert curves.summary in figure.alt
 
 
+@pytest.mark.slow
 def test_it_takes_the_rows_that_are_measured(clf: pg.Classifier) -> None:
     x = clf.batch(pg.load_photo("coffee"))
     some = {"gradcam signed": METHODS["gradcam signed"]}

@@ -125,6 +125,7 @@ def test_own_photos_by_name(clf: pg.Classifier) -> None:
     assert len(pictures(lab)) == 3
 
 
+@pytest.mark.slow
 def test_one_photo_offers_no_choice(lab: Explorer, clf: pg.Classifier) -> None:
     """A list that can be opened and changes nothing would be taken for broken."""
     assert Explorer(clf, ["coffee"]).photo.disabled

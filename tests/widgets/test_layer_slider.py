@@ -116,6 +116,7 @@ def test_the_slider_goes_from_fine_to_coarse(slider: LayerSlider) -> None:
     assert "112 × 112" in repr(slider)
 
 
+@pytest.mark.slow
 def test_toggles_leave_the_scale_alone(slider: LayerSlider) -> None:
     for layer in ROUTE:
         slider.layer.value = layer

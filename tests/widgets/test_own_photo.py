@@ -101,6 +101,7 @@ def test_what_the_camera_noted_is_not_kept(own: OwnPhoto, tmp_path: Path) -> Non
     assert not own.photo.getexif()
 
 
+@pytest.mark.slow
 def test_the_next_photo_finds_the_controls_as_they_are(clf: pg.Classifier, lying: Path) -> None:
     own = OwnPhoto(clf, str(lying), method="guided-backprop", handling="signed", class_b="espresso")
     assert own.explorer is not None

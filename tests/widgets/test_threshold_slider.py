@@ -80,6 +80,7 @@ def test_numbers_restate_the_maps(slider: ThresholdSlider) -> None:
         assert words in slider.summary
 
 
+@pytest.mark.slow
 def test_a_higher_threshold_leaves_fewer_pixels(slider: ThresholdSlider) -> None:
     for slider.handling.value in ("signed", "positive"):
         left, shown = [], set()

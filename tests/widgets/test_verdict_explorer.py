@@ -54,6 +54,7 @@ def explorer(summary: pd.DataFrame) -> VerdictExplorer:
     return VerdictExplorer(summary)
 
 
+@pytest.mark.slow
 def test_it_starts_with_the_rule_of_the_package(explorer: VerdictExplorer, summary: pd.DataFrame) -> None:
     expected = verdict_table(summary)
     expected = expected[expected.verdict != "not measured"]
