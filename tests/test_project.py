@@ -275,6 +275,7 @@ def importable(name: str) -> bool:
 # --- imports ---
 
 
+@pytest.mark.slow
 def test_importing_is_cheap_and_offline() -> None:
     script = """
 import socket, sys
@@ -359,6 +360,7 @@ def test_commands_in_documents_exist(name: str) -> None:
     assert set(re.findall(r"posgrad-edu ([a-z]+)", read(name))) <= commands
 
 
+@pytest.mark.slow
 def test_the_readmes_explain_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import shlex
 

@@ -48,7 +48,8 @@ TASKS += handlings.HANDLING.values()
 ROOT = Path(__file__).resolve().parents[2]
 
 
-SLOW = ("detective", "parameter_sensitivity", "cascading_randomization")  # these ask many networks, or a large one
+# These ask many networks, a large one, or long chains of matrices.
+SLOW = ("detective", "parameter_sensitivity", "class_sensitivity", "cascading_randomization", "angles_by_depth")
 
 
 def marks(check: str) -> list[pytest.MarkDecorator]:

@@ -25,6 +25,7 @@ def fresh(task: Task, seed: str) -> draw.Draw:
     return draw.fresh(task)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", COMPARED, ids=names)
 def test_each_coded_mistake_is_named_as_itself(task: Task, seed: str) -> None:
     drawn = fresh(task, seed)
@@ -49,6 +50,7 @@ def how_it_is_named(mistake: Mistake, found: Finding | None) -> str:
     return f"{'gives the same answers as' if same else 'is named as'} {'; '.join(others)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", COMPARED, ids=names)
 def test_own_implementations_change_nothing_that_they_are_given(task: Task, seed: str) -> None:
     drawn = fresh(task, seed)
@@ -59,6 +61,7 @@ def test_own_implementations_change_nothing_that_they_are_given(task: Task, seed
     assert [snapshot.changed(state) for state in before] == [None] * task.tries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", COMPARED, ids=names)
 def test_right_answers_are_steady(task: Task, seed: str) -> None:
     """Each can be computed in float64, too: that is how a try is known on which rounding would show."""

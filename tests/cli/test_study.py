@@ -53,6 +53,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_what_is_written(results: Path) -> None:
     names = {path.relative_to(results).as_posix() for path in results.rglob("*") if path.is_file()}
     figures = {f"figures/{name}" for name in ("class-scenes.png", "parameters-scenes.png", "maps-scenes.jpg")}
@@ -67,6 +68,7 @@ def test_what_is_written(results: Path) -> None:
         assert min(Image.open(results / figure).size) > 200
 
 
+@pytest.mark.slow
 def test_the_report_shows_figures_and_verdicts(results: Path) -> None:
     text = (results / "report.md").read_text(encoding="utf-8")
     assert text.startswith("# What the study measured\n\nNetworks: scenes (up to 2 photos a check).")
@@ -173,6 +175,7 @@ def test_a_folder_that_another_study_writes_to(tmp_path: Path) -> None:
     assert result.stderr.startswith(f"posgrad-edu: Another study is writing to '{tmp_path}'. ")
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_when_the_report_is_written(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (results / "report.md").read_bytes()
 

@@ -350,6 +350,7 @@ def test_an_overlay_fits_on_the_view(clf: pg.Classifier) -> None:
     assert np.array_equal(reddened, saliency.numpy() > 0)
 
 
+@pytest.mark.slow
 def test_held_out_accuracy(clf: pg.Classifier) -> None:
     x, y = scene_tensors(make_scenes(300, seed=FRESH))
     with torch.no_grad():
@@ -591,6 +592,7 @@ def run(*arguments: object) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--permuted-labels",)])
 def test_the_command(options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(scenes_training, "HELD_OUT", range(FRESH, FRESH + 8))

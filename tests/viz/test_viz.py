@@ -212,6 +212,7 @@ def test_the_smaller_is_enlarged_to_the_larger(photo: Image.Image) -> None:
     assert overlay(photo.resize((24, 24)), ramp(96)).size == (96, 96)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("photo_size", "map_size", "size"),
     [

@@ -153,6 +153,7 @@ def test_a_prediction_is_kept_and_compared() -> None:
         Predict("Up?", ["up"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("value", "words"), [("mean", "minus the mean of all"), ("other", "minus the other class")])
 def test_a_contrast_is_what_explain_gives(lab: Explorer, clf: pg.Classifier, value: str, words: str) -> None:
     lab.method.value = "gradient"

@@ -118,6 +118,7 @@ def test_the_alt_text_says_what_the_picture_shows(explorer: VerdictExplorer) -> 
     assert explorer.setting in explorer.figure().alt
 
 
+@pytest.mark.slow
 def test_the_figure_shows_the_intervals_on_one_scale(explorer: VerdictExplorer) -> None:
     limits = set()
     for explorer.network.value in ("deep", "shallow"):
