@@ -482,3 +482,8 @@ def test_each_measure_asks_about_the_contrast(net: nn.Module, contrast: Any) -> 
 def test_a_contrast_of_the_compared_class_is_refused(net: nn.Module) -> None:
     with pytest.raises(ValueError, match="class 1 would be held against itself"):
         pg.class_sensitivity(net, PHOTOS, "gradient", target=0, other=1, contrast=1)
+
+
+def test_of_two_classes_the_other_one_is_the_runner_up() -> None:
+    logits = torch.tensor([[1.0, 2.0], [4.0, 3.0]])
+    assert sensitivity.other_classes(logits, "runner-up").tolist() == [0, 1]
