@@ -332,7 +332,7 @@ def test_batch_norm_can_be_reset(net: nn.Module, x: Tensor) -> None:
 
 
 def test_another_way_to_treat_batch_norm_is_refused(net: nn.Module, x: Tensor) -> None:
-    with pytest.raises(ValueError, match="way to treat BatchNorm 'resett'. Did you mean 'reset'"):
+    with pytest.raises(ValueError, match=r"way to treat BatchNorm 'resett'\. Did you mean 'reset'"):
         randomizable_layers(net, x, batchnorm="resett")
 
 
