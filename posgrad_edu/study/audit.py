@@ -20,7 +20,7 @@ from posgrad_edu.methods import CONTROLS, METHODS, explain, resolve
 from posgrad_edu.metrics import compare_all
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.study.formatting import format_estimate, format_number, markdown_table
-from posgrad_edu.study.schema import CONTRASTS, main_score
+from posgrad_edu.study.schema import CONTRASTS, PUBLISHED, main_score, published_handling
 from posgrad_edu.study.verdicts import ALIKE_ABOVE
 
 if TYPE_CHECKING:
@@ -40,13 +40,14 @@ class Question(NamedTuple):
 
 
 _CLASS = ("**doesn't depend on the class**", "depends on the class")
-_LAYERS = ("**doesn't depend on them**", "depends on them")
+_IT = ("**doesn't depend on it**", "depends on it")
+_THEM = ("**doesn't depend on them**", "depends on them")
 _OTHER = ("knows more than another class's map", "**another class's map knows more**")
 QUESTIONS = (
     Question("class", ("random",), "", "another class, drawn at random", *_CLASS),
     Question("class", ("least",), "", "the least likely class", *_CLASS),
-    Question("parameters", ("classifier",), "cascading", "a random classifier", *_LAYERS),
-    Question("parameters", ("mean",), "cascading", "more and more random layers", *_LAYERS),
+    Question("parameters", ("classifier",), "cascading", "a random classifier", *_IT),
+    Question("parameters", ("mean",), "cascading", "more and more random layers", *_THEM),
     Question("localization", ("objects",), "", "the share in its object's box", "points there", "**points elsewhere**"),
     Question("perturbation", ("least", "present"), "deletion", "covering what it marks", *_OTHER),
     Question("perturbation", ("least", "present"), "insertion", "uncovering what it marks", *_OTHER),
@@ -78,10 +79,12 @@ def nearest(method: str, clf: Classifier, photos: Sequence[Image]) -> list[tuple
 def _others(method: str, net: Any, x: Any, target: int) -> dict[str, Any]:
     found = {}
     for name in METHODS:
-        for handling in ("signed", "positive", "absolute"):
+        as_published = [PUBLISHED] if published_handling(name) is None else []
+        for handling in ("signed", "positive", "absolute", *as_published):
             if name != method:
                 try:
-                    found[f"{name}, {handling}"] = explain(net, x, target, resolve(name, handling))
+                    ours = resolve(name, None if handling == PUBLISHED else handling)
+                    found[f"{name}, {handling}"] = explain(net, x, target, ours)
                 except (UnsupportedOperation, ValueError):
                     break
     return found
