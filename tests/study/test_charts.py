@@ -203,6 +203,12 @@ def test_the_description_of_curves_says_the_numbers() -> None:
     assert "negative" not in describe_randomization(cascade(LONG))  # not drawn
 
 
+def test_the_description_of_curves_takes_the_depth_in_the_middle() -> None:
+    rows = cascade(USUAL)
+    more = [rows.assign(depth=rows.depth.map(depths)) for depths in ({1: 1, 3: 3, 6: 6}, {1: 2, 3: 4, 6: 5})]
+    assert "with 1, 4, 6 random layers." in describe_randomization(pd.concat(more))
+
+
 def test_curves_know_where_a_cascade_starts() -> None:
     for mode, words in (("cascading", "from the output downwards"), ("cascading-from-input", "from the input upwards")):
         figure = randomization_curves(cascade(USUAL, mode=mode))

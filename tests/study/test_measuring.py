@@ -82,7 +82,6 @@ def test_what_does_not_exist_is_refused(options: dict, message: str) -> None:
         Study(**options)
 
 
-@pytest.mark.slow
 def test_a_study_without_a_unit_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing to measure: data"):
         plan(Study(checks=("data",), networks=("efficientnet-lite0",)))

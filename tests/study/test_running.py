@@ -45,7 +45,6 @@ def measured(monkeypatch: pytest.MonkeyPatch, tables: dict[str, pd.DataFrame]) -
     return keys
 
 
-@pytest.mark.slow
 def test_rows_are_those_of_the_units_in_their_order(planned: Plan, tmp_path: Path, measured: list[str]) -> None:
     outcome = run(planned.units, tmp_path, progress=False)
     whole = pd.concat([measure(unit) for unit in planned.units], ignore_index=True)

@@ -343,7 +343,6 @@ def judged(signed: list[float] | None, positive: list[float] | None) -> Any:
     return one(table, method="gradcam", check="class", handling="positive")
 
 
-@pytest.mark.slow
 def test_verdicts_of_rows() -> None:
     agrees = judged([0.0, 0.1, -0.1], [0.9, 0.8, 0.9])
     assert (agrees.verdict, agrees.why, agrees.reading) == ("agrees", "", "alike, more so than signed")
@@ -364,7 +363,6 @@ def test_verdicts_of_rows() -> None:
         assert found.why == WHY["gradcam", "class"]
 
 
-@pytest.mark.slow
 def test_what_is_missing_gives_no_verdict() -> None:
     for signed, positive, reading in (
         (None, [0.9, 0.8], "signed has no rows"),
