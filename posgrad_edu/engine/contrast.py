@@ -88,6 +88,13 @@ def check_reference(logits: Tensor) -> None:
         raise ValueError("The network has a single class: its logit minus the mean is 0. Leave contrast out.")
 
 
+def contrasts(logits: Tensor, against: Literal["mean"] | int | None) -> Tensor:
+    """Return the contrast of every class (N, classes) from the logits (N, classes)."""
+    if against is None:
+        return logits
+    return logits - (logits.mean(1, keepdim=True) if against == MEAN else logits[:, [against]])
+
+
 def seeds(logits: Tensor, target: Tensor) -> Tensor:
     """Return s (N, K, classes) for the classes target (N, K) of these logits (N, classes)."""
     against = reference()

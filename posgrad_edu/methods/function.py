@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.contrast import reference
+from posgrad_edu.engine.contrast import contrasts, reference
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import Method
 
@@ -26,20 +26,15 @@ Function = Callable[[nn.Module, Tensor, Tensor], Any]
 
 
 class Contrasts(nn.Module):
-    """A network whose logits are held against the mean of all, or against one class a photo (N,)."""
+    """A network whose logits are held against the mean of all, or against one class."""
 
-    def __init__(self, net: nn.Module, against: Literal["mean"] | Tensor) -> None:
+    def __init__(self, net: nn.Module, against: Literal["mean"] | int) -> None:
         super().__init__()
         self.net, self.against = net, against
         self.train(net.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.net(x)
-        if isinstance(self.against, Tensor):
-            # A library may ask for several variants of each photo at once, photo by photo.
-            classes = self.against.repeat_interleave(len(logits) // len(self.against))
-            return logits - logits.gather(1, classes.unsqueeze(1))
-        return logits - logits.mean(1, keepdim=True)
+        return contrasts(self.net(x), self.against)
 
 
 @dataclass(frozen=True, init=False, kw_only=True)
@@ -64,13 +59,18 @@ class FunctionMethod(Method):
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         against = reference()
-        maps = []
-        for k, classes in enumerate(target.unbind(1)):
-            asked = net
-            if against is not None:
-                asked = Contrasts(net, against.expand_as(target)[:, k] if isinstance(against, Tensor) else against)
-            maps.append(self._checked(self.function(asked, x.clone(), classes.clone()), x))
-        return torch.stack(maps, dim=1)
+        if isinstance(against, Tensor):
+            # Photo by photo: a function may ask about many variants of its photos, in an order of its own.
+            rows = [
+                [self._map(Contrasts(net, int(a)), photo, c) for c, a in zip(classes, others, strict=True)]
+                for photo, classes, others in zip(x.split(1), target, against.expand_as(target), strict=True)
+            ]
+            return torch.cat([torch.stack(row, dim=1) for row in rows])
+        asked = net if against is None else Contrasts(net, against)
+        return torch.stack([self._map(asked, x, classes) for classes in target.unbind(1)], dim=1)
+
+    def _map(self, net: nn.Module, x: Tensor, classes: Tensor) -> Tensor:
+        return self._checked(self.function(net, x.clone(), classes.reshape(-1).clone()), x)
 
     def _checked(self, found: Any, x: Tensor) -> Tensor:
         """Return what the function found as (N, h, w), in the photos' type."""

@@ -157,3 +157,16 @@ def test_nothing_is_left_in_the_network(name: str, case: Any) -> None:
     pg.explain(net, x, target, name)
     assert not any(m._forward_hooks or m._backward_hooks or m._forward_pre_hooks for m in net.modules())
     assert torch.equal(pg.explain(net, x, target, "gradient"), before)
+
+
+def test_a_contrast_belongs_to_its_photo_whatever_a_function_asks_at_once(case: Any) -> None:
+    """Integrated gradients ask about all photos at each step of the way: photo after photo, again and again."""
+    net, x, target = case
+    against = (target + 1) % nets.CLASSES
+    together = pg.explain(net, x, target, "captum:IntegratedGradients", contrast=against)
+    alone = [
+        pg.explain(net, x[[n]], target[[n]], "captum:IntegratedGradients", contrast=against[[n]]) for n in range(len(x))
+    ]
+    torch.testing.assert_close(together, torch.cat(alone))
+    linear = pg.explain(net, x, torch.stack([target, against], 1), "captum:IntegratedGradients")
+    torch.testing.assert_close(together, linear[:, 0] - linear[:, 1])  # its maps are linear in the logit
