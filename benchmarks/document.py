@@ -1,4 +1,4 @@
-"""Writes a benchmark's tables into a document of ``docs/``, between two lines that name the benchmark."""
+"""What benchmarks share: the methods they compare, and how a table gets into a document of ``docs/``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+# Methods with their handlings, which several benchmarks compare.
+METHODS = {
+    "gradient, signed": ("gradient", "signed"),
+    "gradcam, signed": ("gradcam", "signed"),
+    "gradcam, positive": ("gradcam", "positive"),
+    "guided-backprop, positive": ("guided-backprop", "positive"),
+    "lrp, signed": ("lrp", "signed"),
+    "lrp, positive": ("lrp", "positive"),
+}
 
 
 def write_section(document: str, benchmark: str, text: str) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 import pandas as pd
 import torch
 import typer
-from document import DOCS, write_section
+from document import DOCS, METHODS, write_section
 from torch import Tensor
 
 import posgrad_edu as pg
@@ -28,14 +28,6 @@ from posgrad_edu.study import interval
 from posgrad_edu.study.formatting import markdown_table
 
 PHOTOS = ("cat", "coffee", "rocket", "astronaut", "motorcycle", "china", "flower", "clock")
-METHODS = {
-    "gradient, signed": ("gradient", "signed"),
-    "gradcam, signed": ("gradcam", "signed"),
-    "gradcam, positive": ("gradcam", "positive"),
-    "guided-backprop, positive": ("guided-backprop", "positive"),
-    "lrp, signed": ("lrp", "signed"),
-    "lrp, positive": ("lrp", "positive"),
-}
 FILE = DOCS / "perturbation.csv"
 DIGITS = 4  # of the areas in the file
 SCORES = ("auc", "auc_other", "auc_random", "auc_edges", "advantage")

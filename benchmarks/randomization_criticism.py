@@ -27,7 +27,7 @@ from typing import Annotated, Any
 import pandas as pd
 import torch
 import typer
-from document import DOCS, write_section
+from document import DOCS, METHODS, write_section
 from torch import Tensor, nn
 
 import posgrad_edu as pg
@@ -41,18 +41,8 @@ from posgrad_edu.study import interval
 from posgrad_edu.study.formatting import markdown_table
 from posgrad_edu.viz import figure_class
 
-GIVEN: dict[str, tuple[str, str | None]] = {
-    "gradient, signed": ("gradient", "signed"),
-    "gradcam, signed": ("gradcam", "signed"),
-    "gradcam, positive": ("gradcam", "positive"),
-    "guided-backprop, positive": ("guided-backprop", "positive"),
-    "lrp, signed": ("lrp", "signed"),
-    "lrp, positive": ("lrp", "positive"),
-    "noise": ("noise", None),
-    "edges": ("edges", None),
-}
-METHODS: dict[str, Method] = {label: resolve(*given) for label, given in GIVEN.items()}
-OWN = {label: method for label, method in METHODS.items() if label not in ("noise", "edges")}
+OWN: dict[str, Method] = {label: resolve(*given) for label, given in METHODS.items()}
+WITH_CONTROLS = OWN | {name: resolve(name) for name in ("noise", "edges")}
 PHOTOS = ("cat", "coffee", "rocket", "flower")
 FILE, CHART = DOCS / "randomization_floor.csv", DOCS / "figures" / "randomization-floor.png"
 
@@ -73,13 +63,15 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
 
 def three_tests(net: nn.Module, x: Tensor, target: Tensor, samples: int) -> str:
     """Return a table of the cascade, sMPRT and eMPRT, a line a method."""
-    smooth: dict[str, Method] = {label: Smoothed(method=method, samples=samples) for label, method in METHODS.items()}
+    smooth: dict[str, Method] = {
+        label: Smoothed(method=method, samples=samples) for label, method in WITH_CONTROLS.items()
+    }
     options: dict[str, Any] = {"target": target, "seeds": [0, 1]}
-    usual = pg.parameter_sensitivity(net, x, METHODS, depths=5, **options)
+    usual = pg.parameter_sensitivity(net, x, WITH_CONTROLS, depths=5, **options)
     smoothed = pg.parameter_sensitivity(net, x, smooth, depths=5, **options)
-    complexity = pg.complexity_sensitivity(net, x, METHODS, **options)
+    complexity = pg.complexity_sensitivity(net, x, WITH_CONTROLS, **options)
     lines = []
-    for label in METHODS:
+    for label in WITH_CONTROLS:
         means = [t[t.method == label].groupby("photo").spearman.mean() for t in (usual, smoothed)]
         rise = complexity[complexity.method == label].groupby("photo").rise.mean()
         lines.append([f"`{label}`", *map(estimate, [*means, means[1] - means[0], rise])])
@@ -94,7 +86,7 @@ def single_object(net: nn.Module, count: int) -> str:
     layers = randomizable_layers(net, scene_tensors(make_scenes(1))[0])
     lines = []
     pictures = {"usual": make_scenes(count), "one digit": [make_single(seed) for seed in range(count)]}
-    for label, method in {**METHODS, "the digits' ink": None}.items():
+    for label, method in {**WITH_CONTROLS, "the digits' ink": None}.items():
         for kind, drawn in pictures.items():
             numbers = [_of_scene(net, with_random(net, layers, scene.seed % 3), scene, method) for scene in drawn]
             lines.append([f"`{label}`" if method else label, kind, *map(estimate, zip(*numbers, strict=True))])

@@ -37,6 +37,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from posgrad_edu.engine.contrast import MEAN, contrasts
 from posgrad_edu.engine.inputs import Contrast, Target, check_network, check_photos
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import unknown_name
@@ -115,15 +116,11 @@ def logit_contrast(logits: Tensor, target: int, contrast: str | int | None = "me
 
     contrast: "mean" for the logit minus the mean of all logits, a class for minus its logit, ``None`` for the logit.
     """
-    if contrast is None:
-        return logits[:, target]
-    if isinstance(contrast, str):
-        if contrast != "mean":
-            raise unknown_name("contrast", contrast, ["mean"])
-        return logits[:, target] - logits.mean(1)
-    if not 0 <= contrast < logits.shape[1]:
+    if isinstance(contrast, str) and contrast != MEAN:
+        raise unknown_name("contrast", contrast, [MEAN])
+    if isinstance(contrast, int) and not 0 <= contrast < logits.shape[1]:
         raise ValueError(f"contrast {contrast} is out of range: the network has {logits.shape[1]} classes.")
-    return logits[:, target] - logits[:, contrast]
+    return contrasts(logits, MEAN if isinstance(contrast, str) else contrast)[:, target]
 
 
 # --- A table ---
