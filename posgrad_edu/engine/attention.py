@@ -126,7 +126,7 @@ def _refuse_others(method: str, shape: Sequence[int], photos: int) -> None:
     if len(shape) != 4:
         kind = f"a softmax of shape {tuple(shape)}"
     elif shape[0] != photos:
-        kind = f"attention in windows or other parts of a photo: {tuple(shape)} for {photos} photo(s)"
+        kind = f"attention in windows or other parts of a photo, {shape[2]} x {shape[3]} tokens each"
     elif shape[-2] != shape[-1]:
         kind = f"cross-attention or attention to pooled tokens: {shape[-2]} queries, {shape[-1]} keys"
     else:

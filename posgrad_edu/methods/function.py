@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.contrast import contrasts, reference
+from posgrad_edu.engine.passes import forward
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import Method
 
@@ -58,6 +59,8 @@ class FunctionMethod(Method):
             object.__setattr__(self, field, value)
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        with torch.no_grad():
+            forward(net, x, target)  # refuses a class or a contrast that doesn't exist, as every method does
         against = reference()
         if isinstance(against, Tensor):
             # Photo by photo: a function may ask about many variants of its photos, in an order of its own.

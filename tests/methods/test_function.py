@@ -170,3 +170,21 @@ def test_a_contrast_belongs_to_its_photo_whatever_a_function_asks_at_once(case: 
     torch.testing.assert_close(together, torch.cat(alone))
     linear = pg.explain(net, x, torch.stack([target, against], 1), "captum:IntegratedGradients")
     torch.testing.assert_close(together, linear[:, 0] - linear[:, 1])  # its maps are linear in the logit
+
+
+@pytest.mark.parametrize(
+    ("target", "contrast", "message"),
+    [(6, None, "Class 6 is out of range"), (0, 6, "Class 6 is out of range"), (0, 0, "held against itself")],
+)
+def test_classes_that_do_not_exist_are_refused_in_our_words(
+    target: int, contrast: int | None, message: str, case: Any
+) -> None:
+    net, x, _ = case
+    with pytest.raises(ValueError, match=message):
+        pg.explain(net, x, target, "captum:Saliency", contrast=contrast)
+
+
+def test_a_single_class_has_no_mean_to_be_held_against() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 1)).double().eval()
+    with pytest.raises(ValueError, match="single class"):
+        pg.explain(net, nets.photos(8), 0, GRADIENT, contrast="mean")
