@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor, nn
 
-from posgrad_edu.engine.inputs import Target, check_network, check_photos
-from posgrad_edu.engine.passes import predict
+from posgrad_edu.engine.inputs import Contrast, Target, check_network, check_photos
 from posgrad_edu.methods import AnyHandling, Methods, explain
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
-from posgrad_edu.metrics.sensitivity import other_classes
+from posgrad_edu.metrics.sensitivity import explained_class
 from posgrad_edu.metrics.similarity import is_degenerate
-from posgrad_edu.metrics.tables import as_table, batches, by_label
+from posgrad_edu.metrics.tables import as_table, batches, by_label, of_photos
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -55,12 +54,13 @@ def complexity_sensitivity(
     target: Target | None = None,
     seeds: Iterable[int] = (0, 1, 2),
     bins: int = BINS,
+    contrast: Contrast = None,
     **options: Any,
 ) -> DataFrame:
     """Return how much more complex maps become when all layers are random: one row a photo and seed.
 
-    net, x, method, handling, options: as for ``explain``. target: one class for all or (N,); ``None`` for the one that
-    the trained network finds most likely; it is kept. seeds: of the random layers, see ``randomization.py``.
+    net, x, method, handling, contrast, options: as for ``explain``. target: one class for all or (N,); ``None`` for the
+    one that the trained network finds most likely; it is kept. seeds: of the random layers, see ``randomization.py``.
     Columns: photo, target, seed, entropy, entropy_random, rise, degenerate; of several methods first method.
     Raises what ``explain`` does, and ``ValueError`` for a network without layers to make random.
     """
@@ -71,13 +71,13 @@ def complexity_sensitivity(
     if not layers or not draws or bins < 2:
         raise ValueError("This needs a network with layers that have weights, one seed at least, and two bins or more.")
     copies = {seed: with_random(net, layers, seed) for seed in draws}
+    of_photo = explained_class(net, x, target)
     rows = []
     for photos in batches(range(len(x))):
-        some = x[photos]
-        asked = predict(net, some).argmax(1) if target is None else other_classes(predict(net, x), target)[photos]
-        trained = explain(net, some, asked, methods)
+        some, asked, against = x[photos], of_photo[photos], of_photos(contrast, photos, x)
+        trained = explain(net, some, asked, methods, contrast=against)
         for seed, changed in copies.items():
-            for label, maps in explain(changed, some, asked, methods).items():
+            for label, maps in explain(changed, some, asked, methods, contrast=against).items():
                 for n, photo in enumerate(photos):
                     row = {"method": label, "photo": photo, "target": int(asked[n]), "seed": seed}
                     rows.append({**row, **_rise(entropy(trained[label][n], bins), entropy(maps[n], bins))})

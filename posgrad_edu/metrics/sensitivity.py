@@ -199,11 +199,11 @@ def parameter_sensitivity(
     if not draws:
         raise ValueError("seeds holds no number. One draw of random weights is the least; three or more are better.")
     _check_copy(net, x, layers, batchnorm)
-    of_trained = _explained_class(net, x, target)
+    of_trained = explained_class(net, x, target)
     trained = _features(net, x, of_trained, methods, contrast)
     rows = []
     for seed, step, changed in _bar(_copies(net, order, draws), "parameters", len(order) * len(draws), progress):
-        asked = _explained_class(changed, x, OWN) if isinstance(target, str) else of_trained
+        asked = explained_class(changed, x, OWN) if isinstance(target, str) else of_trained
         place = {"mode": mode, "depth": step.depth, "layers": len(layers), "layer": step.layer, "seed": seed}
         rows += _compared(trained, _features(changed, x, asked, methods, contrast), asked, place)
     table = as_table(rows, method)
@@ -264,10 +264,10 @@ def data_sensitivity(
     for either in (net, other_net):
         check_network(either)
     check_photos(x)
-    asked = _explained_class(net, x, target)
+    asked = explained_class(net, x, target)
     true = _features(net, x, asked, methods, contrast)
     if isinstance(target, str):  # OWN: any other word has been refused
-        asked = _explained_class(other_net, x, OWN)
+        asked = explained_class(other_net, x, OWN)
     return as_table(_compared(true, _features(other_net, x, asked, methods, contrast), asked, {}), method)
 
 
@@ -288,7 +288,7 @@ def _one_each(target: Target, photos: int, device: torch.device) -> Tensor:
     return classes[:, 0]
 
 
-def _explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> Tensor:
+def explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> Tensor:
     """Return the class (N,) that a network is asked about."""
     if isinstance(target, str):
         if target != OWN:

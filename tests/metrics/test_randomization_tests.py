@@ -7,6 +7,7 @@ import math
 import warnings
 from typing import Any
 
+import networks as nets
 import numpy as np
 import pytest
 import quantus
@@ -172,3 +173,11 @@ def test_measures_take_it_like_any_method(net: nn.Module) -> None:
 def test_what_makes_no_sense_is_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Smoothed(**options)
+
+
+def test_complexity_of_a_contrast() -> None:
+    net, x, target = nets.make("plain")
+    table = pg.complexity_sensitivity(net, x, "gradient", target=target, seeds=[0], contrast="mean")
+    maps = pg.explain(net, x, target, "gradient", contrast="mean")
+    assert table.entropy.tolist() == pytest.approx([entropy(saliency) for saliency in maps])
+    assert table.entropy.tolist() != [entropy(saliency) for saliency in pg.explain(net, x, target, "gradient")]
