@@ -128,7 +128,7 @@ ANGLE = Task(
 first, second: vectors (n,), float32 or float64, of any lengths. The angle is as exact for tiny angles and opposite
 vectors as for others. If a vector is zero, it is nan: no direction, no angle. A float, or a tensor of one value.
 """,
-    lesson=10,
+    lesson=16,
     make=_pair,
     right=angle,
     form=forms.number,
@@ -304,7 +304,7 @@ matrices: L matrices (n, n), of any scale; matrices[0] acts first. first, second
 angles in degrees: that of first and second, then that of matrices[0] @ first and matrices[0] @ second, and so on.
 They are right for long chains, too, whose numbers would outgrow float32. A list of floats, a tensor or an array.
 """,
-    lesson=10,
+    lesson=16,
     make=_chain,
     right=_angles,
     form=forms.numbers,

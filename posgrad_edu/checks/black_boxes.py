@@ -237,7 +237,7 @@ Lite0, or any network that you make of it. x: three photos (3, 3, 128, 128). The
 or passes back nothing below zero, and False for signed methods, whatever is done to their finished map, and for
 maps without gradients. It takes as long as your function takes for ten boxes.
 """,
-    lesson=11,
+    lesson=18,
     make=_case,
     form=verdict,
     inspect=_judge,

@@ -115,7 +115,7 @@ net: a classifier, x -> logits (N, classes). x: photos (N, C, H, W). explain: a 
 most and its least likely class. The result is a tensor, an array or a list. ``posgrad_edu.metrics.spearman`` may
 be used.
 """,
-    lesson=8,
+    lesson=12,
     make=_to_compare,
     right=_sensitivity,
     form=forms.numbers,

@@ -114,7 +114,7 @@ x: photos (N, C, H, W). target: one class a photo, (N,). The first term is x tim
 in forward order, for each layer that adds a bias, that bias times the gradient of the logit with regard to the
 layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
 """,
-    lesson=4,
+    lesson=6,
     make=partial(asked, batchnorm=True),
     right=_terms,
     form=forms.tensors,
@@ -265,7 +265,7 @@ rescaled to 0..1, in each photo by the smallest and largest over all channels an
 then it is resized, bilinearly with ``align_corners=True``. The map is the sum over channels and terms. A
 term that is zero throughout stays so.
 """,
-    lesson=4,
+    lesson=6,
     make=_given_terms,
     right=_fullgrad,
     hint=_PSI,

@@ -185,7 +185,7 @@ As for ``check_gradcam``; here the weight of a channel is the sum over its posit
 with alpha = g² / (2 g² + S g³), and 0 where the gradient g is 0. S is the sum of the channel's activations over its
 positions. The map is raw and signed.
 """,
-    lesson=3,
+    lesson=5,
     make=layer_with_poles,
     right=cam(plus_plus_weights),
     mistakes=[
@@ -224,7 +224,7 @@ ALPHA = Task(
 activations, gradients: (N, C, h, w), of one layer and of the logit with regard to it. alpha is g² / (2 g² + S g³),
 and 0 where the gradient g is 0. S is the sum of the channel's activations over its positions.
 """,
-    lesson=3,
+    lesson=5,
     make=_layer_of_small_gradients,
     right=alpha,
     hint="Compare with the equation: which sum is S, and which power belongs to which term?",

@@ -112,7 +112,7 @@ normalized, and the guided map keeps its signs.
 
 Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
 """,
-    lesson=5,
+    lesson=8,
     make=_maps,
     right=_guided_gradcam,
     hint="Three steps: the ReLU of GradCAM's map, enlarged to the guided map's size, times the guided map.",

@@ -28,7 +28,7 @@ LAYERCAM = Task(
 As for ``check_gradcam``; here the map is the sum over channels of handling(gradients) times activations, position by
 position, raw and signed: no final ReLU, no resizing.
 """,
-    lesson=3,
+    lesson=5,
     make=layer_with_poles,  # they tell apart what uses alpha, too
     right=_layercam,
     hint="Compare with the equation: three steps, and none of them is a mean.",

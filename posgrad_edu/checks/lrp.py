@@ -220,7 +220,7 @@ a: inputs (N, I), not negative. w: weights (O, I). b: biases (O,). relevance: of
 z_j = sum_i a_i w_ji + b_j, input i receives from output j the share a_i w_ji / (z_j + epsilon * sign(z_j)). The
 bias keeps what is left.
 """,
-    lesson=7,
+    lesson=10,
     make=_linear,
     right=_epsilon,
     hint=_SHARE,
@@ -280,7 +280,7 @@ a: inputs (N, I), not negative. w: weights (O, I). b: biases (O,). relevance: of
 receives from output j the share a_i max(w_ji, 0) / (sum_i a_i max(w_ji, 0) + max(b_j, 0)), and nothing where that
 is 0 / 0.
 """,
-    lesson=7,
+    lesson=10,
     make=_linear_with_dead_output,
     right=_zplus,
     rounding=ROUNDING,
@@ -386,7 +386,7 @@ LRP_EPSILON_CONV = Task(
 The same rule as for ``check_lrp_epsilon``, for a convolution of 3 x 3 with padding=1. a: inputs (N, C, H, W), not
 negative. w: weights (O, C, 3, 3). b: biases (O,). relevance: of the outputs, (N, O, H, W).
 """,
-    lesson=7,
+    lesson=10,
     make=_conv,
     right=_conv_epsilon,
     hint=_SHARE,

@@ -80,7 +80,7 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
 +1, so where the two cancel the denominator is epsilon.
 """,
     body="return relevance_of_a, relevance_of_b",
-    lesson=7,
+    lesson=10,
     make=_summands,
     right=_addition,
     form=forms.tensors,

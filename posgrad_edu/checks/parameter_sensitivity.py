@@ -150,7 +150,7 @@ photos (N, C, H, W). target: one class a photo, (N,); every network is asked abo
 network's map with that of ``nets[d]``, and nan where one of the two is constant. The result is a tensor, an array
 or a list of rows. ``posgrad_edu.metrics.similarity.spearman`` may be used.
 """,
-    lesson=9,
+    lesson=13,
     make=_to_compare,
     right=_sensitivity,
     form=table,

@@ -227,7 +227,7 @@ layer, once drawn, keeps its numbers in later steps. Each random tensor is drawn
 deviation of the trained one: no trained value is used again, in whatever place. The same seed gives the same
 networks. Another seed gives unrelated ones, and no two layers share random numbers, under one seed or under two.
 """,
-    lesson=9,
+    lesson=13,
     make=_trained,
     form=networks,
     inspect=_inspect,

@@ -112,7 +112,7 @@ handling: a function such as ``pg.POSITIVE``. q: the share of the contributions 
 handling(gradients)) that is cut in each photo; what passes is handling(gradients), where the contribution is above
 (>) the photo's quantile q. For q = 0 the threshold is 0.
 """,
-    lesson=6,
+    lesson=9,
     make=_contributions,
     right=_rectgrad,
     mistakes=[

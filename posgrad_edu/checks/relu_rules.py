@@ -133,7 +133,7 @@ net: a classifier, nn.Sequential, with nn.ReLU modules that don't work in place;
 handling(gradient) * (its input > 0) downwards. The map is what arrives at the photo, added up over the colours;
 raw, signed and detached. Hooks, a copy of the network, or ``backward_rules`` are all fine.
 """,
-    lesson=5,
+    lesson=8,
     make=_asked,
     right=_with(_guided),
     mistakes=[
@@ -158,7 +158,7 @@ DECONVNET = Task(
     signature="deconvnet(net, x, target, handling)",
     returns="maps (N, H, W)",
     about="As for ``check_guided_backprop``, but each ReLU passes handling(gradient) down, whatever its input was.",
-    lesson=5,
+    lesson=8,
     make=_asked,
     right=_with(_deconv),
     mistakes=[

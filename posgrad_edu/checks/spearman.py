@@ -213,7 +213,7 @@ SPEARMAN = Task(
 first, second: maps (H, W). Values that are equal share the mean of their ranks. For a constant map the answer is
 nan: nothing can be compared.
 """,
-    lesson=8,
+    lesson=12,
     make=_two_maps,
     right=spearman,
     form=forms.number,

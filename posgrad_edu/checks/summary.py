@@ -123,7 +123,7 @@ SUMMARY = Task(
 correlations: a list of rank correlations, one a photo, with nan where one of the two maps is constant. The mean is
 that of all others; where nothing else is left it is nan. The number counts the nan.
 """,
-    lesson=8,
+    lesson=12,
     make=_correlations,
     right=_summary,
     form=pair,

@@ -1,8 +1,8 @@
 """The commands ``posgrad-edu lab`` and ``posgrad-edu exercise``: the course in JupyterLab.
 
     posgrad-edu lab                  # the first lesson
-    posgrad-edu lab 05               # a lesson
-    posgrad-edu exercise 05          # your own copy of an exercise
+    posgrad-edu lab 08               # a lesson
+    posgrad-edu exercise 08          # your own copy of an exercise
 
 Exit code: JupyterLab's own, or 2 for a mistake in the command.
 """

@@ -8,7 +8,7 @@ A ReLU computes a = max(z, 0). With G the signal that arrives from above, h the 
     guided backprop   h(G) ⊙ [z > 0]                          published: h = positive
 
 With h signed, guided backprop *is* the gradient. With h positive no evidence against the class ever passes a layer:
-lesson 10 shows what that does when it is repeated in every layer. A ReLU6 is gated at 6 as well.
+lesson 16 shows what that does when it is repeated in every layer. A ReLU6 is gated at 6 as well.
 
 These rules are made for ReLUs. A network without any, or with a smooth activation such as SiLU in a ReLU's place,
 is refused; normalizations and sigmoids that scale whole channels keep their own derivative.

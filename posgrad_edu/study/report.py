@@ -51,8 +51,8 @@ what it knows about the class. Noise is random order."""
 # What one has to know about a network to read its numbers.
 NOTES = {
     "efficientnet-lite0": """\
-Signed FullGrad, rescaled as published, points at the wrong half (lesson 04). Signed DeconvNet has no gates: each pair
-of its maps has +1 or −1 (lesson 08). `lrp`, published, is the composite of rules of lesson 07.""",
+Signed FullGrad, rescaled as published, points at the wrong half (lesson 06). Signed DeconvNet has no gates: each pair
+of its maps has +1 or −1 (lesson 12). `lrp`, published, is the composite of rules of lesson 10.""",
     "scenes": """\
 Most of a scene is black paper. There a positive LRP map is exactly zero, whatever the class, and so many ties make two
 maps rank alike: over the ink alone the correlation is lower, see `docs/scenes.md`. With few objects on dark paper, the

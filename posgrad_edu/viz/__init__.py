@@ -7,12 +7,14 @@ from posgrad_edu.viz.colours import BLUE, CHART_STYLES, RED, colour_map, hex_cod
 from posgrad_edu.viz.grid import draw_picture, show_grid
 from posgrad_edu.viz.output import figure_class, to_html_img, to_png
 from posgrad_edu.viz.pictures import faded, heatmap, overlay, rank_picture
+from posgrad_edu.viz.schematic import Schematic
 from posgrad_edu.viz.words import alt_text, describe_map, map_title, percent, signed_number, true_minus, two_digits
 
 __all__ = [
     "BLUE",
     "CHART_STYLES",
     "RED",
+    "Schematic",
     "alt_text",
     "colour_map",
     "describe_map",

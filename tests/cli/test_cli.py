@@ -308,7 +308,7 @@ def course(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (root / "notebooks").mkdir(parents=True)
     for name in ("00_start_here", "02_gradcam", "05_more"):
         (root / "notebooks" / f"{name}.ipynb").write_text("{}")
-    for name in ("02_gradcam", "03_gradcam_plus_plus"):
+    for name in ("02_gradcam", "05_gradcam_plus_plus"):
         (root / "exercises" / "release" / name).mkdir(parents=True)
         (root / "exercises" / "release" / name / f"{name}.ipynb").write_text("{}")
         (root / "exercises" / "release" / name / "expected.png").write_bytes(b"")
@@ -491,6 +491,6 @@ def test_exercise_opens_a_copy_and_never_overwrites_it(course: Path, started: li
 
 
 def test_exercise_that_is_not_there(course: Path, started: list[list[str]]) -> None:
-    assert "'03_gradcam_plus_plus'" in refused("exercise", "03_gradcam++")
+    assert "'05_gradcam_plus_plus'" in refused("exercise", "03_gradcam++")
     assert "exercise" in refused("exercise", "0")
     assert not (course / "exercises" / "mine").exists()

@@ -262,7 +262,7 @@ def test_stages_of_a_cascade() -> None:
     assert "classifier" not in stages([1, 9], 9, "cascading-from-input")
     assert stages([3, 5], 9, "independent") == {"mean": [3, 5]}
     assert stages([3], 12) == stages([9], 12) | {"half": [3]} == {"half": [3]}  # a quarter of the layers off, no more
-    assert stages([2], 12) == stages([10], 12) == {}
+    assert stages([2], 12) == stages([16], 12) == {}
 
 
 def test_stages_in_a_summary() -> None:
