@@ -9,12 +9,9 @@ Exit code: JupyterLab's own, or 2 for a mistake in the command.
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import os
-import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -24,11 +21,10 @@ from typing import Annotated
 
 import typer
 
+from posgrad_edu.cli.copies import LESSONS, beginning_with, exercise_copy, lesson_copy
 from posgrad_edu.cli.errors import one_line_errors
-from posgrad_edu.errors import unknown_name
 
-START = Path("notebooks", "00_start_here.ipynb")
-RELEASE, MINE = Path("exercises", "release"), Path("exercises", "mine")
+START = LESSONS / "00_start_here.ipynb"
 # The course runs offline: no news, no look for updates, no list of extensions.
 QUIET = (
     "--LabApp.news_url=None",
@@ -43,33 +39,60 @@ NO_QUESTION = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcem
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Use this port and no other.")]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Only print the address.")]
+CopyOnly = Annotated[bool, typer.Option("--copy-only", help="Make your copy and don't open it.")]
 
 
 def lab(
     notebook: Annotated[str | None, typer.Argument(help="A lesson's path, or how its name begins: 05.")] = None,
     port: Port = None,
     no_browser: NoBrowser = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make a new copy, beside the one that is there.")] = False,
+    copy_only: CopyOnly = False,
 ) -> None:
-    """Open the course in JupyterLab, at its start or at a lesson. Ctrl-C ends it."""
+    """Open your own copy of a lesson, in my-course, without answers. It's made once, and never overwritten."""
     with one_line_errors():
+        must_have_jupyterlab(copy_only)
         root = course_folder()
         page = find_notebook(root, notebook)
-    if not os.access(page, os.W_OK):
-        typer.echo(f"posgrad-edu: '{page}' can't be written to, so changes aren't saved. {copy_first(root)}", err=True)
-    open_in_lab(root, page, port, no_browser)
+        is_lesson = page.parent == root / LESSONS
+        if (fresh or copy_only) and not is_lesson:
+            raise ValueError(f"'{notebook}' isn't a lesson. Name one, such as 05.")
+        if is_lesson:
+            page = own_lesson(root, page, fresh, copy_only)
+    if not copy_only:
+        open_in_lab(root, page, port, no_browser)
+
+
+def own_lesson(root: Path, lesson: Path, fresh: bool, needed: bool) -> Path:
+    """Return a learner's copy of a lesson and say where it is; the lesson itself where nothing can be written.
+
+    Raises ``OSError`` there if a copy is ``needed``.
+    """
+    try:
+        copy = lesson_copy(root, lesson, fresh)
+    except PermissionError as error:
+        if needed:
+            raise OSError(f"'{error.filename}' can't be written to. {copy_first(root)}") from error
+        typer.echo(f"posgrad-edu: '{lesson}' can't be copied, so changes aren't saved. {copy_first(root)}", err=True)
+        return lesson
+    typer.echo(f"Your copy: {copy.relative_to(root).as_posix()}")
+    if copy.stem != lesson.stem:
+        typer.echo(f"The one before stays: {copy.with_name(lesson.name).relative_to(root).as_posix()}")
+    return copy
 
 
 def exercise(
     name: Annotated[str, typer.Argument(help="How its name begins: 05.")],
     port: Port = None,
     no_browser: NoBrowser = False,
-    copy_only: Annotated[bool, typer.Option("--copy-only", help="Make your copy and don't open it.")] = False,
+    copy_only: CopyOnly = False,
 ) -> None:
     """Open your own copy of an exercise, in exercises/mine. It's made the first time, and never overwritten."""
     with one_line_errors():
+        must_have_jupyterlab(copy_only)
         root = course_folder()
         try:
-            page = own_copy(root, name)
+            page = exercise_copy(root, name)
         except PermissionError as error:
             raise OSError(f"'{error.filename}' can't be written to. {copy_first(root)}") from error
     typer.echo(f"Your copy: {page.relative_to(root).as_posix()}")
@@ -77,11 +100,14 @@ def exercise(
         open_in_lab(root, page, port, no_browser)
 
 
+def must_have_jupyterlab(copy_only: bool) -> None:
+    """Raise ``OSError`` where a notebook is to be opened and nothing is installed that could."""
+    if not copy_only and importlib.util.find_spec("jupyterlab") is None:
+        raise OSError("JupyterLab isn't installed. In the course's folder: pip install -e '.[notebooks]'")
+
+
 def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> None:
     """Run JupyterLab on the course's folder, at one notebook, until it ends; exit with its code."""
-    with one_line_errors():
-        if importlib.util.find_spec("jupyterlab") is None:
-            raise OSError("JupyterLab isn't installed. In the course's folder: pip install -e '.[notebooks]'")
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *QUIET]
     command += [f"--ServerApp.tornado_settings={UPLOADS}"]
     command += [f"--LabApp.default_url=/lab/tree/{page.relative_to(root).as_posix()}"]
@@ -130,37 +156,7 @@ def find_notebook(root: Path, word: str | None) -> Path:
         if path.suffix == ".ipynb" and path.is_relative_to(root):
             return path
         raise ValueError(f"'{word}' isn't a notebook in the course's folder, '{root}'. Copy it into notebooks there.")
-    return _beginning_with(word, sorted((root / "notebooks").glob("*.ipynb")), "notebook")
-
-
-def own_copy(root: Path, word: str) -> Path:
-    """Return the notebook of a learner's own copy of an exercise; it is made from the release if it isn't there.
-
-    Raises ``PermissionError`` in a course that can't be written to.
-    """
-    if not (root / RELEASE).is_dir():
-        raise FileNotFoundError(f"There is no {RELEASE.as_posix()} in '{root}'. Get the whole course again.")
-    folder = _beginning_with(word, sorted(p for p in (root / RELEASE).iterdir() if p.is_dir()), "exercise")
-    mine = root / MINE / folder.name
-    if not mine.exists():
-        mine.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=mine.parent) as half:  # whole, or not there
-            copy = Path(half, folder.name)
-            shutil.copytree(folder, copy)
-            for path in (copy, *copy.rglob("*")):  # an installation's files may be read-only, one's own aren't
-                path.chmod(path.stat().st_mode | stat.S_IWUSR)
-            copy.rename(mine)
-    if not os.access(mine, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(mine))
-    return mine / f"{folder.name}.ipynb"
-
-
-def _beginning_with(word: str | None, paths: Sequence[Path], kind: str) -> Path:
-    """Return the one path whose name begins so; a number may do without its leading zero."""
-    found = [path for path in paths if path.name.startswith(str(word).zfill(2))]
-    if len(found) != 1:
-        raise unknown_name(kind, str(word), [path.stem for path in paths])
-    return found[0]
+    return beginning_with(word, sorted((root / LESSONS).glob("*.ipynb")), "notebook")
 
 
 def _run(command: Sequence[str], env: Mapping[str, str]) -> int:

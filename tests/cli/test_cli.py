@@ -321,7 +321,7 @@ def test_lab_opens_the_first_lesson(course: Path, started: list[list[str]]) -> N
     (command,) = started
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
     assert f"--ServerApp.root_dir={course}" in command
-    assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in command
+    assert "--LabApp.default_url=/lab/tree/my-course/00_start_here.ipynb" in command
     assert "--LabApp.news_url=None" in command
     assert ("--allow-root" in command) == (hasattr(os, "geteuid") and os.geteuid() == 0)
     assert not any("port" in word or "browser" in word for word in command)
@@ -331,7 +331,7 @@ def test_lab_opens_the_first_lesson(course: Path, started: list[list[str]]) -> N
 def test_lab_opens_a_lesson(word: str, course: Path, started: list[list[str]]) -> None:
     run("lab", word, "--port", 8899, "--no-browser")
     (command,) = started
-    assert "--LabApp.default_url=/lab/tree/notebooks/02_gradcam.ipynb" in command
+    assert "--LabApp.default_url=/lab/tree/my-course/02_gradcam.ipynb" in command
     assert {"--ServerApp.port=8899", "--ServerApp.port_retries=0", "--no-browser"} <= set(command)
 
 
@@ -341,15 +341,73 @@ def test_lab_finds_the_course_from_a_folder_in_it(
     monkeypatch.chdir("notebooks")
     run("lab", "05_more.ipynb")
     assert f"--ServerApp.root_dir={course}" in started[0]
-    assert "--LabApp.default_url=/lab/tree/notebooks/05_more.ipynb" in started[0]
+    assert "--LabApp.default_url=/lab/tree/my-course/05_more.ipynb" in started[0]
 
 
 def test_lab_elsewhere_opens_the_course_beside_the_package(
-    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli_lab, "__file__", str(course / "posgrad_edu" / "cli" / "lab.py"))
     run("lab")
-    assert f"--ServerApp.root_dir={Path(pg.__file__).resolve().parents[1]}" in started[0]
+    assert f"--ServerApp.root_dir={course}" in started[0]
+
+
+LESSON = {
+    "cells": [
+        {"cell_type": "markdown", "metadata": {}, "source": "# 02"},
+        {"cell_type": "code", "metadata": {}, "source": "1 + 1", "execution_count": 1, "outputs": [{"text": "2"}]},
+    ]
+}
+
+
+def test_a_learner_gets_lessons_without_answers(course: Path, started: list[list[str]]) -> None:
+    lesson = course / "notebooks" / "02_gradcam.ipynb"
+    lesson.write_text(json.dumps(LESSON))
+    (lesson.parent / "drawings").mkdir()
+    (lesson.parent / "drawings" / "02.svg").write_text("<svg/>")
+    assert "Your copy: my-course/02_gradcam.ipynb" in run("lab", "02", "--copy-only").output
+    assert started == []
+    mine = course / "my-course"
+    text, code = json.loads((mine / "02_gradcam.ipynb").read_text())["cells"]
+    assert text == LESSON["cells"][0]
+    assert code == LESSON["cells"][1] | {"execution_count": None, "outputs": []}
+    assert json.loads(lesson.read_text()) == LESSON
+    assert sorted(p.name for p in mine.iterdir()) == [
+        *("00_start_here.ipynb", "02_gradcam.ipynb", "05_more.ipynb", "drawings")
+    ]
+    assert (mine / "drawings" / "02.svg").exists()
+
+
+def test_a_copy_of_a_lesson_is_never_overwritten(course: Path, started: list[list[str]]) -> None:
+    run("lab", "02", "--copy-only")
+    copy = course / "my-course" / "02_gradcam.ipynb"
+    copy.write_text("my notes")
+    run("lab", "02")
+    assert copy.read_text() == "my notes"
+    for name in ("02_gradcam-2", "02_gradcam-3"):
+        said = run("lab", "--fresh", "02").output
+        assert f"Your copy: my-course/{name}.ipynb" in said
+        assert "The one before stays: my-course/02_gradcam.ipynb" in said
+        assert f"--LabApp.default_url=/lab/tree/my-course/{name}.ipynb" in started[-1]
+    assert copy.read_text() == "my notes"
+
+
+def test_a_fresh_copy_of_a_new_lesson_is_its_first(course: Path, started: list[list[str]]) -> None:
+    assert run("lab", "--fresh", "05", "--copy-only").output == "Your copy: my-course/05_more.ipynb\n"
+
+
+def test_a_fresh_copy_is_of_a_lesson(course: Path, started: list[list[str]]) -> None:
+    (course / "own.ipynb").write_text("{}")
+    assert "isn't a lesson. Name one" in refused("lab", "--fresh", "own.ipynb")
+    run("lab", "own.ipynb")
+    assert "--LabApp.default_url=/lab/tree/own.ipynb" in started[0]
+
+
+def test_a_copy_alone_needs_a_place(course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    read_only(monkeypatch, course)
+    assert "can't be written to. Copy '" in refused("lab", "--copy-only")
+    assert started == []
 
 
 def test_lab_without_a_course(started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
