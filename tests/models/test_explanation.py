@@ -78,8 +78,8 @@ def test_probabilities_of_a_multilabel_network_are_sigmoids(clf: Classifier) -> 
 def shown(what: Any) -> tuple[Image.Image, str, str]:
     """Return the picture, the alt text and the plain text that Jupyter gets."""
     data, metadata = what._repr_mimebundle_()
-    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    return picture, plain(metadata["image/png"]["alt"]), data["text/plain"]
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+    return picture, plain(metadata["image/jpeg"]["alt"]), data["text/plain"]
 
 
 def plain(text: str) -> str:

@@ -415,8 +415,8 @@ def test_figure_shows_in_jupyter_with_alt_text(photo: Image.Image) -> None:
     formatter = pytest.importorskip("IPython.core.formatters").DisplayFormatter()
     figure = show_grid(photo, {"signed": ramp()}, title="GradCAM")
     data, metadata = formatter.format(figure)
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert metadata["image/png"]["alt"] == figure.alt
+    assert base64.b64decode(data["image/jpeg"]).startswith(b"\xff\xd8")  # with a photo in it
+    assert metadata == {"image/jpeg": {"alt": figure.alt}}
     assert figure.alt.startswith("GradCAM. signed: Most evidence for the class")
     assert show_grid(photo, {"signed": ramp()}, alt="my words").alt == "my words"
 
@@ -541,3 +541,12 @@ def test_html_img_holds_the_picture_and_escapes_its_text(photo: Image.Image) -> 
 def test_html_img_refuses_empty_alt_text(photo: Image.Image, alt: str) -> None:
     with pytest.raises(ValueError, match="alt is empty"):
         to_html_img(photo, alt)
+
+
+def test_a_chart_shows_in_jupyter_as_png() -> None:
+    figure = viz.figure_class()(figsize=(2, 2))
+    figure.add_subplot().plot([0, 1])
+    figure.alt = "a rising line"
+    data, metadata = figure._repr_mimebundle_()
+    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
+    assert metadata == {"image/png": {"alt": "a rising line"}}
