@@ -544,7 +544,7 @@ def test_html_img_refuses_empty_alt_text(photo: Image.Image, alt: str) -> None:
 
 
 def test_a_chart_shows_in_jupyter_as_png() -> None:
-    figure = viz.figure_class()(figsize=(2, 2))
+    figure = figure_class()(figsize=(2, 2))
     figure.add_subplot().plot([0, 1])
     figure.alt = "a rising line"
     data, metadata = figure._repr_mimebundle_()
