@@ -4,6 +4,7 @@
     python docs/lessons.py seconds      # run each lesson in a kernel of its own: docs/lesson_seconds.csv
     python docs/lessons.py minutes      # write each lesson's row "Time", by the model
     python docs/lessons.py questions    # docs/questions.gift, for a learning management system
+    python docs/lessons.py numbers      # numbers in texts that no cell prints
 
 The model: a student reads 180 words or 8 lines of code a minute, thinks for two minutes about each question, and waits
 while cells run. The sum is rounded up to five minutes.
@@ -244,6 +245,43 @@ def _escaped(text: str) -> str:
 def write_questions() -> None:
     """Write all lessons' questions into docs/questions.gift."""
     QUIZ.write_text("\n".join(gift(path) for path in LESSONS), encoding="utf-8")
+
+
+# --- Numbers in texts ---
+
+# Decimals, percentages and large numbers; not those in links, formulas, code, names of rules, or years.
+NUMBER = re.compile(r"(?<![\w.,:/])[−-]?(?:\d*\.\d+|\d+(?= ?%)|\d{3,})(?![\w/]|\.\d)")
+NO_TEXT = re.compile(r"`[^`]*`|\$\$.*?\$\$|\]\([^)]*\)|arXiv:[\d.]+|\*\*Papers?:\*\*.*|\b(?:19|20)\d\d\b", re.DOTALL)
+PRINTED = re.compile(r"\d*\.\d+(?:e[-+]\d+)?|\d+")
+
+
+def unprinted_numbers(path: Path) -> list[str]:
+    """Return the numbers in a lesson's texts that none of its cells prints or holds, in any sign, rounded."""
+    cells = read(path).cells
+    known = [float(number) for cell in cells if cell.cell_type == "code" for number in PRINTED.findall(_said(cell))]
+    texts = [NO_TEXT.sub(" ", cell.source) for cell in cells if cell.cell_type == "markdown"]
+    return [number for text in texts for number in NUMBER.findall(text) if not _is_known(number, known)]
+
+
+def _said(cell: NotebookNode) -> str:
+    """Return a code cell and what it printed."""
+    printed = (o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+    return "\n".join([cell.source, *printed])
+
+
+def _is_known(number: str, known: list[float]) -> bool:
+    """Tell whether a number, or as a percentage its hundredth, is one of those, rounded as it is written."""
+    digits = len(number.partition(".")[2])
+    value = abs(float(number.replace("−", "-")))
+    near = 0.5 * 10**-digits + 1e-9
+    return any(abs(abs(k) - value) <= near or (not digits and abs(100 * abs(k) - value) <= near) for k in known)
+
+
+@app.command()
+def numbers() -> None:
+    """Print the numbers of each lesson's texts that none of its cells prints or holds."""
+    for path in LESSONS:
+        typer.echo(f"{path.stem}: {', '.join(unprinted_numbers(path)) or 'none'}")
 
 
 if __name__ == "__main__":

@@ -88,6 +88,24 @@ def test_the_quiz_is_the_lessons(course: SimpleNamespace) -> None:
         assert [line[0] for line in choices].count("=") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("It's .92, or −.78, that is 92 % of $3.75$ and `7.77`, 1280 channels.", []),
+        ("It's 0.9 in 2012 ([x](y_3.33.ipynb), arXiv:2012.00362).", []),
+        ("It's .93 or .915, 91 %, 1281 channels.", [".93", ".915", "91", "1281"]),
+        ("**Papers:** 4.56", []),
+    ],
+)
+def test_numbers_that_nobody_printed_are_found(
+    course: SimpleNamespace, tmp_path: Path, text: str, unknown: list[str]
+) -> None:
+    printed = new_output("stream", text="espresso +0.92, cup -0.784, 1280 channels\n")
+    cells = [new_markdown_cell(text), new_code_cell("print(x)", outputs=[printed])]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "lesson.ipynb")
+    assert course.unprinted_numbers(tmp_path / "lesson.ipynb") == unknown
+
+
 @pytest.mark.parametrize("script", DRAWINGS, ids=[path.stem for path in DRAWINGS])
 def test_a_drawing_is_what_its_script_draws(script: Path, tmp_path: Path) -> None:
     drawing = runpy.run_path(str(script))["draw"]()

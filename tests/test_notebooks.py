@@ -168,6 +168,11 @@ def test_each_question_can_be_asked_in_a_quiz(path: Path) -> None:
 
 
 @every_lesson
+def test_numbers_in_texts_come_from_cells(path: Path) -> None:
+    assert course.unprinted_numbers(path) == []
+
+
+@every_lesson
 def test_nothing_tells_an_answer_before_it_is_asked_for(path: Path) -> None:
     """The words of the right choice don't stand in a text above the question."""
     for question in course.questions(path):
