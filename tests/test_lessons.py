@@ -91,7 +91,7 @@ def test_the_quiz_is_the_lessons(course: SimpleNamespace) -> None:
 @pytest.mark.parametrize(
     ("text", "unknown"),
     [
-        ("It's .92, or −.78, that is 92 % of $3.75$ and `7.77`, 1280 channels.", []),
+        ("It's .92, or −.78, that is 92 % and `7.77`, 1280 channels.", []),
         ("It's 0.9 in 2012 ([x](y_3.33.ipynb), arXiv:2012.00362).", []),
         ("It's .93 or .915, 91 %, 1281 channels.", [".93", ".915", "91", "1281"]),
         ("**Papers:** 4.56", []),
