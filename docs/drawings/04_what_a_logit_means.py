@@ -12,9 +12,8 @@ def draw() -> Schematic:
     drawing = Schematic(
         8.6,
         3.4,
-        alt="Left: four bars of logits and a dashed line, their mean. Right: the same bars after a shift; all four and"
-        " the mean are higher by the same amount. An arrow on each side marks the contrast, from the mean to the top of"
-        " the first bar; both arrows have the same length.",
+        alt="Four bars of logits and their mean, a dashed line. After a shift all five are higher by the same amount."
+        " The contrast, an arrow from the mean to the top of the first bar, keeps its length.",
     )
     for left, lift, title in [(0.9, 0.0, "as trained"), (5.2, LIFT, "shifted")]:
         zero = 1.0
