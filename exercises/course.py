@@ -111,15 +111,27 @@ def pictures(assignment: str) -> dict[str, bytes]:
     for cell in read(SOURCE, assignment).cells:
         for tag in cell.metadata.get("tags", []):
             if tag.startswith("expected_"):
-                drawn = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
-                if not drawn:
+                data = picture_in(cell)
+                if data is None:
                     raise ValueError(f"The source of {assignment} has no picture {tag}: run it first.")
-                data = drawn[0]
-                file = io.BytesIO()
-                picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
-                picture.save(file, **JPEG)
-                found[f"{tag}.jpg"] = file.getvalue()
+                found[f"{tag}.jpg"] = _as_jpeg(data)
     return found
+
+
+def picture_in(cell: NotebookNode) -> bytes | None:
+    """Return the first picture that a cell has put out, a JPEG (figures with photos) or a PNG; ``None`` without any."""
+    kinds = ("image/jpeg", "image/png")
+    drawn = [o.data[kind] for o in cell.outputs for kind in kinds if kind in o.get("data", {})]
+    return base64.b64decode(drawn[0]) if drawn else None
+
+
+def _as_jpeg(data: bytes) -> bytes:
+    """Return a picture's file as that of a JPEG; one that is a JPEG already loses nothing more."""
+    picture, file = Image.open(io.BytesIO(data)), io.BytesIO()
+    if picture.format == "JPEG":
+        return data
+    picture.convert("RGB").save(file, **JPEG)
+    return file.getvalue()
 
 
 @app.command()

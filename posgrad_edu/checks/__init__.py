@@ -24,6 +24,7 @@ from posgrad_edu.checks.gradients import check_gradient, check_input_x_gradient
 from posgrad_edu.checks.guided_gradcam import check_guided_gradcam
 from posgrad_edu.checks.handlings import check_handling
 from posgrad_edu.checks.layercam import check_layercam
+from posgrad_edu.checks.logits import check_contrast_seed, check_shift_head
 from posgrad_edu.checks.lrp import check_lrp_epsilon, check_lrp_epsilon_conv, check_lrp_zplus
 from posgrad_edu.checks.lrp_addition import check_lrp_addition
 from posgrad_edu.checks.parameter_sensitivity import check_parameter_sensitivity
@@ -46,6 +47,7 @@ __all__ = [
     "check_angles_by_depth",
     "check_cascading_randomization",
     "check_class_sensitivity",
+    "check_contrast_seed",
     "check_deconvnet",
     "check_detective",
     "check_fullgrad",
@@ -65,6 +67,7 @@ __all__ = [
     "check_parameter_sensitivity",
     "check_rectgrad",
     "check_scaled",
+    "check_shift_head",
     "check_spearman",
     "check_summary",
     "check_xgradcam",

@@ -84,6 +84,13 @@ KNOWN = [
         "the logit doesn't depend on the tensor that you differentiate by",
         "Run the network on that very tensor, not on a copy made before.",
     ),
+    Known(
+        RuntimeError,
+        "a leaf Variable that requires grad",
+        "leaf-in-place",
+        "you overwrote a parameter while torch was recording operations for gradients",
+        "Write with torch.no_grad(): around that line.",
+    ),
     Known(RuntimeError, "BackwardHook", "in-place", _FULL_HOOK, _TENSOR_HOOK),
     Known(RuntimeError, "modified by an inplace", "in-place", _INPLACE, _CLONE),
     Known(RuntimeError, "is being modified inplace", "in-place", _INPLACE, _CLONE),
