@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from posgrad_edu.study.schema import LOGIT
+
 # What each check's claims say of a method.
 SAYS = {
     "class": "much the same map for the most likely class and for another",
@@ -87,6 +89,12 @@ _BIASES = (
     "changes when the layer becomes random, whatever is done with its sign."
 )
 
+_CANCELS = (
+    "LRP shares relevance out linearly: the map of a contrast is the class's map minus the mean of all classes' maps. "
+    "With z+ these are nearly alike, and what they have in common cancels. Guided Backprop and DeconvNet clamp what "
+    "flows back in each layer, whatever it began with, so that nothing cancels."
+)
+
 # What may explain a verdict other than "agrees": reasons that follow from how the methods are built, not measurements.
 WHY: dict[tuple[str, str], str] = {
     ("gradcam", "class"): _POSITIVE_WEIGHTS,
@@ -106,3 +114,10 @@ WHY: dict[tuple[str, str], str] = {
     ("guided-backprop", "parameters"): _DEPTH_OF_CASCADE,
     ("deconvnet", "parameters"): _DEPTH_OF_CASCADE,
 }
+WHY_OF_A_CONTRAST = {"lrp": _CANCELS}  # by method, where it isn't the logit's reason
+
+
+def reason(claim: Claim, contrast: str) -> str:
+    """Return what may explain that a claim doesn't hold for logits, or for a contrast."""
+    other = None if contrast == LOGIT else WHY_OF_A_CONTRAST.get(claim.method)
+    return other or WHY[claim.method, claim.check]

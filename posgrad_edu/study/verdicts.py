@@ -25,7 +25,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from posgrad_edu.study.claims import CLAIMS, WHY, Claim
+from posgrad_edu.study.claims import CLAIMS, Claim, reason
 from posgrad_edu.study.schema import CONTRASTS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def verdict_table(summary: DataFrame) -> DataFrame:
     method, handling, version (in words), source, claim (a sentence), network; means of spearman for
     signed, for positive (this claim's handling) and for their difference, each with _low and _high; photos (with a
     difference), comparisons and degenerate (of both versions), verdict, reading (what the two halves came to), and why
-    (``WHY``; empty where the verdict agrees or wasn't measured).
+    (``reason``; empty where the verdict agrees or wasn't measured).
     """
     import pandas as pd
 
@@ -103,7 +103,7 @@ def _judged(claim: Claim, asked: Mapping[str, str], summary: DataFrame) -> dict[
         "degenerate": sum(int(row.degenerate) for row in both),
         "verdict": result,
         "reading": _missing(signed, positive) if result == "not measured" else _reading(positive),
-        "why": WHY[claim.method, claim.check] if result in ("partly", "disagrees") else "",
+        "why": reason(claim, asked["contrast"]) if result in ("partly", "disagrees") else "",
     }
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from posgrad_edu.data.files import write_table
 from posgrad_edu.methods import METHODS
-from posgrad_edu.study.claims import CLAIMS, WHY
+from posgrad_edu.study.claims import CLAIMS, WHY, WHY_OF_A_CONTRAST, reason
 from posgrad_edu.study.formatting import format_estimate
 from posgrad_edu.study.report import markdown_report
 from posgrad_edu.study.schema import in_order, published_handling
@@ -361,6 +361,14 @@ def test_verdicts_of_rows() -> None:
         found = judged(signed, positive)
         assert (found.verdict, found.reading) == (result, reading)
         assert found.why == WHY["gradcam", "class"]
+
+
+def test_a_contrast_has_reasons_of_its_own() -> None:
+    for claim in CLAIMS:
+        assert reason(claim, "logit") == WHY[claim.method, claim.check]
+        other = reason(claim, "mean")
+        assert other == WHY_OF_A_CONTRAST.get(claim.method, WHY[claim.method, claim.check])
+        assert (other != reason(claim, "logit")) == (claim.method == "lrp")
 
 
 def test_what_is_missing_gives_no_verdict() -> None:
