@@ -16,7 +16,7 @@ from .metrics import (
     pointing_game,
 )
 from .models import Classifier, Explanation, load_classifier
-from .study import plot
+from .study import MapReport, map_report, plot
 
 __version__: str
 
@@ -33,6 +33,7 @@ __all__ = [
     "Explanation",
     "FunctionMethod",
     "Handling",
+    "MapReport",
     "Method",
     "Preprocessing",
     "UnsupportedOperation",
@@ -50,6 +51,7 @@ __all__ = [
     "load_classifier",
     "load_photo",
     "localization",
+    "map_report",
     "methods",
     "metrics",
     "models",

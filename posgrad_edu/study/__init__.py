@@ -3,6 +3,7 @@
 from posgrad_edu.study.charts import dot_plot, plot, randomization_curves
 from posgrad_edu.study.claims import CLAIMS
 from posgrad_edu.study.formatting import format_estimate, format_number
+from posgrad_edu.study.map_report import MapReport, map_report
 from posgrad_edu.study.measuring import measure
 from posgrad_edu.study.planning import Plan, Study, Unit, plan
 from posgrad_edu.study.report import markdown_report
@@ -14,6 +15,7 @@ from posgrad_edu.study.verdicts import verdict, verdict_table
 __all__ = [
     "CLAIMS",
     "PUBLISHED",
+    "MapReport",
     "Plan",
     "Study",
     "StudyStopped",
@@ -22,6 +24,7 @@ __all__ = [
     "format_estimate",
     "format_number",
     "interval",
+    "map_report",
     "markdown_report",
     "measure",
     "plan",
