@@ -26,7 +26,7 @@ SCENES_WEIGHTS = {
 TRANSFORMER_WEIGHTS = {
     "pretrained": (
         "scenes-transformer.safetensors",
-        "17b5c4b36cafff6002045eb55ec74eb129cc858dbbdfb2f97ca0f7ae8a692bcd",
+        "982a49202d9efa402241522d62ff619dd8c691192ed2c7c52b90e218920f11b6",
     ),
 }
 

@@ -1,8 +1,9 @@
 """A small vision transformer for scenes: three convolutions make 8 x 8 tokens, six blocks let them read one another.
 
-The tokens are an 8 x 8 grid over the picture, each a vector of 96 numbers for 8 x 8 pixels. A class token goes with
-them from the first block to the last, and the head reads that one alone: whatever the network knows of the picture was
-gathered there by attention. So no layer with positions lies before the logits, and there is no place for a CAM.
+The tokens are an 8 x 8 grid over the picture, each a vector of 96 numbers for 8 x 8 pixels and their surroundings: with
+kernels of even size, 22 pixels around the middle of its cell. A class token goes with them from the first block to the
+last, and the head reads that one alone: whatever the network knows of the picture was gathered there by attention. So
+no layer with positions lies before the logits, and there is no place for a CAM.
 
 References:
     Vaswani et al. Attention Is All You Need. NeurIPS 2017. arXiv:1706.03762, eq. 1.
@@ -61,9 +62,9 @@ class ScenesTransformer(nn.Module):
     def __init__(self, width: int = WIDTH, blocks: int = BLOCKS, heads: int = HEADS_PER_BLOCK) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            *(nn.Conv2d(1, width // 4, 3, stride=2, padding=1), nn.ReLU()),
-            *(nn.Conv2d(width // 4, width // 2, 3, stride=2, padding=1), nn.ReLU()),
-            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
+            *(nn.Conv2d(1, width // 4, 4, stride=2, padding=1), nn.ReLU()),
+            *(nn.Conv2d(width // 4, width // 2, 4, stride=2, padding=1), nn.ReLU()),
+            nn.Conv2d(width // 2, width, 4, stride=2, padding=1),
         )
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.position = nn.Parameter(torch.empty(1, 1 + GRID * GRID, width))

@@ -61,14 +61,15 @@ def test_the_network_is_pytorch_s_encoder_behind_three_convolutions() -> None:
     assert torch.allclose(net(x), net.head(net.norm(tokens)[:, 0]), atol=1e-12)
 
 
-def test_a_token_sees_15_pixels_whose_middle_lies_before_its_cell_s() -> None:
+def test_a_token_sees_22_pixels_around_the_middle_of_its_cell() -> None:
     """What docs/attention.md says of the place of maps."""
     x = torch.ones(1, 1, 64, 64, dtype=torch.float64, requires_grad=True)
     grid = ScenesTransformer().double().stem(x)
     (grad,) = torch.autograd.grad(grid[0, :, 3, 4].pow(2).sum(), x)
     rows, columns = grad[0, 0].nonzero().unbind(1)
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (17, 31, 25, 39)
-    assert 8 * 3 + 3.5 - (17 + 31) / 2 == 3.5
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (17, 38, 25, 46)
+    assert (17 + 38) / 2 == 8 * 3 + 3.5
+    assert (25 + 46) / 2 == 8 * 4 + 3.5
 
 
 # --- The classifier ---
