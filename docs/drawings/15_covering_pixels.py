@@ -14,9 +14,10 @@ def draw() -> Schematic:
     drawing = Schematic(
         9.6,
         3.1,
-        alt="Left: a map's sums over sixteen patches. Then the photo as a grid of patches, four times: none covered, the"
-        " three patches with the largest sums covered, eight covered, all covered. Each picture goes through the network"
-        " and gives a score. Right: the scores as a curve over the share that is covered, from 1 down to 0.",
+        alt="Left: a map's sums over sixteen patches. Then the photo as a grid of patches, four times: none"
+        " covered, the three patches with the largest sums covered, eight covered, all covered. Each"
+        " picture goes through the network and gives a score. Right: the scores as a curve over the share"
+        " that is covered, from 1 down to 0.",
     )
     drawing.text(1.0, 2.85, "map, summed by patches", size=10)
     ranked = drawing.grid(1.0, 1.95, SUMS, cell=0.34, numbers=True)
