@@ -9,8 +9,8 @@ def draw() -> Schematic:
     drawing = Schematic(
         9.6,
         4.3,
-        alt="Forward: the pixels 1, 2 become z = -1, 2, 3, then a = 0, 2, 3, then the logit 8. Back, dashed: G = 4, -5, 6"
-        " passes the switch h, positive, as 4, 0, 6, and the gate, which z sets, as 0, 0, 6. At the pixels: 6, 6.",
+        alt="Forward: the pixels 1, 2 become z = -1, 2, 3, then a = 0, 2, 3, then the logit 8. Back, dashed: G = 4, -5,"
+        " 6 passes the switch h, positive, as 4, 0, 6, and the gate, which z sets, as 0, 0, 6. At the pixels: 6, 6.",
     )
     upper, lower = 3.15, 1.15
     x = drawing.grid(0.9, upper, _column(1, 2))

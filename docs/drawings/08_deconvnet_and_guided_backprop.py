@@ -1,5 +1,7 @@
 """Three rules for the way back through one ReLU, side by side, with one row of numbers."""
 
+import itertools
+
 from posgrad_edu.viz import Schematic
 
 RULES = {  # what a rule has on its way, and what it lets pass
@@ -30,7 +32,7 @@ def draw() -> Schematic:
         if gated:
             places.append(drawing.box(x, gate_at, "gate: 0  1  1", "muted", width=1.5))
         places.append(drawing.grid(x, below, passed))
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in itertools.pairwise(places):
             drawing.arrow(start, end, kind="back")
         formula = "$" + ("h(G)" if handled else "G") + (r" \cdot [z > 0]" if gated else "") + "$"
         drawing.text(x, below - 0.55, formula)

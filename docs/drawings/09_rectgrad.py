@@ -14,7 +14,10 @@ def draw() -> Schematic:
         alt="Contributions of five units: 0, 4, -6, 6, 1. With the switch h positive, those above the threshold 3 pass:"
         " 4 and 6. With h signed, those above 3 or below -3 pass: 4, -6 and 6.",
     )
-    for left, name, word in ((0.75, "positive", "$a \\cdot h(G) > \\tau$"), (5.45, "signed", "$|a \\cdot h(G)| > \\tau$")):
+    for left, name, word in (
+        (0.75, "positive", "$a \\cdot h(G) > \\tau$"),
+        (5.45, "signed", "$|a \\cdot h(G)| > \\tau$"),
+    ):
         switch = drawing.switch(left + 0.55, 3.85)
         drawing.text(switch.x + 0.45, 3.85, f"{name}: passes where {word}", align="left")
         _bars(drawing, left, name)
@@ -27,7 +30,8 @@ def _bars(drawing: Schematic, left: float, name: str) -> None:
     for unit, value in enumerate(CONTRIBUTIONS, start=1):
         passes = value > THRESHOLD or value < low
         line, filling = COLOURS["for" if value > 0 else "against"]
-        ax.bar(unit, value, 0.6, edgecolor=line, facecolor=filling if passes else "none", linestyle="-" if passes else ":")
+        style = {"facecolor": filling, "linestyle": "-"} if passes else {"facecolor": "none", "linestyle": ":"}
+        ax.bar(unit, value, 0.6, edgecolor=line, **style)
         words = "passes" if passes else "cut"
         ax.text(unit, value + (0.25 if value >= 0 else -0.25), words, ha="center", va="bottom" if value >= 0 else "top")
     ax.axhline(0, color="#222222", linewidth=1)
