@@ -15,6 +15,7 @@ from posgrad_edu.checks.activations import check_activations_and_gradients
 from posgrad_edu.checks.angles import check_angle, check_angles_by_depth
 from posgrad_edu.checks.black_boxes import check_detective
 from posgrad_edu.checks.class_sensitivity import check_class_sensitivity
+from posgrad_edu.checks.covering import check_area, check_deletion_curve
 from posgrad_edu.checks.engine.check import check, checker
 from posgrad_edu.checks.engine.task import Mistake, Result, Task
 from posgrad_edu.checks.fullgrad import check_fullgrad, check_fullgrad_terms
@@ -45,10 +46,12 @@ __all__ = [
     "check_alpha",
     "check_angle",
     "check_angles_by_depth",
+    "check_area",
     "check_cascading_randomization",
     "check_class_sensitivity",
     "check_contrast_seed",
     "check_deconvnet",
+    "check_deletion_curve",
     "check_detective",
     "check_fullgrad",
     "check_fullgrad_terms",
