@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import importlib.util
 import io
 import json
@@ -23,6 +24,7 @@ pytest.importorskip("nbgrader", reason="needs the extra 'instructor'")
 ROOT = Path(__file__).resolve().parents[1]
 EXERCISES = ROOT / "exercises"
 WIDTH = 125
+SHORT = 30  # of a call in a hint: a function's name and what it takes, and not what is done with it
 KINDS = {"implement", "predict", "measure", "debug", "explain", "transfer"}
 # What a cell that isn't written yet says for itself.
 NOT_WRITTEN = r"isn't written yet|Write your code here, in place of this line|\bmissing\b"
@@ -145,6 +147,17 @@ def test_hints_come_in_three_grades(name: str) -> None:
         for n, (summary, words) in enumerate(hints):
             assert summary.startswith(f"Hint {n % 3 + 1}")
             assert n % 3 == 2 or "<code>" not in words, f"task {number}: code belongs into the third hint"
+
+
+@every_assignment
+def test_no_hint_is_a_line_of_the_solution(name: str) -> None:
+    cells = source(name).cells
+    solved = "".join("".join(cell.source.split()) for cell in cells if cell.id.startswith("solution-"))
+    hinted = [
+        html.unescape(code) for _, text in tasks(name) for code in re.findall(r"<code>(.+?)</code>", text, re.DOTALL)
+    ]
+    calls = [code for code in hinted if len(code) >= SHORT and "(" in code]
+    assert [code for code in calls if "".join(code.split()) in solved] == []
 
 
 @every_assignment

@@ -14,7 +14,7 @@ LESSONS = {
     0: "Start here",
     1: "Gradients",
     2: "GradCAM",
-    3: "Two switches, and the layer",
+    3: "Two switches and the layer",
     4: "What a logit means",
     5: "GradCAM++",
     6: "FullGrad",
