@@ -7,8 +7,8 @@ def draw() -> Schematic:
     drawing = Schematic(
         9.2,
         3.5,
-        alt="The gradient G comes back from the logit f_c, two numbers above zero and two below, and passes the switch h."
-        " Signed keeps all four for the map; positive sets the two below zero to 0.",
+        alt="The gradient G comes back from the logit f_c, two numbers above zero and two below. It passes the switch"
+        " h. Signed keeps all four for the map; positive sets the two below zero to 0.",
     )
     photo = drawing.box(1.0, 3.0, "photo $x$")
     network = drawing.box(4.4, 3.0, "network", "muted")

@@ -14,7 +14,7 @@ def draw() -> Schematic:
         9.6,
         3.1,
         alt="One pixel i of the photo x gets brighter by a small step delta. The network turns the photo into the logit"
-        " f_c, a curve over the step. The slope of that curve at step 0 is G_i, the value of the same pixel in the map.",
+        " f_c, a curve over the step. The slope of that curve at step 0 is G_i, the same pixel's value in the map.",
     )
     photo = drawing.grid(1.2, 1.6, np.zeros((4, 4)), cell=CELL, numbers=False)
     drawing.text(1.2 + CELL * (PIXEL[1] - 1.5), 1.6 - CELL * (PIXEL[0] - 1.5), "$+\\delta$")

@@ -7,9 +7,9 @@ def draw() -> Schematic:
     drawing = Schematic(
         9.4,
         2.9,
-        alt="Forward: photo, network, channels A_k, head, logit f_c. Back from the logit comes the gradient G_k. It passes"
-        " the switch h and is averaged over the positions to the weight w_k. The channels, times their weights and added"
-        " up, are the map.",
+        alt="Forward: photo, network, channels A_k, head, logit f_c. Back from the logit comes the gradient G_k. It"
+        " passes the switch h and is averaged over the positions to the weight w_k. The channels, times their weights"
+        " and added up, are the map.",
     )
     photo = drawing.box(1.0, 2.3, "photo $x$")
     network = drawing.box(2.55, 2.3, "network", "muted")

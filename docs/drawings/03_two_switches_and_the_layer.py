@@ -7,9 +7,9 @@ def draw() -> Schematic:
     drawing = Schematic(
         9.6,
         2.8,
-        alt="Each channel's gradient G_k passes the switch h, before the weighing, and becomes a weight w_k. The weighed"
-        " channels are added up at each place. After this weighing the sum may pass a second clamp, the final ReLU, and"
-        " is the map.",
+        alt="Each channel's gradient G_k passes the switch h, before the weighing, and becomes a weight w_k. The"
+        " channels, times their weights, are added up at each place. After this weighing the sum may pass a second"
+        " clamp, the final ReLU, and is the map.",
     )
     gradient = drawing.box(1.0, 1.9, "gradient $G_k$", "back")
     channels = drawing.box(1.0, 0.8, "channels $A_k$")
