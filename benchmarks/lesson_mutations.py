@@ -82,7 +82,7 @@ def main(numbers: list[str]) -> int:
             continue
         code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
         for name, lines in FIRST_LINES.items():
-            if re.search(USES[name], code):
+            if re.search(USES[name], code, re.IGNORECASE):
                 seen = notices(path, lines)
                 right = seen == bool(lines)
                 missed += not right
