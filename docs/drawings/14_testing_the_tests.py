@@ -7,8 +7,8 @@ def draw() -> Schematic:
     drawing = Schematic(
         9.4,
         3.4,
-        alt="Four fields. Columns: the map changes and passes, or stays and fails. Rows: right map, wrong map. Right and"
-        " changing: GradCAM in a scene. Right and staying: the ink of the only digit. Wrong and changing: GradCAM"
+        alt="Four fields. Columns: the map changes and passes, or stays and fails. Rows: right map, wrong map. Right"
+        " and changing: GradCAM in a scene. Right and staying: the ink of the only digit. Wrong and changing: GradCAM"
         " turned round. Wrong and staying: edges. The test sees only the column.",
     )
     columns, rows = (3.9, 7.3), (1.85, 0.65)
