@@ -57,7 +57,7 @@ HEADS = 3  # networks with a random last layer
 QUANTILE = 0.999  # of a fine map's magnitudes: a few pixels lie far above all others
 UNSURE = 0.5  # below it, the network itself gives the class less than half
 PASSING = "That a map differs from its controls doesn't prove it right: noise differs from all of them."
-STYLE = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em} td,th{text-align:left}"
+STYLE = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto} td,th{text-align:left;padding-right:1em}"
 
 
 class Control(NamedTuple):
@@ -86,7 +86,7 @@ class MapReport:
     photo: Image = field(repr=False)
     label: str
     target: int
-    probability: float
+    probability: float = field(repr=False)
     most_likely: str
     method: str
     handling: str
@@ -176,20 +176,20 @@ class MapReport:
         """Return the page in Markdown; picture: the address of a file with the figure, or none."""
         image = [f"![{_alt(self.figure())}]({picture})"] if picture else []
         fields = [f"**{name}.** {words}" for name, words in _made_how(self).items()]
-        table = markdown_table(["held against", "rank correlation", "says"], self.controls())
+        table = markdown_table(["held against", "measured", "says"], self.controls())
         limits = "\n".join(f"* {line}" for line in self.limits())
         return "\n\n".join([f"# {self.title}", *image, *fields, "**Controls.**", table, "**Limits.**", limits]) + "\n"
 
-    def html(self) -> str:
-        """Return the page's content in HTML, with the figure in it; text and lines have the colours around them."""
+    def html(self, heading: str = "h3") -> str:
+        """Return the page's content in HTML, with the figure in it; text has the colour of what is around it."""
         figure = self.figure()
         data = base64.b64encode(to_jpeg(figure)).decode("ascii")
         parts = [
-            f"<h3>{_escaped(self.title)}</h3>",
+            f"<{heading}>{_escaped(self.title)}</{heading}>",
             f'<img src="data:image/jpeg;base64,{data}" alt="{_escaped(_alt(figure))}" style="max-width:100%">',
             *(f"<p><b>{name}.</b> {_escaped(words)}</p>" for name, words in _made_how(self).items()),
             "<p><b>Controls.</b></p>",
-            _html_table(["held against", "rank correlation", "says"], self.controls()),
+            _html_table(["held against", "measured", "says"], self.controls()),
             "<p><b>Limits.</b></p>",
             f"<ul>{''.join(f'<li>{_escaped(line)}</li>' for line in self.limits())}</ul>",
         ]
@@ -203,9 +203,8 @@ class MapReport:
         path = Path(path)
         if path.suffix == ".html":
             head = f'<meta charset="utf-8"><title>{_escaped(self.title)}</title><style>{STYLE}</style>'
-            write_text(
-                f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{self.html()}</body></html>\n', path
-            )
+            body = self.html("h1")
+            write_text(f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n', path)
         elif path.suffix == ".md":
             picture = path.with_suffix(".jpg")
             with whole_file(picture) as file:

@@ -180,6 +180,7 @@ def test_a_saved_page_is_one_file(report: MapReport, tmp_path: Path) -> None:
     picture = Image.open(io.BytesIO(base64.b64decode(source.removeprefix("data:image/jpeg;base64,"))))
     assert picture.width > 500
     assert page.startswith("<!doctype html>")
+    assert "<h1>" in page
     assert [path.name for path in tmp_path.iterdir()] == ["four.html"]
 
 
