@@ -50,8 +50,8 @@ FILE, CHART = DOCS / "randomization_floor.csv", DOCS / "figures" / "randomizatio
 def estimate(values: Sequence[float] | pd.Series) -> str:
     """Return a mean with its bootstrap interval, in words."""
     finite = pd.Series(values, dtype=float).dropna()
-    low, high = interval(finite)
-    return f"{finite.mean():.2f} [{low:.2f}, {high:.2f}]"
+    mean, low, high = (round(float(value), 2) + 0.0 for value in (finite.mean(), *interval(finite)))  # + 0.0: no -0.00
+    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def rank_correlation(first: Tensor, second: Tensor) -> float:
