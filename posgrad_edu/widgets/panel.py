@@ -20,10 +20,12 @@ answer it asks whether the network has changed since the last one; if so, it for
 from __future__ import annotations
 
 import functools
+import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import ipywidgets as widgets
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -37,15 +39,28 @@ from posgrad_edu.metrics.similarity import Similarity, compare, is_degenerate, s
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.widgets.answer import Answer
-from posgrad_edu.widgets.controls import class_box, find_classes, set_options, side_by_side
+from posgrad_edu.widgets.controls import (
+    class_box,
+    find_classes,
+    find_pair,
+    in_rows,
+    last_layer,
+    layer_sizes,
+    meanings,
+    set_options,
+    toggles,
+    understood,
+)
 from posgrad_edu.widgets.fingerprint import Fingerprint, fingerprint
-from posgrad_edu.widgets.sentences import CONSTANT, OWN_UNIT
-from posgrad_edu.widgets.theme import Picture, gallery
+from posgrad_edu.widgets.lessons import about
+from posgrad_edu.widgets.sentences import CONSTANT, OWN_UNIT, full_colour
+from posgrad_edu.widgets.theme import AGAINST, FOR, Picture, colour_bar, gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEPT_PICTURES = 128  # of the latest states; the pictures of one state take up to half a megabyte
+MEANINGS = 12  # of a word: so many classes are offered
 FULL_COLOUR = 0.995  # maps in input space have a few extreme pixels: this share isn't saturated
 Style = Literal["overlay", "heatmap"]
 
@@ -78,24 +93,20 @@ class Panel(Answer):
             self.refresh()
         return super()._repr_mimebundle_(**options)
 
-    def _begin(self, rows: Sequence[str | Sequence[str]], start: Mapping[str, Any]) -> None:
+    def _begin(self, names: Sequence[str], start: Mapping[str, Any], *below: widgets.Widget) -> None:
         """Give the controls their start values, show everything, and follow the controls from now on.
 
-        rows: the attributes that hold the controls, from top to bottom; several of them stand side by side.
+        names: the attributes that hold the controls. below: what else stands between them and the pictures.
         Raises ``ValueError`` for a start value of a control that doesn't exist.
         """
-        lines = [[row] if isinstance(row, str) else row for row in rows]
-        self.controls = {name: getattr(self, name) for line in lines for name in line}
+        self.controls = {name: getattr(self, name) for name in names}
         for name, value in start.items():
             if name not in self.controls:
-                there = ", ".join(self.controls)
-                raise ValueError(f"{type(self).__name__} has no control {name!r}. There are: {there}.")
+                raise ValueError(f"{type(self).__name__} has no control {name!r}. There are: {', '.join(names)}.")
             self.controls[name].value = value
         for control in self.controls.values():
             control.observe(self._changed, "value")
-        shown = [[self.controls[name] for name in line] for line in lines]
-        boxes = [line[0] if len(line) == 1 else side_by_side(*line) for line in shown]
-        self.children = [*boxes, self.pictures, self.words]
+        self._arrange(in_rows(self.controls.values()), *below, self.pictures, self.words)
         self._clear()
         self._open = True
         try:
@@ -117,8 +128,8 @@ class Panel(Answer):
             with self._answering():
                 self._follow_network()
                 self._measure()
-                self._say(self._sentence())
-                self.pictures.value = self._drawn(*(control.value for control in self.controls.values()))
+                self._say(" ".join(filter(None, (self._remark(), self._sentence()))))
+                self._show(self._drawn(*(control.value for control in self.controls.values())))
         finally:
             self._busy = False
 
@@ -166,6 +177,10 @@ class Panel(Answer):
     def _measure(self) -> None:
         """Compute the results; an exception says why they can't be computed."""
 
+    def _remark(self) -> str:
+        """Say what was taken for something else than the controls say."""
+        return ""
+
     def _sentence(self) -> str:
         """Say the results in words."""
         return ""
@@ -188,7 +203,9 @@ class MapPanel(Panel):
 
     _kept = 256  # the latest answers of _explain
     _style: Style = "overlay"  # how maps are drawn: coarse ones over the photo, those as fine as the photo alone
-    _widths: Sequence[int] | None = None  # of the pictures, as for a gallery
+    _ends = (FOR, AGAINST)  # what red and blue stand for
+    _unit = ""  # of the colours' scale
+    _scale_of = "in both maps of this setting"  # where the scale of the colours holds
     photo_name = "photo"
     _alt_text = "{what}, for {title}"
 
@@ -296,8 +313,12 @@ class MapPanel(Panel):
         return self._titles()
 
     def _note(self) -> str:
-        """Return the key to the colours, which stands below the maps."""
-        return ""
+        """Return how strong the colours are, which stands below the maps."""
+        return full_colour(self.limit, self._scale_of, self.maps)
+
+    def _method(self) -> str | None:
+        """Return the name of the method, where one is chosen."""
+        return self.controls["method"].value if "method" in self.controls else None
 
     def _panels(self) -> list[Picture]:
         """Return the photo and both maps."""
@@ -312,7 +333,8 @@ class MapPanel(Panel):
         return viz.overlay(self.view, values, limit) if self._style == "overlay" else viz.heatmap(values, limit)
 
     def _html(self) -> str:
-        return gallery(self._panels(), self._note(), self._widths)
+        bar = colour_bar(self.limit, *self._ends, self._unit)
+        return gallery(self._panels(), about(self._method()), html.escape(self._note()), bar=bar)
 
     def _figure(self) -> Figure:
         panels = dict(zip(self._titles(), self._scaled, strict=True))
@@ -344,20 +366,84 @@ class TwoClassPanel(MapPanel):
         return CONSTANT if any(map(is_degenerate, self.maps)) else ""
 
 
-class ClassBoxPanel(TwoClassPanel):
-    """Two classes that are chosen in boxes, ``class_a`` and ``class_b``; letters keep two maps of one class apart."""
+class LayerPanel(TwoClassPanel):
+    """Maps of two given classes at one of the network's layers, ``layer``; each layer has its own scale.
 
-    def _make_class_boxes(self, class_a: str | int, class_b: str | int, **traits: Any) -> None:
+    class_a, class_b: as ``resolve_class`` takes them. layers: names, early to late; ``None`` for all outer ones that
+    have positions.
+    """
+
+    _scale_of = "in all maps of this layer"
+
+    def __init__(
+        self,
+        clf: Classifier | None,
+        photo: Image.Image | str,
+        classes: tuple[str | int, str | int],
+        layers: Sequence[str] | None,
+    ) -> None:
+        super().__init__(clf, photo)
+        self._asked, self._asked_layers = classes, layers
+        self._settle()
+
+    def _settle(self) -> None:
+        self.classes = find_pair(self.clf, self._asked, self._logits)
+        self.sizes = layer_sizes(self.clf, self._x, self._asked_layers)
+        self._offer("layer", list(self.sizes), last_layer(self.clf, self.sizes))
+
+
+class ClassBoxPanel(TwoClassPanel):
+    """Two classes that are chosen in boxes, ``class_a`` and ``class_b``; letters keep two maps of one class apart.
+
+    A word that fits several classes, or none, is answered with a question: ``which`` has a button for each class that
+    may be meant. What is taken for a class though it isn't its label is said.
+    """
+
+    def __init__(
+        self, clf: Classifier | None, photo: Image.Image | str, class_a: str | int, class_b: str | int
+    ) -> None:
+        super().__init__(clf, photo)
         self.classes = find_classes(self.clf, (class_a, class_b), self._logits)  # one that doesn't exist is refused now
-        self.class_a = class_box(self.clf, "Class A", class_a, **traits)
-        self.class_b = class_box(self.clf, "Class B", class_b, **traits)
+        self.class_a = class_box(self.clf, "Class A", class_a)
+        self.class_b = class_box(self.clf, "Class B", class_b)
+        self.which = toggles("", [], [], layout={"display": "none"})
+        self.which.observe(self._told, "value")
+
+    def _begin(self, names: Sequence[str], start: Mapping[str, Any], *below: widgets.Widget) -> None:
+        super()._begin(names, start, self.which, *below)
+
+    @property
+    def _boxes(self) -> tuple[widgets.Combobox, widgets.Combobox]:
+        return self.class_a, self.class_b
 
     def _chosen_classes(self) -> tuple[int, ...]:
-        return find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
+        return find_classes(self.clf, (box.value for box in self._boxes), self._logits)
 
     def _measure(self) -> None:
+        self._ask()
         self.classes = self._chosen_classes()
         super()._measure()
+
+    def _ask(self) -> None:
+        """Offer what a word may mean that stands for no one class."""
+        self._unclear, options = None, []
+        for box in self._boxes:
+            try:
+                find_classes(self.clf, [box.value], self._logits)
+            except ValueError:
+                self._unclear, options = box, meanings(self.clf, box.value)[:MEANINGS]
+                break
+        self.which.options, self.which.value = options, None
+        self.which.description = f"{self._unclear.description}:" if self._unclear else ""
+        self.which.layout.display = "flex" if options else "none"
+
+    def _told(self, change: dict) -> None:
+        if self._unclear is not None and change["new"] is not None:
+            self._unclear.value = change["new"]
+
+    def _remark(self) -> str:
+        words = (understood(self.clf, box.value, c) for box, c in zip(self._boxes, self.classes, strict=True))
+        return " ".join(filter(None, words))
 
     def _titles(self) -> list[str]:
         return [f"{letter}: {title}" for letter, title in zip("AB", self._lines(), strict=True)]
@@ -377,6 +463,7 @@ class WeightsPanel(MapPanel):
     """
 
     _alt_text = "{what}, {title}"
+    _unit = " unit"
 
     def __init__(self, clf: Classifier | None, photo: Image.Image | str, target: str | int, seed: int) -> None:
         super().__init__(clf, photo)
