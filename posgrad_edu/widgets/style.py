@@ -37,7 +37,8 @@ SHEET = """
   --jp-widgets-inline-label-width: 8em;
 }
 .posgrad-edu-room {
-  --most: 74vh; --jp-widgets-font-size: 22px; --jp-widgets-inline-height: 42px; --jp-widgets-slider-handle-size: 26px;
+  --most: 74vh; --jp-widgets-font-size: clamp(16px, 1.2vw, 32px); --jp-widgets-inline-height: 1.9em;
+  --jp-widgets-slider-handle-size: 1.1em;
 }
 .posgrad-edu .widget-html-content { line-height: 1.4; color: var(--jp-content-font-color1); }
 .posgrad-edu .widget-html-content a { color: var(--jp-content-link-color); text-decoration: underline; }
@@ -77,6 +78,7 @@ SHEET = """
   display: grid; grid-template-columns: 1fr 1fr 6em; gap: 0 10px;
   flex: 2 1 calc(26em + 20px); max-width: calc(2 * var(--most) + 6em + 20px);
 }
+.posgrad-edu-room .posgrad-edu-pictures > figure:first-child { flex: 0 1 12em; }
 .posgrad-edu-pair > figure { display: contents; }
 .posgrad-edu-pair .posgrad-edu-frame, .posgrad-edu-bar { grid-row: 1; }
 .posgrad-edu-pair figcaption { grid-row: 2; }

@@ -48,7 +48,7 @@ def name_lines(ax: Axes, ends: Mapping[str, float], colours: Mapping[str, str]) 
         heights[n] = max(heights[n], heights[n - 1] + gap)
     heights = [height - max(0.0, max(heights) - high) for height in heights]
     for name, height in zip(names, heights, strict=True):
-        stroke = {"arrowstyle": "-", "color": colours[name], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
+        stroke = {"arrowstyle": "-", "color": colours[name], "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0}
         at: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": ax.get_yaxis_transform()}
         ax.annotate(name, (1, ends[name]), (1.05, height), **at, arrowprops=stroke, va="center", fontsize=8)
 
@@ -90,8 +90,8 @@ def colour_bar(limit: float, above: str = FOR, below: str = AGAINST, unit: str =
 
 
 def old(pictures: str) -> str:
-    """Return pictures that no longer answer what the controls say: pale, and silent for screen readers."""
-    shown = f'<small>The last answer:</small><div class="{OLD}" aria-hidden="true">{pictures}</div>'
+    """Return pictures that no longer answer what the controls say: pale, out of reach of keys and screen readers."""
+    shown = f'<small>The last answer:</small><div class="{OLD}" inert>{pictures}</div>'
     return shown if pictures else ""
 
 

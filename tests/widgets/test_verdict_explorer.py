@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from showing import is_pale
 
 from posgrad_edu.study import summarize, verdict, verdict_table
 from posgrad_edu.widgets import VerdictExplorer
@@ -104,7 +105,7 @@ def test_counts_are_those_of_all_claims(explorer: VerdictExplorer) -> None:
 def test_what_was_not_measured_is_said(explorer: VerdictExplorer) -> None:
     explorer.version.value, explorer.network.value = "lrp, positive", "shallow"
     assert "no verdict" in explorer.summary
-    assert explorer.pictures.value == ""
+    assert is_pale(explorer)
     assert explorer.verdict == "not measured"
     explorer.network.value = "deep"
     assert explorer.verdict == "partly"
