@@ -452,42 +452,67 @@ def test_the_explorer_says_what_changed(lesson: playwright.Page) -> None:
 # --- Widths, keys and uploads ---
 
 
+SCROLL = """async words => {
+  const content = window.panel.content;
+  const at = content.widgets.findIndex(cell => cell.model.sharedModel.source.includes(words));
+  await content.scrollToItem(at, "start");
+}"""
+
+
+@pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
 @pytest.mark.parametrize("width", [390, 820, 1920])
 def test_widgets_fill_the_width_and_maps_stay_side_by_side(lesson: playwright.Page, width: int) -> None:
+    lesson.evaluate("() => window.jupyterapp.shell.collapseLeft()")
     lesson.set_viewport_size({"width": width, "height": 1000})
     try:
-        lesson.wait_for_timeout(500)
-        for panel in lesson.locator(".posgrad-edu").all():
-            assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), "wider than the page"
-        for pair in lesson.locator(".posgrad-edu-pair").all():
-            one, other = (box.bounding_box() or {} for box in pair.locator(".posgrad-edu-frame").all())
-            assert one["y"] == pytest.approx(other["y"], abs=1)
-            assert one["width"] == pytest.approx(other["width"], abs=1) > 100
-            assert one["x"] + one["width"] < other["x"]
+        for words in ("question = Predict", "lab = Explorer"):
+            lesson.evaluate(SCROLL, words)
+            lesson.wait_for_timeout(300)
+            for panel in lesson.locator(".posgrad-edu").all():
+                assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), "wider than the page"
+        frames = lesson.locator(".posgrad-edu-pair .posgrad-edu-frame").all()
+        one, other = (frame.bounding_box() or {} for frame in frames)
+        assert one["y"] == pytest.approx(other["y"], abs=1)
+        assert one["x"] + one["width"] < other["x"]
+        inside = lesson.locator(".posgrad-edu", has=lesson.get_by_label("Class B")).bounding_box() or {}
+        assert inside["width"] > 0.7 * width
+        assert one["width"] > 0.25 * inside["width"]
     finally:
         lesson.set_viewport_size({"width": 1300, "height": 1000})
+        lesson.evaluate("() => window.jupyterapp.shell.expandLeft()")
 
 
-CELLS = "() => window.panel.content.widgets.length"
+CELLS = "() => window.panel.content.widgets.map(cell => cell.model.type)"
+KEYS = "data-lm-suppress-shortcuts"
 
 
 @pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
 def test_keys_on_a_control_do_not_reach_jupyterlab(lesson: playwright.Page) -> None:
     """Without our style sheet "b" inserts a cell, "x" cuts one and "m" turns a code cell into text."""
+    lesson.evaluate(SCROLL, "lab = Explorer")
     explorer = lesson.locator(WIDGET, has=lesson.get_by_label("Class B"))
     button = explorer.get_by_role("button", name="signed", exact=True)
-    before = lesson.evaluate(CELLS), outputs(lesson)
+    before = lesson.evaluate(CELLS)
     for key in ("b", "a", "x", "m", "d", "d"):
         button.press(key)
+        lesson.wait_for_timeout(100)
+    assert lesson.evaluate(CELLS) == before
+    explorer.evaluate("(e, name) => e.removeAttribute(name)", KEYS)
+    lesson.keyboard.press("b")  # the cell of the widget is JupyterLab's again
     lesson.wait_for_timeout(300)
-    assert (lesson.evaluate(CELLS), outputs(lesson)) == before
-    explorer.evaluate("e => e.removeAttribute('data-lm-suppress-shortcuts')")
-    button.evaluate("e => e.focus({preventScroll: true})")  # which sets it again
-    assert explorer.get_attribute("data-lm-suppress-shortcuts") == ""
-    lesson.keyboard.down("Control")
-    assert explorer.get_attribute("data-lm-suppress-shortcuts") is None  # so that JupyterLab saves
-    lesson.keyboard.up("Control")
-    assert explorer.get_attribute("data-lm-suppress-shortcuts") == ""
+    assert len(lesson.evaluate(CELLS)) == len(before) + 1
+
+
+@pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
+def test_saving_from_a_control_is_left_to_jupyterlab(lesson: playwright.Page) -> None:
+    lesson.evaluate(SCROLL, "lab = Explorer")
+    explorer = lesson.locator(WIDGET, has=lesson.get_by_label("Class B"))
+    explorer.get_by_role("button", name="signed", exact=True).focus()
+    assert explorer.get_attribute(KEYS) == ""
+    lesson.evaluate("() => { window.panel.context.model.dirty = true; }")
+    lesson.keyboard.press("Control+s")
+    lesson.wait_for_function("() => !window.panel.context.model.dirty", timeout=MINUTE)
+    assert explorer.get_attribute(KEYS) == ""
 
 
 @pytest.mark.parametrize("lesson", ["20_your_own_photo_and_network.ipynb"], indirect=True)

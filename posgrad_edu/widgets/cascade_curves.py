@@ -205,7 +205,7 @@ class CascadeCurves(WeightsPanel):
             if label != version and points:
                 kind = self._kind(label)
                 style = self._stroke(kind, alone) | {"color": PALE[kind], "linewidth": 1.2, "markersize": 3 * alone}
-                ax.plot(list(points), [p[0] for p in points.values()], **style)
+                ax.plot(list(points), [p[0] for p in points.values()], label=label, **style)
         points, kind = self._shown(version, mode), self._kind(version)
         mean, low, high = np.array(list(points.values())).reshape(-1, 3).T
         ax.vlines(list(points), low, high, color=LINES[kind]["color"], alpha=0.4, linewidth=4)

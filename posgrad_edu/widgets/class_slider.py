@@ -126,7 +126,9 @@ class ClassSlider(TwoClassPanel):
 
     def _note(self) -> str:
         product = self.method.value == "input-x-gradient"
-        colours = "the pixel's value times its gradient" if product else "what a brighter pixel does to the logit"
+        colours = (
+            "the product of a pixel's value and its gradient" if product else "what a brighter pixel does to the logit"
+        )
         return f"Colours: {colours}. {super()._note()}"
 
     def _titles(self) -> list[str]:

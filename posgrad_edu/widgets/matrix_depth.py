@@ -111,9 +111,9 @@ class MatrixDepth(Panel):
         signals = chart(3, 3, self._draw_signals, left=0.15, right=0.97, bottom=0.15, top=0.97)
         angles = chart(5, 3, self._draw_angles, left=0.13, right=0.98, bottom=0.16, top=0.96)
         on_a_line = "Points on a line through the middle: the two signals have the same direction."
-        about_signals = (signals, f"The entries of two signals against each other: {self.setting}.", on_a_line)
+        entries = f"{self.setting}. The entries of two signals against each other."
         by_depth = f"Their angle by depth, for {', '.join(ENTRIES)} matrices. {self.summary}"
-        return gallery([about_signals, (angles, by_depth, self.setting)])
+        return gallery([(signals, entries, on_a_line), (angles, by_depth, self.setting)])
 
     def _figure(self) -> Figure:
         """Return the two signals held against each other, and the angles by depth."""
