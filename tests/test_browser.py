@@ -459,6 +459,13 @@ SCROLL = """async words => {
 }"""
 
 
+def scroll_to(page: playwright.Page, words: str) -> None:
+    """Go to the cell with these words: JupyterLab hides what lies far from what is seen."""
+    page.wait_for_timeout(500)  # the page may still be finding its new width
+    page.evaluate(SCROLL, words)
+    page.wait_for_timeout(500)
+
+
 @pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
 @pytest.mark.parametrize("width", [390, 820, 1920])
 def test_widgets_fill_the_width_and_maps_stay_side_by_side(lesson: playwright.Page, width: int) -> None:
@@ -466,8 +473,7 @@ def test_widgets_fill_the_width_and_maps_stay_side_by_side(lesson: playwright.Pa
     lesson.set_viewport_size({"width": width, "height": 1000})
     try:
         for words in ("question = Predict", "lab = Explorer"):
-            lesson.evaluate(SCROLL, words)
-            lesson.wait_for_timeout(300)
+            scroll_to(lesson, words)
             for panel in lesson.locator(".posgrad-edu").all():
                 assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), "wider than the page"
         frames = lesson.locator(".posgrad-edu-pair .posgrad-edu-frame").all()
@@ -489,7 +495,7 @@ KEYS = "data-lm-suppress-shortcuts"
 @pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
 def test_keys_on_a_control_do_not_reach_jupyterlab(lesson: playwright.Page) -> None:
     """Without our style sheet "b" inserts a cell, "x" cuts one and "m" turns a code cell into text."""
-    lesson.evaluate(SCROLL, "lab = Explorer")
+    scroll_to(lesson, "lab = Explorer")
     explorer = lesson.locator(WIDGET, has=lesson.get_by_label("Class B"))
     button = explorer.get_by_role("button", name="signed", exact=True)
     before = lesson.evaluate(CELLS)
@@ -505,7 +511,7 @@ def test_keys_on_a_control_do_not_reach_jupyterlab(lesson: playwright.Page) -> N
 
 @pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
 def test_saving_from_a_control_is_left_to_jupyterlab(lesson: playwright.Page) -> None:
-    lesson.evaluate(SCROLL, "lab = Explorer")
+    scroll_to(lesson, "lab = Explorer")
     explorer = lesson.locator(WIDGET, has=lesson.get_by_label("Class B"))
     explorer.get_by_role("button", name="signed", exact=True).focus()
     assert explorer.get_attribute(KEYS) == ""
@@ -526,6 +532,7 @@ def test_an_upload_of_the_size_that_is_promised_arrives(
     Image.fromarray(noise).save(photo, quality=95)
     with photo.open("ab") as file:
         file.write(bytes(megabytes * 10**6 - photo.stat().st_size))
+    scroll_to(lesson, "own = OwnPhoto")
     own = lesson.locator(WIDGET, has=lesson.get_by_label("Path"))
     assert f"up to {UPLOAD_MB} MB" in own.inner_text()
     with lesson.expect_file_chooser() as chooser:

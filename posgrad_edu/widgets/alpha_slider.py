@@ -32,8 +32,8 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.scenes.pictures import Scene, make_scene
 from posgrad_edu.viz import signed_number, true_minus
+from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import slider, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel
 from posgrad_edu.widgets.theme import BLACK, GREY, Picture
 
 if TYPE_CHECKING:

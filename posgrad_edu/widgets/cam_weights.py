@@ -22,8 +22,9 @@ from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import pair_limit, signed_number, true_minus
 from posgrad_edu.widgets import theme
+from posgrad_edu.widgets.class_panels import LayerPanel
 from posgrad_edu.widgets.controls import dropdown, handling_toggles, last_layer, toggles
-from posgrad_edu.widgets.panel import LayerPanel, rank_correlation
+from posgrad_edu.widgets.panel import rank_correlation
 from posgrad_edu.widgets.sentences import rank_correlation_is, red_shares
 
 PLAIN, ALPHA = "plain mean", "alpha"

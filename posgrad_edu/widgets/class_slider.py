@@ -19,8 +19,8 @@ from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
 from posgrad_edu.methods import explain, resolve
 from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel
 from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("gradient", "input-x-gradient", "guided-backprop")

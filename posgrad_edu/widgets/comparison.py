@@ -19,8 +19,9 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import CONTROLS, METHODS, explain
 from posgrad_edu.metrics.similarity import Similarity, is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
+from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import RANKED, dropdown, handling_toggles, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel, is_cam, style_of
+from posgrad_edu.widgets.panel import is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.theme import Picture
 

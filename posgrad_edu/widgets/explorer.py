@@ -18,6 +18,7 @@ from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import overlay, pair_limit, signed_number
+from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import (
     CONTRASTS,
     contrast_list,
@@ -27,7 +28,7 @@ from posgrad_edu.widgets.controls import (
     spatial_layers,
     toggles,
 )
-from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, style_of
+from posgrad_edu.widgets.panel import is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.style import ROOM
 

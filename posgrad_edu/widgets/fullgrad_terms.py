@@ -18,8 +18,8 @@ from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, get_handling
 from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
+from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
-from posgrad_edu.widgets.panel import ClassBoxPanel
 from posgrad_edu.widgets.sentences import rank_correlation_is
 
 SCALINGS = {False: "terms as they are", True: "each term rescaled"}

@@ -16,8 +16,8 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import pair_limit
+from posgrad_edu.widgets.class_panels import LayerPanel
 from posgrad_edu.widgets.controls import handling_toggles, last_layer, slider, toggles
-from posgrad_edu.widgets.panel import LayerPanel
 from posgrad_edu.widgets.sentences import rank_correlation_is, red_shares
 
 METHOD = "gradcam"

@@ -20,6 +20,7 @@ from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.shift import shift_vector, shifted
 from posgrad_edu.viz import map_title, signed_number
+from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import (
     CONTRASTS,
     contrast_list,
@@ -28,7 +29,7 @@ from posgrad_edu.widgets.controls import (
     handling_toggles,
     slider,
 )
-from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, style_of
+from posgrad_edu.widgets.panel import is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)

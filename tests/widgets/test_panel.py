@@ -25,8 +25,9 @@ from posgrad_edu.handling import Handling
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.study import read_summary
 from posgrad_edu.widgets.cascade_curves import COLUMNS
+from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import find_pair
-from posgrad_edu.widgets.panel import MapPanel, Panel, TwoClassPanel, rank_correlation
+from posgrad_edu.widgets.panel import MapPanel, Panel, rank_correlation
 from posgrad_edu.widgets.style import PENDING
 from posgrad_edu.widgets.theme import colour_bar, gallery, old, table
 
