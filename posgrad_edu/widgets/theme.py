@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Picture = tuple["Image | Figure", str, str]  # with its alt text and its caption
+Picture = tuple[Image, str, str]  # with its alt text and its caption
 
 # --- Charts ---
 
@@ -59,7 +59,7 @@ COMPUTING = '<progress aria-label="computing"></progress> computing ...'
 FOR, AGAINST = "evidence for", "evidence against"  # what the ends of a colour bar stand for
 
 
-def gallery(pictures: Sequence[Picture], *notes: str, bar: str = "") -> str:
+def gallery(pictures: Sequence[tuple[Image | Figure, str, str]], *notes: str, bar: str = "") -> str:
     """Return pictures of one height side by side, each with its caption, and notes below them, which are HTML.
 
     bar: the HTML of a colour bar for the second and the third picture: then these two stay beside each other also where
