@@ -1,9 +1,9 @@
 """The widgets' style sheet: as wide as the page, in the page's own colours, and in letters for a projector.
 
 It lies in a widget of its own inside each panel, which also keeps single keys from JupyterLab: without that, "b" on a
-button just clicked inserts a cell, and "x" cuts one. JupyterLab leaves alone what stands inside an element with the
-attribute ``data-lm-suppress-shortcuts``; only the page can set it, so the style sheet does when it's loaded. While
-Control, Command or Shift is held the attribute goes, so that saving and running cells work from a control, too.
+button just clicked inserts a cell, and "x" cuts one. JupyterLab leaves alone what has the attribute
+``data-lm-suppress-shortcuts``. Only the page can set it, so the style sheet sees to it: whatever inside the panel has
+the focus gets it. While Control, Command or Shift is held it goes, so that saving works from a control, too.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ PENDING = "posgrad-edu-pending"  # of a picture that another will follow: pale, 
 OLD = "posgrad-edu-old"  # of a picture that answers something else than what the controls say
 
 KEYS = """
-const panel = this.closest('.posgrad-edu'), keys = 'data-lm-suppress-shortcuts';
-const keep = event => panel.toggleAttribute(keys, !(event.ctrlKey || event.metaKey || event.shiftKey));
-['keydown', 'keyup', 'focusin'].forEach(kind => panel.addEventListener(kind, keep));
-keep({});
+const alone = event => !(event.ctrlKey || event.metaKey || event.shiftKey);
+const keep = event => event.target.toggleAttribute('data-lm-suppress-shortcuts', alone(event));
+['keydown', 'keyup', 'focusin'].forEach(kind => this.closest('.posgrad-edu').addEventListener(kind, keep));
 """
 
 # A list's arrow in white, which ipywidgets only have in black.
