@@ -17,7 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from posgrad_edu.cli.lab import UPLOAD_MB, UPLOADS
 
 playwright = pytest.importorskip("playwright.sync_api")
 
@@ -65,10 +69,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     options = [
         *(f"--port={port}", "--no-browser", "--allow-root", "--ServerApp.port_retries=0", "--IdentityProvider.token="),
         *(f"--ServerApp.root_dir={course}", f"--LabApp.user_settings_dir={settings}"),
+        f"--ServerApp.tornado_settings={UPLOADS}",  # as posgrad-edu lab does
         *(f"--LabApp.workspaces_dir={course / 'workspaces'}", "--LabApp.expose_app_in_browser=True"),
     ]
     with (course / "server.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log)
+        env = {**os.environ, "POSGRAD_EDU_UPLOAD_MB": str(UPLOAD_MB)}
+        process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log, env=env)
         try:
             wait_for(f"http://127.0.0.1:{port}/api", process, course / "server.log")
             yield f"http://127.0.0.1:{port}"
@@ -262,7 +268,7 @@ def by_mouse(control: playwright.Locator) -> Iterator[Callable[[], None]]:
 def by_keyboard(control: playwright.Locator) -> Iterator[Callable[[], None]]:
     """Yield moves with keys alone that give a control another value.
 
-    JupyterLab takes arrow keys on a closed drop-down list for itself, so open it first: Space, arrow, Enter.
+    Also an arrow on a closed list: JupyterLab would go to another cell, if the widgets didn't keep keys from it.
     """
     if kind(control) == "toggle-buttons":
         for i in range(control.locator("button").count()):
@@ -275,7 +281,7 @@ def by_keyboard(control: playwright.Locator) -> Iterator[Callable[[], None]]:
     keys = {
         "radio": ["Space"],
         "slider": ["ArrowLeft", "ArrowRight", "Home", "End"],
-        "dropdown": ["Space ArrowDown Enter", "Space ArrowUp Enter"],
+        "dropdown": ["ArrowDown", "ArrowUp"],
     }
     for combination in keys[kind(control)]:
         yield lambda combination=combination: [target.press(key) for key in combination.split()]
@@ -435,12 +441,97 @@ def test_the_explorer_says_what_changed(lesson: playwright.Page) -> None:
         explorer.get_by_label(box).fill(word)
         explorer.get_by_label(box).press("Enter")
     explorer.get_by_role("button", name="signed", exact=True).click()
-    sentence.get_by_text("Rank correlation −0.92 signed").wait_for(timeout=MINUTE)
+    sentence.get_by_text("of the maps −0.92, of their magnitudes +0.92").wait_for(timeout=MINUTE)
     explorer.get_by_role("button", name="positive", exact=True).click()
-    sentence.get_by_text("Rank correlation +0.92 signed").wait_for(timeout=MINUTE)
+    sentence.get_by_text("of the maps +0.92, of their magnitudes +0.92").wait_for(timeout=MINUTE)
     explorer.get_by_label("Class B").fill("teepot")
     explorer.get_by_label("Class B").press("Enter")
     sentence.get_by_text("Did you mean").wait_for(timeout=MINUTE)
+
+
+# --- Widths, keys and uploads ---
+
+
+SCROLL = """async words => {
+  const content = window.panel.content;
+  const at = content.widgets.findIndex(cell => cell.model.sharedModel.source.includes(words));
+  await content.scrollToItem(at, "start");
+}"""
+
+
+def scroll_to(page: playwright.Page, words: str) -> None:
+    """Go to the cell with these words: JupyterLab hides what lies far from what is seen."""
+    page.wait_for_timeout(500)  # the page may still be finding its new width
+    page.evaluate(SCROLL, words)
+    page.wait_for_timeout(500)
+
+
+@pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
+@pytest.mark.parametrize("width", [390, 820, 1920])
+def test_widgets_fill_the_width_and_maps_stay_side_by_side(lesson: playwright.Page, width: int) -> None:
+    lesson.evaluate("() => window.jupyterapp.shell.collapseLeft()")
+    lesson.set_viewport_size({"width": width, "height": 1000})
+    try:
+        for words in ("question = Predict", "lab = Explorer"):
+            scroll_to(lesson, words)
+            for panel in lesson.locator(".posgrad-edu").all():
+                assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), "wider than the page"
+        frames = lesson.locator(".posgrad-edu-pair .posgrad-edu-frame").all()
+        one, other = (frame.bounding_box() or {} for frame in frames)
+        assert one["y"] == pytest.approx(other["y"], abs=1)
+        assert one["x"] + one["width"] < other["x"]
+        inside = lesson.locator(".posgrad-edu", has=lesson.get_by_label("Class B")).bounding_box() or {}
+        assert inside["width"] > 0.7 * width
+        assert one["width"] > 0.25 * inside["width"]
+    finally:
+        lesson.set_viewport_size({"width": 1300, "height": 1000})
+        lesson.evaluate("() => window.jupyterapp.shell.expandLeft()")
+
+
+CELLS = "() => window.panel.content.widgets.map(cell => cell.model.type)"
+KEYS = "data-lm-suppress-shortcuts"
+
+
+@pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
+def test_keys_on_a_control_do_not_reach_jupyterlab_but_for_saving(lesson: playwright.Page) -> None:
+    """Without our style sheet "b" inserts a cell, "x" cuts one and "m" turns a code cell into text."""
+    run_all(lesson)
+    explorer = lesson.locator(WIDGET, has=lesson.get_by_label("Class B"))
+    explorer.get_by_label("Photo").select_option("coffee")  # which brings it into view
+    button = explorer.locator("button", has_text=re.compile("^signed$"))
+    before = lesson.evaluate(CELLS)
+    for key in ("b", "a", "x", "m", "d", "d"):
+        button.press(key)
+        lesson.wait_for_timeout(100)
+    assert lesson.evaluate(CELLS) == before
+    lesson.evaluate("() => { window.panel.context.model.dirty = true; }")
+    lesson.keyboard.press("Control+s")
+    lesson.wait_for_function("() => !window.panel.context.model.dirty", timeout=MINUTE)
+    assert button.get_attribute(KEYS) == ""
+    button.evaluate("(e, name) => e.removeAttribute(name)", KEYS)
+    lesson.keyboard.press("b")  # as it would be without
+    lesson.wait_for_timeout(500)
+    assert len(lesson.evaluate(CELLS)) == len(before) + 1
+
+
+@pytest.mark.parametrize("lesson", ["20_your_own_photo_and_network.ipynb"], indirect=True)
+@pytest.mark.parametrize("megabytes", [14, UPLOAD_MB])
+def test_an_upload_of_the_size_that_is_promised_arrives(
+    lesson: playwright.Page, megabytes: int, tmp_path: Path
+) -> None:
+    """A JPEG of noise, filled up behind its end to just below the size."""
+    photo = tmp_path / f"holiday{megabytes}.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photo, quality=95)
+    with photo.open("ab") as file:
+        file.write(bytes(megabytes * 10**6 - photo.stat().st_size))
+    scroll_to(lesson, "own = OwnPhoto")
+    own = lesson.locator(WIDGET, has=lesson.get_by_label("Path"))
+    assert f"up to {UPLOAD_MB} MB" in own.inner_text()
+    with lesson.expect_file_chooser() as chooser:
+        own.get_by_role("button", name="Upload a photo").click()
+    chooser.value.set_files(photo)
+    own.get_by_text(f"{photo.name}: 2000 × 1500 pixels").wait_for(timeout=2 * MINUTE)
 
 
 # --- An exercise, worked through ---

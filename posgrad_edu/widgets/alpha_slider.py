@@ -32,9 +32,8 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.scenes.pictures import Scene, make_scene
 from posgrad_edu.viz import signed_number, true_minus
+from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import slider, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel
-from posgrad_edu.widgets.sentences import full_colour
 from posgrad_edu.widgets.theme import BLACK, GREY, Picture
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ class AlphaSlider(TwoClassPanel):
     """
 
     _style = "heatmap"
+    _ends = ("relevance for", "relevance against")
+    _scale_of = "of the logit in all maps"
 
     def __init__(self, scene: Scene | None = None, clf: Classifier | None = None, **start: Any) -> None:
         self.scene = make_scene(3, digits=(3, 7)) if scene is None else scene
@@ -129,8 +130,7 @@ class AlphaSlider(TwoClassPanel):
         return [scene, *framed]
 
     def _note(self) -> str:
-        colours = "Red: relevance for. Blue: against. Black box: the digit asked for."
-        return f"{colours} {full_colour(FULL_COLOUR, 'of the logit in all maps', self.maps)}"
+        return f"Black box: the digit asked for. {super()._note()}"
 
     def _figure(self) -> Figure:
         from matplotlib.patches import Rectangle

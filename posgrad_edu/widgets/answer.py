@@ -1,7 +1,8 @@
 """Pictures and words that answer controls, and what becomes of them where there is no answer.
 
 What a callback raises, ipywidgets print to a log that nobody reads, and the last answer stays under new controls.
-So each callback answers inside ``with self._answering():``. Then any exception is said in words, and the picture goes.
+So each callback answers inside ``with self._answering():``. Then any exception is said in words, and the last picture
+stays beside them as what it is, an old one: pale.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from posgrad_edu.widgets.theme import COMPUTING, PENDING, status
+from posgrad_edu.widgets.style import PANEL, PENDING, style_sheet
+from posgrad_edu.widgets.theme import COMPUTING, old, status
 
 INTERRUPTED = "Interrupted before there was an answer. Move a control to ask again."
 CLOSED = "This panel is closed. Make another one."
 
 
 class Answer(widgets.VBox):
-    """Pictures and words, which a callback fills in; where it fails, words alone.
+    """Pictures and words, which a callback fills in; where it fails, words beside the last picture, made pale.
 
     summary: the words. trace: where they tell of an exception, its traceback, for whoever looks for the cause.
     """
@@ -29,21 +31,27 @@ class Answer(widgets.VBox):
 
     def __init__(self) -> None:
         super().__init__()
+        self.add_class(PANEL)
+        self._sheet = style_sheet()
         self.pictures, self.words = widgets.HTML(), widgets.HTML()
-        self.summary = self.trace = ""
+        self.summary = self.trace = self._good = ""
         self._failed = False
+
+    def _arrange(self, *parts: widgets.Widget) -> None:
+        """Show these parts, from top to bottom."""
+        self.children: Any = (self._sheet, *parts)
 
     @contextlib.contextmanager
     def _answering(self) -> Iterator[None]:
-        """Say what goes wrong inside, and show no picture then. An interrupt is raised again."""
+        """Say what goes wrong inside, and make the picture pale then. An interrupt is raised again."""
         self._failed, self.trace = False, ""
         try:
             yield
         except Exception as error:
             self.trace = traceback.format_exc()
-            self._show_no_picture(in_words(error))
+            self._fail(in_words(error))
         except BaseException:  # KeyboardInterrupt, above all
-            self._show_no_picture(INTERRUPTED)
+            self._fail(INTERRUPTED)
             raise
         finally:
             self.pictures.remove_class(PENDING)
@@ -53,15 +61,19 @@ class Answer(widgets.VBox):
         self.pictures.add_class(PENDING)
         self.words.value = COMPUTING
 
-    def _show_no_picture(self, words: str) -> None:
+    def _show(self, pictures: str) -> None:
+        """Show pictures that answer what the controls say."""
+        self.pictures.value = self._good = pictures
+
+    def _fail(self, words: str) -> None:
         self._failed = True
         self._clear()
-        self.pictures.value = ""
+        self.pictures.value = old(self._good)
         self._say(words)
 
     def _say(self, words: str) -> None:
         self.summary = words
-        self.words.value = status(words)
+        self.words.value = status(words, self._failed)
 
     def _clear(self) -> None:
         """Set the results to nothing."""
@@ -70,11 +82,11 @@ class Answer(widgets.VBox):
         """Close all that is shown, and let go of what was computed; the kernel would keep it to its end."""
         if self._open:  # ipywidgets close what is deleted, too, even if it was never whole
             self._open = False
-            self._show_no_picture(CLOSED)
-            shown: Any = self.children
-            for part in (*shown, self.pictures, self.words):
+            self._good = ""
+            self._fail(CLOSED)
+            for part in (*self.children, self._sheet, self.pictures, self.words):
                 close_all(part)
-            self.children: Any = ()
+            self.children = ()
             self.layout.close()
         super().close()
 

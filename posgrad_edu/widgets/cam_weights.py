@@ -22,9 +22,10 @@ from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import pair_limit, signed_number, true_minus
 from posgrad_edu.widgets import theme
-from posgrad_edu.widgets.controls import dropdown, find_pair, handling_toggles, last_layer, layer_sizes, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel, rank_correlation
-from posgrad_edu.widgets.sentences import EVIDENCE, full_colour, rank_correlation_is, red_shares
+from posgrad_edu.widgets.class_panels import LayerPanel
+from posgrad_edu.widgets.controls import dropdown, handling_toggles, last_layer, toggles
+from posgrad_edu.widgets.panel import rank_correlation
+from posgrad_edu.widgets.sentences import rank_correlation_is, red_shares
 
 PLAIN, ALPHA = "plain mean", "alpha"
 AVERAGES: dict[str, type[CAM]] = {PLAIN: GradCAM, ALPHA: GradCAMPlusPlus}
@@ -41,7 +42,7 @@ class Layer(NamedTuple):
     products: Tensor  # S · g, (2, C, h, w); nan where g is zero
 
 
-class CamWeights(TwoClassPanel):
+class CamWeights(LayerPanel):
     """Two toggles, alpha and the gradients' signs, which lead from GradCAM to GradCAM++ one step at a time.
 
     clf: a ``Classifier``, the default network if ``None``. photo: a picture, or the name of a sample photo.
@@ -66,19 +67,12 @@ class CamWeights(TwoClassPanel):
         layers: Sequence[str] | None = None,
         **start: Any,
     ) -> None:
-        super().__init__(clf, photo)
-        self._asked, self._asked_layers = (class_a, class_b), layers
-        self._settle()
+        super().__init__(clf, photo, (class_a, class_b), layers)
         effects = ["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"]
         self.average = toggles("Averaging", list(AVERAGES), effects)
         self.handling = handling_toggles((SIGNED, POSITIVE))
         self.layer = dropdown("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
         self._begin(["average", "handling", "layer"], start)
-
-    def _settle(self) -> None:
-        self.classes = find_pair(self.clf, self._asked, self._logits)
-        self.sizes = layer_sizes(self.clf, self._x, self._asked_layers)
-        self._offer("layer", list(self.sizes), last_layer(self.clf, self.sizes))
 
     def _clear(self) -> None:
         super()._clear()
@@ -138,9 +132,6 @@ class CamWeights(TwoClassPanel):
         beyond = int((products < -2).sum())
         ends = true_minus(f"{alpha.min():.3g} to {alpha.max():.3g}")
         return f"Alpha from {ends}; {near} of {len(products)} values near the pole, {beyond} beyond it."
-
-    def _note(self) -> str:
-        return f"{EVIDENCE} {full_colour(self.limit, 'in all maps of this layer', self.maps)}"
 
     def _html(self) -> str:
         rows = [(signs, [self._cell((average, signs)) for average in AVERAGES]) for signs in SIGNS]

@@ -26,7 +26,7 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.controls import dropdown, slider
 from posgrad_edu.widgets.panel import WeightsPanel
-from posgrad_edu.widgets.theme import AXIS, BESIDE_A_CHART, LINES, MARK, PALE, Picture
+from posgrad_edu.widgets.theme import AXIS, LINES, MARK, PALE, Picture, chart, name_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("method", "photo", "mode", "depth", "layers", "seed", "spearman")
 CONTROL = "control"
-CHART = {"figsize": (3.76, 2.85), "dpi": 150}  # finer than shown, for screens that are finer, too
-MARGINS = {"left": 0.21, "right": 0.97, "bottom": 0.15, "top": 0.84}  # a layout engine takes longer than the drawing
+MARGINS = {"left": 0.16, "right": 0.66, "bottom": 0.15, "top": 0.9}
 DOT = 8  # the radius of the dot that marks a value, in pixels of the chart
 Points = dict[int, tuple[float, float, float]]  # depth -> mean, lowest, highest
 
@@ -54,8 +53,6 @@ class CascadeCurves(WeightsPanel):
     depth -> (mean, lowest, highest); ``summary`` (text); ``figure()``.
     Raises ``ValueError`` for rows without the columns needed or of a label that ``methods`` doesn't hold.
     """
-
-    _widths = BESIDE_A_CHART
 
     def __init__(
         self,
@@ -158,11 +155,14 @@ class CascadeCurves(WeightsPanel):
         """Return the curves with this step marked, and both maps."""
         line = ", ".join(f"{depth}: {signed_number(point[0])}" for depth, point in self.points.items())
         alt = f"Curves over the number of random layers; {self.version.value}, mean by layers: {line}."
-        chart = (self._marked(), alt, f"{self.version.value}, {self.mode.value}")
-        return [chart, *super()._panels()[1:]]
+        curves = (self._marked(), alt, f"{self.version.value}, {self.mode.value}")
+        return [curves, *super()._panels()[1:]]
+
+    def _method(self) -> str:
+        return self.methods[self.version.value].name
 
     def _note(self) -> str:
-        key = "In the chart, bars: lowest to highest over photos and draws; pale: the other versions."
+        key = "Black line: this step. Bars: lowest to highest over photos and draws. Pale: the other versions."
         return f"{super()._note()} {key}"
 
     def _mark(self) -> tuple[int, float | None, str]:
@@ -173,15 +173,15 @@ class CascadeCurves(WeightsPanel):
 
     def _marked(self) -> Image.Image:
         """Return the curves as a picture with this step marked: at each move only the mark is drawn anew."""
-        chart, ax = self._chart(self.version.value, self.mode.value)
+        curves, ax = self._chart(self.version.value, self.mode.value)
         depth, value, colour = self._mark()
-        marked = chart.copy()
+        marked = curves.copy()
         draw = ImageDraw.Draw(marked)
 
         def place(y: float) -> tuple[float, float]:
             """Return the pixel of a value at this step; pictures count rows from the top, axes from the bottom."""
             column, from_below = ax.transData.transform((depth, y))
-            return float(column), chart.height - float(from_below)
+            return float(column), marked.height - float(from_below)
 
         draw.line([place(y) for y in ax.get_ylim()], "black", 2)
         if value is not None:
@@ -191,10 +191,8 @@ class CascadeCurves(WeightsPanel):
 
     def _curves(self, version: str, mode: str) -> tuple[Image.Image, Axes]:
         """Return all curves of this order as a picture, and their axes, which know where a depth stands in it."""
-        figure = viz.figure_class()(**CHART)
-        ax = figure.subplots(gridspec_kw=MARGINS)
-        self._plot(ax, version, mode)
-        return Image.open(io.BytesIO(viz.to_png(figure))).convert("RGB"), ax
+        figure = chart(5, 3, lambda ax: self._plot(ax, version, mode), **MARGINS)
+        return Image.open(io.BytesIO(viz.to_png(figure))).convert("RGB"), figure.axes[0]
 
     def _plot(self, ax: Axes, version: str, mode: str) -> None:
         """Plot all curves of this order, the chosen one last and strong.
@@ -202,12 +200,12 @@ class CascadeCurves(WeightsPanel):
         Single layers are no path from one step to the next: there the points aren't joined, and don't start at 1.
         """
         alone = mode == "independent"
-        others: dict[str, Any] = {}
-        for label in self.version.options:
-            points, kind = self._shown(label, mode), self._kind(label)
+        curves = {label: self._shown(label, mode) for label in self.version.options}
+        for label, points in curves.items():
             if label != version and points:
+                kind = self._kind(label)
                 style = self._stroke(kind, alone) | {"color": PALE[kind], "linewidth": 1.2, "markersize": 3 * alone}
-                (others[kind],) = ax.plot(list(points), [p[0] for p in points.values()], **style)
+                ax.plot(list(points), [p[0] for p in points.values()], label=label, **style)
         points, kind = self._shown(version, mode), self._kind(version)
         mean, low, high = np.array(list(points.values())).reshape(-1, 3).T
         ax.vlines(list(points), low, high, color=LINES[kind]["color"], alpha=0.4, linewidth=4)
@@ -217,10 +215,9 @@ class CascadeCurves(WeightsPanel):
         ax.set_xlabel("which layer is random, from the output" if alone else f"random layers, {mode}", fontsize=9)
         ax.set_ylabel("rank correlation\nwith the trained map", fontsize=9, labelpad=2)
         ax.tick_params(labelsize=8)
-        ax.set_title(version, color=LINES[kind]["color"], fontsize=10, loc="left", pad=17)
-        key = {kind: line for kind in PALE if (line := others.get(kind))}
-        above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.02, 0.97), "ncols": 3, "columnspacing": 1}
-        ax.legend(key.values(), key.keys(), frameon=False, fontsize=8, handlelength=1.8, **above)
+        ax.set_title(version, color=LINES[kind]["color"], fontsize=10, loc="left")
+        colours = {label: PALE[self._kind(label)] for label in curves} | {version: LINES[kind]["color"]}
+        name_lines(ax, {label: curve[max(curve)][0] for label, curve in curves.items() if curve}, colours)
 
     def _stroke(self, kind: str, alone: bool) -> dict[str, Any]:
         """Return how a chosen curve of this kind is drawn; alone: as points that aren't joined."""
@@ -239,8 +236,8 @@ class CascadeCurves(WeightsPanel):
         return handling.name if handling is not None and known else CONTROL
 
     def _figure(self) -> Figure:
-        figure = viz.figure_class()(figsize=(10.5, 3.3), dpi=110, layout="constrained")
-        axes = figure.subplots(1, 3, width_ratios=(1.35, 1, 1))
+        figure = viz.figure_class()(figsize=(11.5, 3.3), dpi=110, layout="constrained")
+        axes = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
         self._plot(axes[0], self.version.value, self.mode.value)
         depth, value, colour = self._mark()
         axes[0].axvline(depth, **MARK)

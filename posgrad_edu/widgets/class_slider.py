@@ -19,9 +19,9 @@ from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
 from posgrad_edu.methods import explain, resolve
 from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel
-from posgrad_edu.widgets.sentences import describe, full_colour
+from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("gradient", "input-x-gradient", "guided-backprop")
 HANDLINGS = (SIGNED, POSITIVE, ABSOLUTE)
@@ -41,6 +41,8 @@ class ClassSlider(TwoClassPanel):
     """
 
     _style = "heatmap"
+    _ends = ("raises the logit", "lowers the logit")
+    _scale_of = "at each place of the slider"
 
     def __init__(
         self,
@@ -123,10 +125,11 @@ class ClassSlider(TwoClassPanel):
         return f"Rank correlation of {chosen} with {most}: {number}. {describe(self.spearman, most, chosen)}"
 
     def _note(self) -> str:
-        key = "Red: a brighter pixel raises the logit. Blue: it lowers it."
-        if self.method.value == "input-x-gradient":
-            key = "Red: the pixel's product is positive. Blue: negative."
-        return f"{key} {full_colour(self.limit, 'at each place of the slider')}"
+        product = self.method.value == "input-x-gradient"
+        colours = (
+            "the product of a pixel's value and its gradient" if product else "what a brighter pixel does to the logit"
+        )
+        return f"Colours: {colours}. {super()._note()}"
 
     def _titles(self) -> list[str]:
         most, chosen = super()._titles()

@@ -19,15 +19,16 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import CONTROLS, METHODS, explain
 from posgrad_edu.metrics.similarity import Similarity, is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
+from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import RANKED, dropdown, handling_toggles, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel, is_cam, style_of
-from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
+from posgrad_edu.widgets.panel import is_cam, style_of
+from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.theme import Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MEASURES = {"signed": "spearman", "magnitudes": "spearman_abs"}
+MEASURES = {"values": "spearman", "magnitudes": "spearman_abs"}
 AXES = "from left to right the pixel's rank in the first map, from bottom to top in the second"
 
 
@@ -37,12 +38,14 @@ class MapComparison(TwoClassPanel):
     clf: a ``Classifier``, the default network if ``None``. photo: the name of a sample photo, or a picture.
     target: the first class: a word, an index, "most likely", "runner-up" or "least likely".
     others: the second classes to choose from, in the same words.
-    start: values to start with: method, handling ("signed", "positive"), other (an index), measure ("signed",
+    start: values to start with: method, handling ("signed", "positive"), other (an index), measure ("values",
     "magnitudes").
 
     Results: ``maps`` (2, H, W), ``classes``, ``similarity`` with all measures, ``summary`` (text), ``figure()``.
     Raises ``ValueError`` for a control that doesn't exist, and where ``others`` holds the first class or nothing.
     """
+
+    _scale_of = "in both maps"
 
     def __init__(
         self,
@@ -123,13 +126,13 @@ class MapComparison(TwoClassPanel):
         shown = super()._panels()
         if not any(is_degenerate(values) for values in self.maps):
             magnitudes = self.measure.value == "magnitudes"
-            title = f"ranks of {'magnitudes' if magnitudes else 'signed values'}"
+            title = f"ranks of {self.measure.value}"
             ranks = viz.rank_picture(self.maps[0], self.maps[1], magnitudes)
             shown.append((ranks, f"{title[0].upper()}{title[1:]}: {AXES}. {self.summary}", title))
         return shown
 
     def _note(self) -> str:
-        return f"{EVIDENCE} {full_colour(self.limit, 'in both maps')} Ranks: {AXES}; the darker, the more pixels."
+        return f"{super()._note()} Ranks: {AXES}; the darker, the more pixels."
 
     def _figure(self) -> Figure:
         panels = self._panels()
@@ -145,12 +148,12 @@ class MapComparison(TwoClassPanel):
 
 def in_numbers(similarity: Similarity) -> str:
     """Return the four numbers of a comparison in words."""
-    signed, size, structure, edges = ("none" if math.isnan(v) else viz.signed_number(v) for v in similarity[:4])
-    return f"Signed {signed}, magnitudes {size}, SSIM {structure}, HOG {edges}."
+    values, size, structure, edges = ("none" if math.isnan(v) else viz.signed_number(v) for v in similarity[:4])
+    return f"Rank correlation of the maps {values}, of their magnitudes {size}; SSIM {structure}, HOG {edges}."
 
 
 def by_measure(similarity: Similarity, measure: str, a: str, b: str) -> str:
-    """Say how alike two classes' maps are by one measure, "signed" or "magnitudes"."""
+    """Say how alike two classes' maps are by one measure, "values" or "magnitudes"."""
     value = getattr(similarity, MEASURES[measure])
     if measure == "magnitudes" and value > 0.5 and similarity.spearman < -0.5:
         return "By their magnitudes they are alike: a reversed map looks the same."

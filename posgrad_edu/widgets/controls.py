@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from posgrad_edu.engine.cam_layer import find_layer
 from posgrad_edu.engine.contrast import MEAN
 from posgrad_edu.engine.layers import PASSES_ON, is_spatial, watch
+from posgrad_edu.errors import nearest_names
 from posgrad_edu.handling import Handling
 from posgrad_edu.models.classifier import Classifier, resolve_class
-from posgrad_edu.widgets import theme
+from posgrad_edu.models.labels import plain
 
 RANKED = ("most likely", "runner-up", "least likely")
 # What each of two classes' logits is held against.
@@ -25,13 +26,16 @@ CONTRASTS = (("the logit", "none"), ("minus the mean of all", "mean"), ("minus t
 
 def slider(description: str, options: Sequence[Any], **traits: Any) -> widgets.SelectionSlider:
     """Return a slider over options that speaks up when it's let go."""
-    traits = {"layout": theme.SLIDER, "style": theme.NAME, "continuous_update": False, **traits}
-    return widgets.SelectionSlider(options=options, description=description, **traits)
+    return widgets.SelectionSlider(options=options, description=description, continuous_update=False, **traits)
+
+
+def number_slider(description: str, value: float, low: float, high: float, step: float) -> widgets.FloatSlider:
+    """Return a slider over numbers that speaks up when it's let go."""
+    return widgets.FloatSlider(value, min=low, max=high, step=step, description=description, continuous_update=False)
 
 
 def toggles(description: str, options: Sequence[Any], tooltips: Sequence[str], **traits: Any) -> widgets.ToggleButtons:
     """Return a button for each option, one of which is down."""
-    traits = {"layout": theme.IN_LINE, "style": theme.BUTTONS, **traits}
     return widgets.ToggleButtons(options=options, tooltips=tooltips, description=description, **traits)
 
 
@@ -39,26 +43,28 @@ def handling_toggles(
     handlings: Sequence[Handling], description: str = "Gradients", **traits: Any
 ) -> widgets.ToggleButtons:
     """Return a button for each handling."""
-    names, meanings = [h.name for h in handlings], [h.meaning for h in handlings]
-    return toggles(description, names, meanings, **{"style": theme.NARROW_BUTTONS, **traits})
+    return toggles(description, [h.name for h in handlings], [h.meaning for h in handlings], **traits)
 
 
 def dropdown(description: str, options: Sequence[Any], **traits: Any) -> widgets.Dropdown:
     """Return a list of options that opens."""
-    traits = {"layout": theme.LIST, "style": theme.NAME, **traits}
     return widgets.Dropdown(options=options, description=description, **traits)
 
 
-def contrast_list(**traits: Any) -> widgets.Dropdown:
+def contrast_list() -> widgets.Dropdown:
     """Return a list of what is explained: a class's logit, or its difference from others."""
-    return dropdown("Explained", CONTRASTS, value="none", **traits)
+    return dropdown("Explained", CONTRASTS, value="none")
 
 
-def class_box(clf: Classifier, description: str, value: str | int, **traits: Any) -> widgets.Combobox:
-    """Return a box for a class: a word, a number or a rank such as "runner-up"."""
-    traits = {"layout": theme.BOX, "style": theme.NAME, "placeholder": "a word, such as espresso", **traits}
+def class_box(clf: Classifier, description: str, value: str | int) -> widgets.Combobox:
+    """Return a box for a class: a word, a number or a rank such as "runner-up". It offers names as one types."""
+    names = dict.fromkeys([*RANKED, *clf.labels, *(other for others in clf.synonyms for other in others)])
     return widgets.Combobox(
-        options=(*RANKED, *clf.labels), value=str(value), description=description, continuous_update=False, **traits
+        options=tuple(names),
+        value=str(value),
+        description=description,
+        placeholder="a word, such as espresso",
+        continuous_update=False,
     )
 
 
@@ -72,9 +78,11 @@ def set_options(control: Any, options: Sequence[Any], otherwise: Any) -> None:
     control.value = kept
 
 
-def side_by_side(*controls: widgets.Widget) -> widgets.HBox:
-    """Return controls side by side, wrapped where there's no room."""
-    return widgets.HBox(controls, layout=theme.WRAPPED)
+def in_rows(controls: Iterable[widgets.Widget]) -> widgets.Box:
+    """Return controls in rows, as many beside each other as there's room for."""
+    box = widgets.Box(list(controls))
+    box.add_class("posgrad-edu-controls")
+    return box
 
 
 # --- Classes and layers ---
@@ -83,6 +91,26 @@ def side_by_side(*controls: widgets.Widget) -> widgets.HBox:
 def find_classes(clf: Classifier, words: Iterable[str | int], logits: Tensor) -> tuple[int, ...]:
     """Return the classes that words, numbers or ranks stand for."""
     return tuple(resolve_class(clf, str(word), logits) for word in words)
+
+
+def meanings(clf: Classifier, word: str) -> list[tuple[str, str]]:
+    """Return what a word may mean that stands for no one class: labels, each with what the box understands.
+
+    Classes that the word fits, best first; where it fits none, those of a similar name.
+    """
+    try:
+        fits = clf.find(word)
+    except ValueError:
+        fits = [clf.find(name)[0] for name in nearest_names(word, clf.labels)]
+    return [(clf.labels[c], clf.labels[c] if clf.labels.count(clf.labels[c]) == 1 else str(c)) for c in fits]
+
+
+def understood(clf: Classifier, word: str, index: int) -> str:
+    """Return as which class a word was understood, where it is neither that class's label nor a number or rank."""
+    said, label = plain(word), clf.labels[index]
+    if said == plain(label) or said in map(plain, RANKED) or word.strip().lstrip("-").isdigit():
+        return ""
+    return f"{word!r} is understood as class {index}, {label!r}."
 
 
 def find_pair(clf: Classifier, words: Iterable[str | int], logits: Tensor) -> tuple[int, ...]:

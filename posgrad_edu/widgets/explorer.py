@@ -10,7 +10,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import ipywidgets as widgets
 from PIL.Image import Image
 from torch import Tensor
 
@@ -19,13 +18,24 @@ from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import overlay, pair_limit, signed_number
-from posgrad_edu.widgets.controls import CONTRASTS, contrast_list, contrast_of, dropdown, spatial_layers, toggles
-from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, style_of
-from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
-from posgrad_edu.widgets.theme import NARROW_BUTTONS, THIRD
+from posgrad_edu.widgets.class_panels import ClassBoxPanel
+from posgrad_edu.widgets.controls import (
+    CONTRASTS,
+    contrast_list,
+    contrast_of,
+    dropdown,
+    number_slider,
+    spatial_layers,
+    toggles,
+)
+from posgrad_edu.widgets.panel import is_cam, style_of
+from posgrad_edu.widgets.sentences import describe
+from posgrad_edu.widgets.style import ROOM
 
 PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
 PUBLISHED = "as published"
+CONTROLS = ("photo", "method", "layer", "class_a", "class_b", "opacity", "contrast", "handling", "size")
+SIZES = ("page", "room")
 
 
 class Explorer(ClassBoxPanel):
@@ -33,9 +43,12 @@ class Explorer(ClassBoxPanel):
 
     clf: a ``Classifier``, the default network if ``None``. photos: names of sample photos, or pictures by name.
     Each control is an ipywidget with a plain ``value``: photo, class_a, class_b, method, handling, layer, opacity,
-    contrast ("none", "mean", "other"). A class is a word, an index, "most likely", "runner-up" or "least likely".
+    contrast ("none", "mean", "other"), size ("page", "room": large, for a projector). A class is a word, an index,
+    "most likely", "runner-up" or "least likely".
     Results: ``maps`` (2, H, W), ``classes`` (indices), ``similarity``, ``summary`` (text), ``figure()`` (static).
     """
+
+    _scale_of = "in both maps"
 
     def __init__(
         self, clf: Classifier | None = None, photos: Mapping[str, Image] | Sequence[str] = PHOTOS, **start: Any
@@ -43,26 +56,22 @@ class Explorer(ClassBoxPanel):
         pictures = photos if isinstance(photos, Mapping) else {name: load_photo(name) for name in photos}
         if not pictures:
             raise ValueError("The Explorer needs at least one photo.")
-        super().__init__(clf, next(iter(pictures.values())))
+        super().__init__(clf, next(iter(pictures.values())), "most likely", "least likely")
         self.photos = dict(pictures)
         self._inputs = functools.lru_cache(maxsize=32)(self._read_photo)
         self._make_controls()
-        rows = [["photo", "method", "layer"], ["class_a", "class_b", "opacity"], "contrast", "handling"]
-        self._begin(rows, start)
+        self._begin(CONTROLS, start)
 
     def _make_controls(self) -> None:
         only = len(self.photos) == 1  # then there's nothing to choose
-        self.photo = dropdown("Photo", list(self.photos), disabled=only, **THIRD)
-        self.method = dropdown("Method", list(METHODS), value="gradcam", **THIRD)
-        self.layer = dropdown("Layer", spatial_layers(self.clf), value=self.clf.cam_layer, **THIRD)
-        self._make_class_boxes("most likely", "least likely", **THIRD)
-        self.opacity = widgets.FloatSlider(
-            value=0.85, min=0, max=1, step=0.05, description="Opacity", continuous_update=False, **THIRD
-        )
-        self.contrast = contrast_list(style=THIRD["style"])
+        self.photo = dropdown("Photo", list(self.photos), disabled=only)
+        self.method = dropdown("Method", list(METHODS), value="gradcam")
+        self.layer = dropdown("Layer", spatial_layers(self.clf), value=self.clf.cam_layer)
+        self.opacity = number_slider("Opacity", 0.85, 0, 1, 0.05)
+        self.contrast = contrast_list()
         meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
-        style = {**NARROW_BUTTONS, **THIRD["style"]}
-        self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings, style=style)
+        self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings)
+        self.size = toggles("Size", SIZES, ["as large as the page's letters", "large, for a projector"])
 
     def _settle(self) -> None:
         self._offer("layer", spatial_layers(self.clf), self.clf.cam_layer)
@@ -72,6 +81,8 @@ class Explorer(ClassBoxPanel):
         self.photos = {}
 
     def _measure(self) -> None:
+        in_a_room = self.size.value == "room"
+        (self.add_class if in_a_room else self.remove_class)(ROOM)
         self.photo_name, self._style = self.photo.value, style_of(self.method.value)
         self.layer.disabled = self.opacity.disabled = self._style == "heatmap"
         self.view, self._x, self._logits = self._inputs(self.photo_name)
@@ -111,12 +122,9 @@ class Explorer(ClassBoxPanel):
         if nothing := self._nothing_to_compare():
             return nothing
         assert self.similarity is not None
-        signed, magnitudes = (signed_number(value) for value in self.similarity[:2])
-        numbers = f"Rank correlation {signed} signed, {magnitudes} of magnitudes."
+        values, magnitudes = (signed_number(value) for value in self.similarity[:2])
+        numbers = f"Rank correlation of the maps {values}, of their magnitudes {magnitudes}."
         return f"{numbers} {describe(self.similarity.spearman, *self.labels)}"
-
-    def _note(self) -> str:
-        return f"{EVIDENCE} {full_colour(self.limit, 'in both maps')}"
 
     def _picture(self, values: Tensor, limit: float) -> Image:
         if self._style == "overlay":

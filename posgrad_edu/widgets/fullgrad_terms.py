@@ -18,9 +18,9 @@ from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, get_handling
 from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
+from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
-from posgrad_edu.widgets.panel import ClassBoxPanel
-from posgrad_edu.widgets.sentences import EVIDENCE, full_colour, rank_correlation_is
+from posgrad_edu.widgets.sentences import rank_correlation_is
 
 SCALINGS = {False: "terms as they are", True: "each term rescaled"}
 
@@ -48,16 +48,15 @@ class FullGradLayers(ClassBoxPanel):
         steps: int = 11,
         **start: Any,
     ) -> None:
-        super().__init__(clf, photo)
+        super().__init__(clf, photo, class_a, class_b)
         self._terms = functools.lru_cache(maxsize=2)(self._contributions)
-        self._make_class_boxes(class_a, class_b)
         self.steps = steps
         self._settle()
         self.terms = slider("Terms", self._steps_in_words(), value=len(self.sizes))
         self.handling = handling_toggles((SIGNED, ABSOLUTE, POSITIVE), "Handling")
         effects = ["in logits, so that they add up", "each to the same range in the photo, as published"]
         self.rescale = toggles("Scaling", [(words, on) for on, words in SCALINGS.items()], effects)
-        self._begin(["terms", "handling", "rescale", ["class_a", "class_b"]], start)
+        self._begin(["terms", "handling", "rescale", "class_a", "class_b"], start)
 
     def _settle(self) -> None:
         classes = self._chosen_classes()
@@ -125,9 +124,6 @@ class FullGradLayers(ClassBoxPanel):
     @property
     def _heading(self) -> str:
         return f"FullGrad of {self.setting}"
-
-    def _note(self) -> str:
-        return f"{EVIDENCE} {full_colour(self.limit, 'in both maps of this setting')}"
 
 
 def some_counts(terms: int, steps: int) -> list[int]:

@@ -16,14 +16,14 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import pair_limit
-from posgrad_edu.widgets.controls import find_pair, handling_toggles, last_layer, layer_sizes, slider, toggles
-from posgrad_edu.widgets.panel import TwoClassPanel
-from posgrad_edu.widgets.sentences import EVIDENCE, full_colour, rank_correlation_is, red_shares
+from posgrad_edu.widgets.class_panels import LayerPanel
+from posgrad_edu.widgets.controls import handling_toggles, last_layer, slider, toggles
+from posgrad_edu.widgets.sentences import rank_correlation_is, red_shares
 
 METHOD = "gradcam"
 
 
-class LayerSlider(TwoClassPanel):
+class LayerSlider(LayerPanel):
     """A slider over layers, early to late, and toggles for the gradients' handling and the final ReLU.
 
     clf: a ``Classifier``, the default network if ``None``. photo: a picture, or the name of a sample photo.
@@ -42,19 +42,12 @@ class LayerSlider(TwoClassPanel):
         layers: Sequence[str] | None = None,
         **start: Any,
     ) -> None:
-        super().__init__(clf, photo)
-        self._asked, self._asked_layers = (class_a, class_b), layers
-        self._settle()
+        super().__init__(clf, photo, (class_a, class_b), layers)
         self.layer = slider("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
         self.handling = handling_toggles((SIGNED, POSITIVE))
         effects = ["show the finished map as it is", "set the finished map's negative values to zero"]
         self.relu = toggles("Final ReLU", [("off", False), ("on", True)], effects)
         self._begin(["layer", "handling", "relu"], start)
-
-    def _settle(self) -> None:
-        self.classes = find_pair(self.clf, self._asked, self._logits)
-        self.sizes = layer_sizes(self.clf, self._x, self._asked_layers)
-        self._offer("layer", list(self.sizes), last_layer(self.clf, self.sizes))
 
     def _maps(self) -> Tensor:
         return self._compute(self.layer.value, self.handling.value, self.relu.value)
@@ -83,6 +76,3 @@ class LayerSlider(TwoClassPanel):
     def _sentence(self) -> str:
         compared = self._nothing_to_compare() or rank_correlation_is(self.spearman)
         return f"{red_shares(self.labels, self.maps)} {compared}"
-
-    def _note(self) -> str:
-        return f"{EVIDENCE} {full_colour(self.limit, 'in all maps of this layer', self.maps)}"

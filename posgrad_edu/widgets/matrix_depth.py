@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from posgrad_edu import viz
 from posgrad_edu.widgets.controls import slider, toggles
 from posgrad_edu.widgets.panel import Panel
-from posgrad_edu.widgets.theme import AXIS, LINES, MARK, NAME, SLIDER, gallery
+from posgrad_edu.widgets.theme import AXIS, LINES, MARK, chart, gallery
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,9 +69,7 @@ class MatrixDepth(Panel):
     def __init__(self, seed: int = 0, **start: Any) -> None:
         super().__init__()
         self.seed = seed
-        self.depth = widgets.IntSlider(
-            value=1, min=0, max=DEEPEST, description="Layers", continuous_update=False, layout=SLIDER, style=NAME
-        )
+        self.depth = widgets.IntSlider(1, min=0, max=DEEPEST, description="Layers", continuous_update=False)
         kinds = ["as drawn, both signs", "negative entries set to 0", "both signs, but what comes out is clamped"]
         self.entries = toggles("Matrices", list(ENTRIES), kinds)
         self.gates = slider("Closed gates", [(f"{100 * g:.0f} %", g) for g in GATES])
@@ -110,8 +108,12 @@ class MatrixDepth(Panel):
         )
 
     def _html(self) -> str:
-        scatter = "Left: points on a line through the middle mean that the two signals have the same direction."
-        return gallery([(self._figure(), self.alt, self.setting)], scatter, widths=[760])
+        signals = chart(3, 3, self._draw_signals, left=0.15, right=0.97, bottom=0.15, top=0.97)
+        angles = chart(5, 3, self._draw_angles, left=0.13, right=0.98, bottom=0.16, top=0.96)
+        on_a_line = "Points on a line through the middle: the two signals have the same direction."
+        entries = f"{self.setting}. The entries of two signals against each other."
+        by_depth = f"Their angle by depth, for {', '.join(ENTRIES)} matrices. {self.summary}"
+        return gallery([(signals, entries, on_a_line), (angles, by_depth, self.setting)])
 
     def _figure(self) -> Figure:
         """Return the two signals held against each other, and the angles by depth."""
@@ -138,9 +140,9 @@ class MatrixDepth(Panel):
             angles, shown = self.signals(entries).angles, entries == self.entries.value
             style = LINES[DRAWN_AS[entries]] | {"alpha": 1.0 if shown else 0.35, "markersize": 3}
             axes.plot(depths, angles, label=entries, **style)
-        axes.axvline(self.depth.value, **MARK)
+        axes.axvline(self.depth.value, label="shown", **MARK)
         axes.set(xlabel="layers", ylabel="angle between the signals", ylim=(-5, 185), yticks=[0, 45, 90, 135, 180])
-        axes.legend(frameon=False, loc="upper left", fontsize=9, ncols=3)
+        axes.legend(frameon=False, loc="upper left", fontsize=9, ncols=4)
 
 
 # --- The signals, and in words ---

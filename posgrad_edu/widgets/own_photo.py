@@ -22,9 +22,9 @@ from posgrad_edu.data import Source, read_image
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.widgets.answer import Answer, in_words
-from posgrad_edu.widgets.controls import side_by_side
+from posgrad_edu.widgets.controls import in_rows
 from posgrad_edu.widgets.explorer import Explorer
-from posgrad_edu.widgets.theme import LIST, gallery
+from posgrad_edu.widgets.theme import gallery, old
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,16 +54,15 @@ class OwnPhoto(Answer):
         self.explorer: Explorer | None = None
         self._start = start
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a photo")
-        self.path = widgets.Text(
-            description="Path", placeholder="such as photos/holiday.jpg", continuous_update=False, layout=LIST
-        )
+        self.path = widgets.Text(description="Path", placeholder="such as photos/holiday.jpg", continuous_update=False)
         self.controls = {"upload": self.upload, "path": self.path}
         self.fits = widgets.HTML(f"<small>{what_fits()}</small>")
-        self._choice = widgets.VBox([side_by_side(self.upload, self.path), self.fits])
+        self._choice = widgets.VBox([in_rows([self.upload, self.path]), self.fits])
         self.upload.observe(self._uploaded, "value")
         self.upload.observe(self._not_uploaded, "error")
         self.path.observe(self._named, "value")
-        self._show_no_picture(ASK)
+        self._clear()
+        self._say(ASK)
         self._open = True
         self.path.value = path
 
@@ -80,11 +79,11 @@ class OwnPhoto(Answer):
             if len(content) == size:
                 self.show(content, name)
             else:
-                self._show_no_picture(f"{name} arrived incomplete: {len(content)} of {size} bytes. {what_fits()}")
+                self._fail(f"{name} arrived incomplete: {len(content)} of {size} bytes. {what_fits()}")
 
     def _not_uploaded(self, change: dict) -> None:
         if change["new"]:  # what the browser says of a file that it couldn't read
-            self._show_no_picture(f"The browser couldn't read this file ({change['new']}). Give its path instead.")
+            self._fail(f"The browser couldn't read this file ({change['new']}). Give its path instead.")
 
     def _named(self, change: dict) -> None:
         if words := self.path.value.strip().strip("\"'"):
@@ -94,17 +93,17 @@ class OwnPhoto(Answer):
         """Read a photo from a path, bytes or an open file, and explore it; what can't be read is said in words."""
         with self._answering():
             self._clear()
-            self.pictures.value = ""
+            self.pictures.value = old(self._good)
             self._say("Reading ...")
             photo = read_image(source)
             title = title_of(source, name)
             answer, pictures = self._answer(photo, title), self._html(photo, title)
             self.explorer = Explorer(self.clf, {title: photo}, **self._start)
             self.photo, self._title, self._known = photo, title, self.explorer.known
-            self.pictures.value = pictures
+            self._show(pictures)
             self._say(answer)
             self.explorer.words.observe(self._follow, "value")
-            self.children = [self._choice, self.words, self.pictures, self.explorer]
+            self._arrange(self._choice, self.words, self.pictures, self.explorer)
 
     def _follow(self, change: dict) -> None:
         """Say anew what the network says, where the Explorer has noticed that it's another one now."""
@@ -114,9 +113,11 @@ class OwnPhoto(Answer):
         try:
             words, pictures = self._answer(self.photo, self._title), self._html(self.photo, self._title)
         except Exception as error:  # the Explorer stays: it recovers together with the network
-            words, pictures = in_words(error), ""
-        self.pictures.value = pictures
-        self._say(words)
+            self.pictures.value = old(self._good)
+            self._say(in_words(error))
+        else:
+            self._show(pictures)
+            self._say(words)
 
     def _clear(self) -> None:
         """Close the last photo's Explorer, which would keep its maps for ever; the next one starts where it was."""
@@ -124,7 +125,7 @@ class OwnPhoto(Answer):
             self._start = {name: self.explorer.controls[name].value for name in SETTINGS}
             self.explorer.close()
         self.photo = self.explorer = None
-        self.children = [self._choice, self.words]
+        self._arrange(self._choice, self.words, self.pictures)
 
     def _answer(self, photo: Image, title: str) -> str:
         best = ", ".join(f"{p.label} {p.probability:.0%}" for p in self.clf.top(photo, k=min(3, len(self.clf.labels))))
@@ -142,7 +143,7 @@ class OwnPhoto(Answer):
         small.thumbnail((520, 520))
         view = self.clf.view(photo)
         return gallery(
-            [(small, f"Your photo: {title}", title), (view, "What the network sees of it", "what the network sees")], ""
+            [(small, f"Your photo: {title}", title), (view, "What the network sees of it", "what the network sees")]
         )
 
     def figure(self) -> Figure:

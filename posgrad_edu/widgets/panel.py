@@ -20,10 +20,12 @@ answer it asks whether the network has changed since the last one; if so, it for
 from __future__ import annotations
 
 import functools
+import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import ipywidgets as widgets
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -37,10 +39,11 @@ from posgrad_edu.metrics.similarity import Similarity, compare, is_degenerate, s
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.widgets.answer import Answer
-from posgrad_edu.widgets.controls import class_box, find_classes, set_options, side_by_side
+from posgrad_edu.widgets.controls import in_rows, set_options
 from posgrad_edu.widgets.fingerprint import Fingerprint, fingerprint
-from posgrad_edu.widgets.sentences import CONSTANT, OWN_UNIT
-from posgrad_edu.widgets.theme import Picture, gallery
+from posgrad_edu.widgets.lessons import about
+from posgrad_edu.widgets.sentences import OWN_UNIT, full_colour
+from posgrad_edu.widgets.theme import AGAINST, FOR, Picture, colour_bar, gallery
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,24 +81,20 @@ class Panel(Answer):
             self.refresh()
         return super()._repr_mimebundle_(**options)
 
-    def _begin(self, rows: Sequence[str | Sequence[str]], start: Mapping[str, Any]) -> None:
+    def _begin(self, names: Sequence[str], start: Mapping[str, Any], *below: widgets.Widget) -> None:
         """Give the controls their start values, show everything, and follow the controls from now on.
 
-        rows: the attributes that hold the controls, from top to bottom; several of them stand side by side.
+        names: the attributes that hold the controls. below: what else stands between them and the pictures.
         Raises ``ValueError`` for a start value of a control that doesn't exist.
         """
-        lines = [[row] if isinstance(row, str) else row for row in rows]
-        self.controls = {name: getattr(self, name) for line in lines for name in line}
+        self.controls = {name: getattr(self, name) for name in names}
         for name, value in start.items():
             if name not in self.controls:
-                there = ", ".join(self.controls)
-                raise ValueError(f"{type(self).__name__} has no control {name!r}. There are: {there}.")
+                raise ValueError(f"{type(self).__name__} has no control {name!r}. There are: {', '.join(names)}.")
             self.controls[name].value = value
         for control in self.controls.values():
             control.observe(self._changed, "value")
-        shown = [[self.controls[name] for name in line] for line in lines]
-        boxes = [line[0] if len(line) == 1 else side_by_side(*line) for line in shown]
-        self.children = [*boxes, self.pictures, self.words]
+        self._arrange(in_rows(self.controls.values()), *below, self.pictures, self.words)
         self._clear()
         self._open = True
         try:
@@ -117,8 +116,8 @@ class Panel(Answer):
             with self._answering():
                 self._follow_network()
                 self._measure()
-                self._say(self._sentence())
-                self.pictures.value = self._drawn(*(control.value for control in self.controls.values()))
+                self._say(" ".join(filter(None, (self._remark(), self._sentence()))))
+                self._show(self._drawn(*(control.value for control in self.controls.values())))
         finally:
             self._busy = False
 
@@ -166,6 +165,10 @@ class Panel(Answer):
     def _measure(self) -> None:
         """Compute the results; an exception says why they can't be computed."""
 
+    def _remark(self) -> str:
+        """Say what was taken for something else than the controls say."""
+        return ""
+
     def _sentence(self) -> str:
         """Say the results in words."""
         return ""
@@ -188,7 +191,9 @@ class MapPanel(Panel):
 
     _kept = 256  # the latest answers of _explain
     _style: Style = "overlay"  # how maps are drawn: coarse ones over the photo, those as fine as the photo alone
-    _widths: Sequence[int] | None = None  # of the pictures, as for a gallery
+    _ends = (FOR, AGAINST)  # what red and blue stand for
+    _unit = ""  # of the colours' scale
+    _scale_of = "in both maps of this setting"  # where the scale of the colours holds
     photo_name = "photo"
     _alt_text = "{what}, for {title}"
 
@@ -296,8 +301,12 @@ class MapPanel(Panel):
         return self._titles()
 
     def _note(self) -> str:
-        """Return the key to the colours, which stands below the maps."""
-        return ""
+        """Return how strong the colours are, which stands below the maps."""
+        return full_colour(self.limit, self._scale_of, self.maps)
+
+    def _method(self) -> str | None:
+        """Return the name of the method, where one is chosen."""
+        return self.controls["method"].value if "method" in self.controls else None
 
     def _panels(self) -> list[Picture]:
         """Return the photo and both maps."""
@@ -312,59 +321,12 @@ class MapPanel(Panel):
         return viz.overlay(self.view, values, limit) if self._style == "overlay" else viz.heatmap(values, limit)
 
     def _html(self) -> str:
-        return gallery(self._panels(), self._note(), self._widths)
+        bar = colour_bar(self.limit, *self._ends, self._unit)
+        return gallery(self._panels(), about(self._method()), html.escape(self._note()), bar=bar)
 
     def _figure(self) -> Figure:
         panels = dict(zip(self._titles(), self._scaled, strict=True))
         return viz.show_grid(self.view, panels, limit=self.limit, style=self._style, title=self._heading)
-
-
-class TwoClassPanel(MapPanel):
-    """Maps of a photo for two ``classes`` (indices), on one scale."""
-
-    classes: tuple[int, ...]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The names of the two classes."""
-        return tuple(self.clf.labels[c] for c in self.classes)
-
-    def _titles(self) -> list[str]:
-        """Return label, probability and logit of each class."""
-        shares = self._logits.sigmoid() if self.clf.multilabel else self._logits.softmax(0)
-        return [viz.map_title(self.clf.labels[c], float(shares[c]), float(self._logits[c])) for c in self.classes]
-
-    def _nothing_to_compare(self) -> str:
-        """Say why the two maps can't be compared, where that is so."""
-        if self.classes[0] == self.classes[1]:
-            return f"Both maps are for {self.labels[0]}. Choose another class B."
-        empty = [label for label, values in zip(self.labels, self.maps, strict=True) if not values.any()]
-        if empty:
-            return f"The map for {' and for '.join(empty)} is zero everywhere, so there is nothing to compare."
-        return CONSTANT if any(map(is_degenerate, self.maps)) else ""
-
-
-class ClassBoxPanel(TwoClassPanel):
-    """Two classes that are chosen in boxes, ``class_a`` and ``class_b``; letters keep two maps of one class apart."""
-
-    def _make_class_boxes(self, class_a: str | int, class_b: str | int, **traits: Any) -> None:
-        self.classes = find_classes(self.clf, (class_a, class_b), self._logits)  # one that doesn't exist is refused now
-        self.class_a = class_box(self.clf, "Class A", class_a, **traits)
-        self.class_b = class_box(self.clf, "Class B", class_b, **traits)
-
-    def _chosen_classes(self) -> tuple[int, ...]:
-        return find_classes(self.clf, (self.class_a.value, self.class_b.value), self._logits)
-
-    def _measure(self) -> None:
-        self.classes = self._chosen_classes()
-        super()._measure()
-
-    def _titles(self) -> list[str]:
-        return [f"{letter}: {title}" for letter, title in zip("AB", self._lines(), strict=True)]
-
-    def _lines(self) -> list[str]:
-        """Return a title for each map, without its letter."""
-        return super()._titles()
 
 
 class WeightsPanel(MapPanel):
@@ -377,6 +339,7 @@ class WeightsPanel(MapPanel):
     """
 
     _alt_text = "{what}, {title}"
+    _unit = " unit"
 
     def __init__(self, clf: Classifier | None, photo: Image.Image | str, target: str | int, seed: int) -> None:
         super().__init__(clf, photo)

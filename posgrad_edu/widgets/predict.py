@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import ipywidgets as widgets
 
-from posgrad_edu.widgets.theme import IN_LINE, status
+from posgrad_edu.widgets.style import PANEL, style_sheet
+from posgrad_edu.widgets.theme import status
 
 
 class Predict(widgets.VBox):
@@ -21,12 +22,12 @@ class Predict(widgets.VBox):
             raise ValueError("A prediction needs two choices or more.")
         self.question = question
         # Buttons, not radio buttons: those need arrow keys, which JupyterLab takes to go from cell to cell.
-        self.choices = widgets.ToggleButtons(
-            options=list(choices), value=None, description="Your guess:", style={"button_width": "auto"}, layout=IN_LINE
-        )
+        self.choices = widgets.ToggleButtons(options=list(choices), value=None, description="Your guess:")
         self.reply = widgets.HTML()
         self.choices.observe(self._noted, "value")
-        super().__init__([widgets.HTML(f"<b>Predict first.</b> {html.escape(question)}"), self.choices, self.reply])
+        asked = widgets.HTML(f"<b>Predict first.</b> {html.escape(question)}")
+        super().__init__([style_sheet(), asked, self.choices, self.reply])
+        self.add_class(PANEL)
 
     def __repr__(self) -> str:
         return f"Predict: {self.question} ({' / '.join(self.choices.options)})"

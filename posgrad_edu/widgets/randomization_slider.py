@@ -19,8 +19,7 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.controls import dropdown, slider, toggles
 from posgrad_edu.widgets.panel import WeightsPanel, is_cam, style_of
-from posgrad_edu.widgets.sentences import EVIDENCE, describe
-from posgrad_edu.widgets.theme import NARROW_BUTTONS
+from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("guided-backprop", "gradient", "deconvnet", "gradcam")
 
@@ -68,7 +67,7 @@ class RandomizationSlider(WeightsPanel):
         self.depth = slider("Random layers", self._steps_in_words())
         self.method = dropdown("Method", list(methods))
         effects = ["keep evidence for and against", "drop evidence against"]
-        self.handling = toggles("Gradients", ["signed", "positive"], effects, value="positive", style=NARROW_BUTTONS)
+        self.handling = toggles("Gradients", ["signed", "positive"], effects, value="positive")
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -106,6 +105,3 @@ class RandomizationSlider(WeightsPanel):
             return f"Now {layers} random. {comparison}"
         number = signed_number(self.similarity.spearman)
         return f"Rank correlation {number}, while {layers} random. {comparison}"
-
-    def _note(self) -> str:
-        return f"{EVIDENCE} {super()._note()}"

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from posgrad_edu.viz import signed_number, two_digits
 
-EVIDENCE = "Red: evidence for. Blue: evidence against."
 CONSTANT = "One of the maps is constant: it ranks no pixel above another, so there is nothing to compare."
 OWN_UNIT = "Each map in its own unit: compare places, not strengths."
 

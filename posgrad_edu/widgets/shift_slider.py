@@ -20,6 +20,7 @@ from posgrad_edu.methods import METHODS, explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.shift import shift_vector, shifted
 from posgrad_edu.viz import map_title, signed_number
+from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import (
     CONTRASTS,
     contrast_list,
@@ -28,8 +29,8 @@ from posgrad_edu.widgets.controls import (
     handling_toggles,
     slider,
 )
-from posgrad_edu.widgets.panel import ClassBoxPanel, is_cam, style_of
-from posgrad_edu.widgets.sentences import EVIDENCE, describe, full_colour
+from posgrad_edu.widgets.panel import is_cam, style_of
+from posgrad_edu.widgets.sentences import describe
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
 SAME = 1e-6  # a smaller change of a probability is rounding
@@ -56,11 +57,10 @@ class ShiftSlider(ClassBoxPanel):
     ) -> None:
         if not shifts or not all(math.isfinite(a) for a in shifts):
             raise ValueError(f"shifts are finite numbers, one or more; not {list(shifts)}.")
-        super().__init__(clf, photo)
+        super().__init__(clf, photo, class_a, class_b)
         self._shifted = functools.lru_cache(maxsize=2)(self._with_shift)  # copies of a network can be large
-        self._make_class_boxes(class_a, class_b)
         self._make_controls(sorted({float(a) for a in shifts}))
-        self._begin(["shift", ["method", "contrast"], "handling", ["class_a", "class_b"]], start)
+        self._begin(["shift", "method", "contrast", "handling", "class_a", "class_b"], start)
 
     def _make_controls(self, shifts: list[float]) -> None:
         first = 0.0 if 0.0 in shifts else shifts[0]
@@ -112,6 +112,3 @@ class ShiftSlider(ClassBoxPanel):
         _, logits = self._shifted(self.shift.value)
         shares = logits.softmax(0)
         return [map_title(self.clf.labels[c], float(shares[c]), float(logits[c])) for c in self.classes]
-
-    def _note(self) -> str:
-        return f"{EVIDENCE} {full_colour(self.limit, 'in both maps of this setting')}"

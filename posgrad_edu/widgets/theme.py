@@ -1,32 +1,21 @@
-"""How the widgets look: widths, colours of charts, and the HTML around pictures and words."""
+"""How the widgets show things: colours of charts, and the HTML around pictures and words. ``style.py`` lays it out."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from PIL.Image import Image
 
 from posgrad_edu import viz
+from posgrad_edu.widgets.style import OLD
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Picture = tuple[Image, str, str]  # with its alt text and its caption
-
-# --- Controls ---
-
-NAME = {"description_width": "110px"}  # of a control, so that all begin below each other
-BUTTONS = {**NAME, "button_width": "150px"}
-NARROW_BUTTONS = {**NAME, "button_width": "110px"}
-SLIDER = {"width": "560px", "max_width": "100%"}  # with the words for its value
-LIST = {"width": "440px", "max_width": "100%"}
-BOX = {"width": "320px", "max_width": "100%"}
-THIRD: dict[str, Any] = {"layout": {"width": "280px"}, "style": {"description_width": "80px"}}  # three in a row
-WRAPPED = {"flex_flow": "row wrap"}  # into the next line, where there's no room
-# For ToggleButtons: the name stands before its buttons, as with other controls.
-IN_LINE = {"display": "flex", "width": "auto", **WRAPPED}
 
 # --- Charts ---
 
@@ -41,36 +30,76 @@ MARK: dict[str, Any] = {"color": "#000000", "linewidth": 1.2, "zorder": 2}
 THRESHOLD: dict[str, Any] = {"color": viz.hex_code(viz.RED), "linestyle": ":", "linewidth": 1.5}
 BLACK, GREY = (30, 30, 30), (150, 150, 150)  # frames drawn into a picture
 
+
+def chart(width: float, height: float, draw: Callable[[Axes], object], **margins: float) -> Figure:
+    """Return a chart of that many inches, for a gallery. margins: in shares; a layout engine would take longer."""
+    figure = viz.figure_class()(figsize=(width, height), dpi=150)  # finer than shown, for screens that are finer, too
+    draw(figure.subplots(gridspec_kw=margins))
+    return figure
+
+
+def name_lines(ax: Axes, ends: Mapping[str, float], colours: Mapping[str, str]) -> None:
+    """Write each line's name to the right of the axes, at the height of its end, or near it where others end, too."""
+    low, high = ax.get_ylim()
+    gap = (high - low) / 13  # a line of letters
+    names = sorted(ends, key=lambda name: ends[name])
+    heights = [ends[name] for name in names]
+    for n in range(1, len(names)):
+        heights[n] = max(heights[n], heights[n - 1] + gap)
+    heights = [height - max(0.0, max(heights) - high) for height in heights]
+    for name, height in zip(names, heights, strict=True):
+        stroke = {"arrowstyle": "-", "color": colours[name], "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 0}
+        at: dict[str, Any] = {"xycoords": ax.get_yaxis_transform(), "textcoords": ax.get_yaxis_transform()}
+        ax.annotate(name, (1, ends[name]), (1.05, height), **at, arrowprops=stroke, va="center", fontsize=8)
+
+
 # --- Pictures and words as HTML ---
 
-MAP_WIDTH = 260  # pixels of the screen
-BESIDE_A_CHART = (376, 224, 224)  # of a chart, and two maps
-PENDING = "posgrad-edu-pending"  # the class of a picture that another will follow: pale, if that takes a while
-COMPUTING = (
-    f"<style>.{PENDING} {{ opacity: 0.3; transition: opacity 0.1s 0.2s }}</style>"
-    '<progress aria-label="computing"></progress> computing ...'
-)
+COMPUTING = '<progress aria-label="computing"></progress> computing ...'
+FOR, AGAINST = "evidence for", "evidence against"  # what the ends of a colour bar stand for
 
 
-def gallery(panels: Sequence[tuple[Image | Figure, str, str]], note: str, widths: Iterable[int] | None = None) -> str:
-    """Return pictures or figures side by side, each with its caption, and a note below them.
+def gallery(pictures: Sequence[tuple[Image | Figure, str, str]], *notes: str, bar: str = "") -> str:
+    """Return pictures of one height side by side, each with its caption, and notes below them, which are HTML.
 
-    widths: of the pictures, in pixels of the screen; ``None`` for that of a map.
+    bar: the HTML of a colour bar for the second and the third picture: then these two stay beside each other also where
+    the page is narrow.
     """
-    sizes = [MAP_WIDTH] * len(panels) if widths is None else list(widths)
-    figures = (
-        '<figure style="margin:0 8px 8px 0"><div style="line-height:0;border:1px solid #bbb">'
-        f'{viz.to_html_img(picture, alt, width=width)}</div><figcaption style="width:{width}px">'
-        f"{html.escape(caption).replace(chr(10), '<br>')}</figcaption></figure>"
-        for (picture, alt, caption), width in zip(panels, sizes, strict=True)
+    figures = [_figure(*picture) for picture in pictures]
+    if bar:
+        figures[1:3] = [f'<div class="posgrad-edu-pair">{"".join(figures[1:3])}{bar}</div>']
+    lines = "".join(f"<div><small>{note}</small></div>" for note in notes if note)
+    return f'<div class="posgrad-edu-pictures">{"".join(figures)}</div>{lines}'
+
+
+def _figure(picture: Image | Figure, alt: str, caption: str) -> str:
+    width, height = picture.size if isinstance(picture, Image) else picture.get_size_inches()
+    words = html.escape(caption).replace("\n", "<br>")
+    return (
+        f'<figure style="--share:{width / height:.3g}"><div class="posgrad-edu-frame">{viz.to_html_img(picture, alt)}'
+        f"</div><figcaption>{words}</figcaption></figure>"
     )
-    return f'<div style="display:flex;flex-wrap:wrap">{"".join(figures)}</div><small>{html.escape(note)}</small>'
 
 
-def status(words: str) -> str:
+def colour_bar(limit: float, above: str = FOR, below: str = AGAINST, unit: str = "") -> str:
+    """Return the scale of a map's colours as HTML: red for ``above``, blue for ``below``, full at ±limit."""
+    number = viz.two_digits(limit)
+    ends = (f"<span>+{number}{unit}<br>{above}</span>", "<span>0</span>", f"<span>{below}<br>−{number}{unit}</span>")
+    words = f"Colours from blue, {below}, −{number}{unit}, to red, {above}, +{number}{unit}"
+    return f'<div class="posgrad-edu-bar" role="img" aria-label="{words}"><i></i><div>{"".join(ends)}</div></div>'
+
+
+def old(pictures: str) -> str:
+    """Return pictures that no longer answer what the controls say: pale, out of reach of keys and screen readers."""
+    shown = f'<small>The last answer:</small><div class="{OLD}" inert>{pictures}</div>'
+    return shown if pictures else ""
+
+
+def status(words: str, failed: bool = False) -> str:
     """Return a line that a screen reader reads out when it changes."""
     sendable = words.encode(errors="replace").decode()  # a file's name may hold half a character
-    return f'<p role="status" style="font-size:110%">{html.escape(sendable)}</p>'
+    kind = "posgrad-edu-words posgrad-edu-error" if failed else "posgrad-edu-words"
+    return f'<p role="status" class="{kind}">{html.escape(sendable)}</p>'
 
 
 def table(caption: str, columns: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]]) -> str:

@@ -18,10 +18,10 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
+from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import slider, toggles
-from posgrad_edu.widgets.panel import ClassBoxPanel, rank_correlation
-from posgrad_edu.widgets.sentences import CONSTANT, EVIDENCE, full_colour, in_percent
-from posgrad_edu.widgets.theme import NARROW_BUTTONS
+from posgrad_edu.widgets.panel import rank_correlation
+from posgrad_edu.widgets.sentences import CONSTANT, in_percent
 
 QUANTILES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 PUBLISHED_Q = 0.98
@@ -51,17 +51,16 @@ class ThresholdSlider(ClassBoxPanel):
     ) -> None:
         if not quantiles or any(not 0 <= q < 1 for q in quantiles):
             raise ValueError(f"quantiles are shares to cut, 0 <= q < 1, one or more; not {list(quantiles)}.")
-        super().__init__(clf, photo)
-        self._make_class_boxes(class_a, class_b)
+        super().__init__(clf, photo, class_a, class_b)
         self._make_controls(sorted(set(quantiles)))
-        self._begin(["q", "handling", ["class_a", "class_b"]], start)
+        self._begin(["q", "handling", "class_a", "class_b"], start)
 
     def _make_controls(self, quantiles: list[float]) -> None:
         first = PUBLISHED_Q if PUBLISHED_Q in quantiles else quantiles[-1]
         self.q = slider("Quantile q", [(f"{q:g}", q) for q in quantiles], value=first)
         effects = ["hold the magnitude of a · R against the threshold", "only a · R above the threshold passes"]
         names = [SIGNED.name, POSITIVE.name]
-        self.handling = toggles("Gradients", names, effects, value=POSITIVE.name, style=NARROW_BUTTONS)
+        self.handling = toggles("Gradients", names, effects, value=POSITIVE.name)
 
     def _clear(self) -> None:
         super()._clear()
@@ -92,9 +91,6 @@ class ThresholdSlider(ClassBoxPanel):
 
     def _lines(self) -> list[str]:
         return [f"{label}\n{share:.0%} of pixels left" for label, share in zip(self.labels, self.left, strict=True)]
-
-    def _note(self) -> str:
-        return f"{EVIDENCE} {full_colour(self.limit, 'in both maps of this setting')}"
 
 
 def blocks(maps: Tensor) -> Tensor:

@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
-
 from posgrad_edu import viz
 from posgrad_edu.study import format_estimate, format_number, verdict, verdict_table
 from posgrad_edu.study.schema import CONTRASTS
 from posgrad_edu.study.verdicts import ALIKE_ABOVE, VERDICTS
-from posgrad_edu.widgets.controls import dropdown, toggles
+from posgrad_edu.widgets.controls import dropdown, number_slider, toggles
 from posgrad_edu.widgets.panel import Panel
-from posgrad_edu.widgets.theme import AXIS, LINES, NAME, SLIDER, THRESHOLD
+from posgrad_edu.widgets.theme import AXIS, LINES, THRESHOLD, chart, gallery
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +55,7 @@ class VerdictExplorer(Panel):
                 "photos or more, in the check class or parameters."
             )
         self._make_controls()
-        self._begin([["check", "network"], ["contrast", "classes"], "version", "threshold"], start)
+        self._begin(["check", "network", "contrast", "classes", "version", "threshold"], start)
 
     def _make_controls(self) -> None:
         versions = dict.fromkeys(f"{claim.method}, {claim.handling}" for claim in self.table.itertuples())
@@ -71,16 +69,7 @@ class VerdictExplorer(Panel):
         self.classes = toggles("Classes", groups, against, disabled=len(groups) == 1)
         self.network = dropdown("Network", sorted(self.table.network.unique()))
         self.version = dropdown("Version", list(versions))
-        self.threshold = widgets.FloatSlider(
-            value=ALIKE_ABOVE,
-            min=LOWEST,
-            max=HIGHEST,
-            step=STEP,
-            description="Alike above",
-            continuous_update=False,
-            layout=SLIDER,
-            style=NAME,
-        )
+        self.threshold = number_slider("Alike above", ALIKE_ABOVE, LOWEST, HIGHEST, STEP)
 
     def _measure(self) -> None:
         self.counts = self.counts_at(self.line)
@@ -143,7 +132,10 @@ class VerdictExplorer(Panel):
         )
 
     def _html(self) -> str:
-        return viz.to_html_img(self._figure(), self.alt, width=860)
+        intervals = chart(5.4, 2.7, self._draw_intervals, left=0.36, right=0.97, bottom=0.19, top=0.9)
+        counts = chart(4, 2.7, self._draw_counts, left=0.1, right=0.97, bottom=0.19, top=0.9)
+        of_all = f"Verdicts of all claims by threshold. {self.summary}"
+        return gallery([(intervals, f"Intervals of {self.setting}.", self.setting), (counts, of_all, "all claims")])
 
     @property
     def alt(self) -> str:
@@ -180,7 +172,7 @@ class VerdictExplorer(Panel):
         for name, (drawn_as, stroke) in CURVES.items():
             colour = LINES[drawn_as]["color"]
             ax.plot(steps, [c[name] for c in counts], color=colour, linestyle=stroke, label=name)
-        ax.axvline(self.line, **THRESHOLD)
+        ax.axvline(self.line, label="shown", **THRESHOLD)
         ax.set(ylim=(0, len(self.asked)), xlabel="alike above")
         ax.set_title(f"all {len(self.asked)} claims", fontsize=10)
         ax.legend(frameon=False, fontsize=8)

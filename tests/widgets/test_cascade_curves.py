@@ -15,8 +15,10 @@ from scipy.stats import spearmanr
 
 import posgrad_edu as pg
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
+from posgrad_edu.viz import figure_class
 from posgrad_edu.widgets import CascadeCurves
 from posgrad_edu.widgets.cascade_curves import COLUMNS
+from posgrad_edu.widgets.theme import name_lines
 
 METHODS = {
     "gradcam signed": pg.METHODS["gradcam"]("signed"),
@@ -144,7 +146,7 @@ def test_it_starts_with_the_steps_of_the_order_asked_for(rows: pd.DataFrame, clf
 def marked(curves: CascadeCurves) -> list[int]:
     """The columns of the chart that are black from the bottom of the curves to their top, but for a dot."""
     chart = Image.open(io.BytesIO(base64.b64decode(sources(curves)[0].partition(",")[2])))
-    inside = np.asarray(chart.convert("L"))[90:355, 125:535]
+    inside = np.asarray(chart.convert("L"))[60:375, 125:492]
     return (np.flatnonzero((inside < 20).mean(0) > 0.85) + 125).tolist()
 
 
@@ -191,6 +193,26 @@ def test_the_curves_are_drawn_from_the_points(curves: CascadeCurves) -> None:
     chart = curves.figure().axes[0]
     chosen = next(line for line in chart.lines if line.get_label() == "guided-backprop positive")
     assert (chosen.get_color(), chosen.get_linestyle()) == ("#ce0018", "--")
+
+
+def test_each_curve_is_named_without_overlap(curves: CascadeCurves) -> None:
+    chart = curves.figure().axes[0]
+    assert sorted(text.get_text() for text in chart.texts) == sorted(curves.version.options)
+    low, high = chart.get_ylim()
+    heights = sorted(text.get_position()[1] for text in chart.texts)
+    assert heights[-1] <= high
+    assert (np.diff(heights) > 0.99 * (high - low) / 13).all()
+
+
+def test_names_of_lines_that_end_together_are_moved_apart() -> None:
+    ax = figure_class()().subplots()
+    ax.set_ylim(0, 13)
+    name_lines(ax, {"a": 12.8, "b": 12.9, "c": 3, "d": 3}, dict.fromkeys("abcd", "black"))
+    places = {text.get_text(): (text.xy[1], text.get_position()[1]) for text in ax.texts}
+    assert {name: end for name, (end, _) in places.items()} == {"a": 12.8, "b": 12.9, "c": 3, "d": 3}
+    heights = [places[name][1] for name in "cdab"]
+    assert (np.diff(heights) >= 0.999).all()
+    assert heights[-1] <= 13.001
 
 
 def test_alt_texts_name_the_means_and_the_step(curves: CascadeCurves) -> None:

@@ -30,7 +30,7 @@ def made(clf: pg.Classifier) -> MapComparison:
 @pytest.fixture
 def widget(made: MapComparison, clf: pg.Classifier) -> MapComparison:
     """One widget for all tests, each time back at its start: the maps stay cached."""
-    made.method.value, made.handling.value, made.measure.value = "gradcam", "signed", "signed"
+    made.method.value, made.handling.value, made.measure.value = "gradcam", "signed", "values"
     made.other.value = clf.index("punching bag")
     return made
 
@@ -68,7 +68,12 @@ def test_the_numbers_are_those_of_the_table(widget: MapComparison, clf: pg.Class
     row = pg.class_sensitivity(clf.net, clf.batch(pg.load_photo("coffee")), "gradcam", "positive").iloc[0]
     assert widget.similarity is not None
     assert row.other == widget.classes[1]
-    for word, name in {"Signed": "spearman", "magnitudes": "spearman_abs", "SSIM": "ssim", "HOG": "hog"}.items():
+    for word, name in {
+        "of the maps": "spearman",
+        "of their magnitudes": "spearman_abs",
+        "SSIM": "ssim",
+        "HOG": "hog",
+    }.items():
         assert getattr(widget.similarity, name) == pytest.approx(row[name], abs=1e-4)
         assert f"{word} {number(row[name])}" in widget.summary
     a, b = (m.numpy().ravel() for m in widget.maps)
@@ -140,8 +145,8 @@ def test_ranks_count_each_pixel_once_and_ties_share_a_rank() -> None:
 def test_the_picture_of_ranks_has_the_numbers_as_alt_text(widget: MapComparison) -> None:
     alts = re.findall(r'alt="([^"]+)"', widget.pictures.value)
     assert len(alts) == 4
-    assert alts[3].startswith("Ranks of signed values")
-    assert "Signed −0." in alts[3]
+    assert alts[3].startswith("Ranks of values")
+    assert "of the maps −0." in alts[3]
 
 
 def test_what_a_reader_without_a_kernel_sees(widget: MapComparison) -> None:
@@ -149,7 +154,7 @@ def test_what_a_reader_without_a_kernel_sees(widget: MapComparison) -> None:
     titles = [ax.get_title() for ax in figure.axes]
     assert titles[0] == "photo"
     assert titles[1].startswith("espresso")
-    assert titles[3] == "ranks of signed values"
+    assert titles[3] == "ranks of values"
     assert widget.summary in figure.alt
 
 
@@ -184,8 +189,8 @@ def test_refusals(clf: pg.Classifier) -> None:
 @pytest.mark.parametrize(
     ("signed", "size", "measure", "says"),
     [
-        (0.95, 0.9, "signed", "The same map"),
-        (-0.8, 0.8, "signed", "Opposite"),
+        (0.95, 0.9, "values", "The same map"),
+        (-0.8, 0.8, "values", "Opposite"),
         (-0.8, 0.8, "magnitudes", "a reversed map looks the same"),
         (-0.8, 0.5, "magnitudes", "Partly alike"),
         (-0.5, 0.8, "magnitudes", "Much alike"),
@@ -199,7 +204,7 @@ def test_the_sentence_follows_the_number_that_is_asked_for(signed: float, size: 
 
 def test_all_four_numbers_are_said() -> None:
     words = in_numbers(Similarity(-0.81, 0.66, -0.001, float("nan"), False))
-    assert words == "Signed −0.81, magnitudes +0.66, SSIM +0.00, HOG none."
+    assert words == "Rank correlation of the maps −0.81, of their magnitudes +0.66; SSIM +0.00, HOG none."
 
 
 def test_compare_is_what_the_widget_says(widget: MapComparison) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
 import io
 import re
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,10 @@ import posgrad_edu as pg
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets import Explorer, Predict
+from posgrad_edu.widgets.lessons import LESSONS, about, first_sentence
+from posgrad_edu.widgets.style import ROOM
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +142,50 @@ def test_one_photo_offers_no_choice(lab: Explorer, clf: pg.Classifier) -> None:
 def test_figure_shows_what_the_widget_shows(lab: Explorer) -> None:
     lab.handling.value = "positive"
     assert "punching bag" in lab.figure().alt
+
+
+def test_it_has_a_size_for_projectors(lab: Explorer, clf: pg.Classifier) -> None:
+    assert lab.size.value == "page"
+    assert ROOM not in lab._dom_classes
+    before = pictures(lab)
+    lab.size.value = "room"
+    assert ROOM in lab._dom_classes
+    assert pictures(lab) == before
+    lab.class_b.value = "no such class"
+    assert ROOM in lab._dom_classes
+    lab.size.value = "page"
+    assert ROOM not in lab._dom_classes
+    assert ROOM in Explorer(clf, ["coffee"], size="room")._dom_classes
+
+
+def test_the_method_is_said_with_its_lesson(lab: Explorer) -> None:
+    link = '<a href="02_gradcam.ipynb" target="_blank">Lesson 02</a>'
+    assert f"gradcam: Channels weighted by their averaged gradient. {link}" in lab.pictures.value
+    lab.method.value = "gradient"
+    assert "gradient: The gradient of the logit with regard to the input." in lab.pictures.value
+
+
+@pytest.mark.parametrize("name", [*pg.METHODS, *pg.methods.ATTENTION_METHODS, *pg.CONTROLS])
+def test_each_method_is_said_in_one_line_without_its_source(name: str) -> None:
+    words = about(name).partition(" <a ")[0]
+    assert words.startswith(f"{html.escape(name)}: ")
+    assert words.endswith(".")
+    assert not re.search(r"\d{4}|None", words)
+
+
+def test_lessons_are_files_beside_the_notebooks() -> None:
+    planned = {"19_attention"}  # until it lies there
+    missing = {stem for stem in LESSONS.values() if not (NOTEBOOKS / f"{stem}.ipynb").is_file()}
+    assert missing <= planned
+
+
+def test_a_method_of_ones_own_without_a_docstring_says_nothing() -> None:
+    @dataclass(frozen=True)
+    class Mine:
+        scale: float = 1.0
+
+    assert first_sentence(Mine) == ""
+    assert about("no such method") == about(None) == ""
 
 
 def test_a_prediction_is_kept_and_compared() -> None:

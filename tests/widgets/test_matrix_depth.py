@@ -150,11 +150,17 @@ def test_the_figure_shows_the_signals(slider: MatrixDepth) -> None:
 
 def test_the_alt_text_names_the_setting_and_says_the_numbers(slider: MatrixDepth) -> None:
     slider.depth.value = 3
-    (alt,) = re.findall(r'alt="([^"]+)"', slider.pictures.value)
-    assert alt == slider.alt
-    assert "3 layers of width 64, signed, 0 % of the gates closed" in alt
-    assert slider.summary in alt
-    assert slider.figure().alt == alt
+    entries, by_depth = re.findall(r'alt="([^"]+)"', slider.pictures.value)
+    assert "3 layers of width 64, signed, 0 % of the gates closed" in entries
+    assert slider.summary in by_depth
+    assert slider.figure().alt == slider.alt
+    assert slider.setting in slider.alt
+    assert slider.summary in slider.alt
+
+
+def test_each_line_is_named(slider: MatrixDepth) -> None:
+    (legend,) = [ax.get_legend() for ax in slider.figure().axes if ax.get_legend()]
+    assert [text.get_text() for text in legend.get_texts()] == ["signed", "positive", "clamped", "shown"]
 
 
 def test_seed_and_start_values() -> None:

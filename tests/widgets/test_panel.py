@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
+from showing import is_pale
 from torch import nn
 
 import posgrad_edu as pg
@@ -24,9 +25,11 @@ from posgrad_edu.handling import Handling
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.study import read_summary
 from posgrad_edu.widgets.cascade_curves import COLUMNS
+from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import find_pair
-from posgrad_edu.widgets.panel import MapPanel, Panel, TwoClassPanel, rank_correlation
-from posgrad_edu.widgets.theme import PENDING, gallery, table
+from posgrad_edu.widgets.panel import MapPanel, Panel, rank_correlation
+from posgrad_edu.widgets.style import PENDING
+from posgrad_edu.widgets.theme import colour_bar, gallery, old, table
 
 LABELS = ["ant", "bee", "cat", "dog", "eel", "fox"]
 SUMMARY = Path(__file__).parents[2] / "docs" / "verdicts.csv"
@@ -101,10 +104,11 @@ def test_no_panel_is_forgotten() -> None:
 
 
 def test_it_shows_its_controls_pictures_and_words(panel: Panel) -> None:
-    *rows, pictures, words = panel.children
+    sheet, rows, *_, pictures, words = panel.children
     assert (pictures, words) == (panel.pictures, panel.words)
-    inside = [control for row in rows for control in getattr(row, "children", [row])]
-    assert set(inside) == set(panel.controls.values())
+    assert "<style" in sheet.value
+    assert sheet.layout.display == "none"
+    assert list(rows.children) == list(panel.controls.values())
     assert all(getattr(panel, name) is control for name, control in panel.controls.items())
 
 
@@ -179,7 +183,9 @@ def test_what_cannot_be_computed_is_said_in_words_and_then_forgotten(
         panel.refresh()
         assert panel.summary == "This won't do. Choose <another>."
         assert "&lt;another&gt;" in panel.words.value
-        assert panel.pictures.value == ""
+        assert "posgrad-edu-error" in panel.words.value
+        assert is_pale(panel)
+        assert panel.pictures.value == old(before[0])
         if isinstance(panel, MapPanel):
             assert panel.maps.numel() == 0
             with pytest.raises(ValueError, match="nothing to draw"):
@@ -220,7 +226,7 @@ def test_any_exception_in_a_callback_is_said_and_leaves_no_picture(
         move(name, panel)
         assert f"Stopped by {says}. " in panel.summary
         assert says in panel.trace
-        assert panel.pictures.value == ""
+        assert is_pale(panel)
         assert "computing" not in panel.words.value
         assert panel.summary in repr(panel)
         with pytest.raises(ValueError, match="nothing to draw"):
@@ -245,7 +251,7 @@ def test_an_interrupt_is_said_raised_again_and_recovered_from(
         with pytest.raises(KeyboardInterrupt):
             move(name, panel)
     assert panel.summary.startswith("Interrupted")
-    assert panel.pictures.value == ""
+    assert is_pale(panel)
     assert "computing" not in panel.words.value
     with pytest.raises(ValueError, match="nothing to draw"):
         panel.figure()
@@ -369,7 +375,7 @@ def test_training_mode_is_refused_and_recovered_from(name: str) -> None:
     net.train()
     panel.refresh()
     assert "eval" in panel.summary
-    assert panel.pictures.value == ""
+    assert is_pale(panel)
     net.eval()
     panel.refresh()
     assert shown(panel) == before
@@ -405,7 +411,7 @@ def test_a_network_with_fewer_classes_is_refused_in_words() -> None:
     panel.clf.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).eval()
     panel.refresh()
     assert "6 labels" in panel.summary
-    assert panel.pictures.value == ""
+    assert is_pale(panel)
     assert repr(panel)
     panel.clf.net = net
     panel.refresh()
@@ -460,7 +466,7 @@ def test_a_photo_that_fails_in_preprocessing_is_said_and_then_forgotten() -> Non
     before = shown(panel)
     panel.photo.value = "dark"
     assert "AssertionError: a black corner" in panel.summary
-    assert panel.pictures.value == ""
+    assert is_pale(panel)
     panel.photo.value = "bright"
     assert shown(panel) == before
 
@@ -475,7 +481,7 @@ def test_a_handling_that_raises_is_said_in_words(clf: pg.Classifier) -> None:
     panel.version.value = "edges"
     assert panel.summary.startswith("Stopped by ")
     assert "in fails" in panel.trace
-    assert panel.pictures.value == ""
+    assert is_pale(panel)
     panel.version.value = "gradient signed"
     assert panel.pictures.value
 
@@ -487,7 +493,7 @@ def test_what_cannot_be_drawn_is_said_in_words(panel: Panel, monkeypatch: pytest
     monkeypatch.setattr(panel, "_drawn", refuse)
     panel.refresh()
     assert panel.summary == "This map holds NaN."
-    assert panel.pictures.value == ""
+    assert is_pale(panel)
 
 
 @pytest.mark.parametrize(
@@ -504,7 +510,7 @@ def test_it_does_not_say_computing_for_ever(
     panel.controls[control].value = value
     assert panel.summary == "DefaultCPUAllocator: not enough memory"
     assert "computing" not in panel.words.value
-    assert panel.pictures.value == ""
+    assert is_pale(panel)
 
 
 CONSTANT = F.interpolate(torch.full((1, 1, 5, 5), 0.1), size=(224, 224), mode="bilinear")[0, 0]
@@ -540,19 +546,57 @@ def test_a_class_that_does_not_exist_is_said_and_then_forgotten(panel: Any) -> N
     before = panel.pictures.value
     panel.class_b.value = "elk"
     assert "no class 'elk'" in panel.summary
-    assert panel.pictures.value == ""
+    assert is_pale(panel)
     panel.class_b.value = "least likely"
     assert panel.pictures.value == before
     panel.class_b.value = panel.labels[0]
     assert "hoose another class B" in panel.summary
 
 
+TWICE = ["sea lion", "sea otter", "mud puppy", "cat", "crane", "crane"]
+
+
+@pytest.mark.parametrize("name", WITH_CLASS_BOXES)
+def test_a_word_that_fits_several_classes_is_asked_back(name: str) -> None:
+    net, synonyms = networks.seeded(networks.plain), [("seal",), (), ("axolotl",), (), (), ()]
+    clf = pg.Classifier(net, pg.Preprocessing(size=16, resize=16), labels=TWICE, synonyms=synonyms)
+    panel: Any = PANELS[name][0](clf, class_a="cat", class_b="axolotl") if name == "Explorer" else None
+    if panel is None:
+        panel = getattr(widgets, name)(clf, "cat", "cat", "axolotl")
+    assert panel.summary.startswith("'axolotl' is understood as class 2, 'mud puppy'.")
+    assert panel.which.layout.display == "none"
+    assert {"sea lion", "seal", "most likely"} <= set(panel.class_b.options)
+    panel.class_b.value = "sea"
+    assert "fits 2 classes" in panel.summary
+    assert is_pale(panel)
+    assert panel.which.layout.display == "flex"
+    assert (panel.which.description, panel.which.value) == ("Class B:", None)
+    assert panel.which.options == (("sea lion", "sea lion"), ("sea otter", "sea otter"))
+    panel.which.value = "sea otter"
+    assert panel.class_b.value == "sea otter"
+    assert panel.labels == ("cat", "sea otter")
+    assert "understood" not in panel.summary
+    assert panel.which.layout.display == "none"
+    panel.class_b.value = "crane"  # two classes of this name: their numbers tell them apart
+    assert panel.which.options == (("crane", "4"), ("crane", "5"))
+    panel.which.value = "5"
+    assert panel.classes == (3, 5)
+    panel.class_a.value = "puppy"  # a part of one name only
+    assert "no class" in panel.summary or "understood as class 2" in panel.summary
+    panel.class_a.value = "se otter"
+    assert panel.which.description == "Class A:"
+    assert ("sea otter", "sea otter") in panel.which.options
+    panel.class_a.value = "zzzzz"
+    assert panel.which.layout.display == "none"
+
+
 def test_a_figure_says_what_it_shows(panel: Any) -> None:
     figure = panel.figure()
     assert panel.setting.rpartition(", ")[2] in figure.alt
     data, metadata = figure._repr_mimebundle_()  # Jupyter shows it without pyplot
-    assert data["image/png"]
-    assert metadata["image/png"]["alt"] == figure.alt
+    (kind,) = data.keys() & {"image/png", "image/jpeg"}  # photos take less room as JPEG
+    assert data[kind]
+    assert metadata[kind]["alt"] == figure.alt
 
 
 def test_a_pair_is_two_classes(clf: pg.Classifier) -> None:
@@ -563,20 +607,32 @@ def test_a_pair_is_two_classes(clf: pg.Classifier) -> None:
         find_pair(clf, (LABELS[most], most), logits)
 
 
-def test_a_gallery_escapes_words_and_keeps_widths() -> None:
-    page = gallery([(Image.new("RGB", (2, 2)), "a & b", "one\n<two>")], "note <3>", widths=[90])
+def test_a_gallery_escapes_words_and_keeps_proportions() -> None:
+    page = gallery([(Image.new("RGB", (6, 4)), "a & b", "one\n<two>")], "a note", "")
     assert "a &amp; b" in page
     assert "one<br>&lt;two&gt;" in page
-    assert "note &lt;3&gt;" in page
-    assert 'width="90"' in page
-    assert "width:90px" in page
+    assert page.count("<small>") == page.count("<small>a note</small>") == 1
+    assert "--share:1.5" in page
 
 
-def test_a_gallery_needs_a_width_for_each_picture() -> None:
-    picture = (Image.new("RGB", (2, 2)), "alt", "caption")
-    assert gallery([picture] * 5, "").count("<img") == 5
-    with pytest.raises(ValueError, match="zip"):
-        gallery([picture] * 2, "", widths=[90])
+def test_a_gallery_keeps_two_maps_and_their_colour_bar_together() -> None:
+    pictures = [(Image.new("RGB", (2, 2)), f"alt {n}", f"caption {n}") for n in range(4)]
+    page = gallery(pictures, bar=colour_bar(0.123))
+    before, together = page.split('<div class="posgrad-edu-pair">')
+    assert re.findall(r"alt (\d)", before) == ["0"]
+    assert re.findall(r'alt \d|posgrad-edu-bar(?=")', together) == ["alt 1", "alt 2", "posgrad-edu-bar", "alt 3"]
+    assert gallery(pictures).count("<img") == 4
+    assert "posgrad-edu-pair" not in gallery(pictures)
+
+
+def test_a_colour_bar_says_what_its_ends_mean() -> None:
+    bar = colour_bar(0.123, "for it", "against it", " m")
+    assert 'aria-label="Colours from blue, against it, −0.12 m, to red, for it, +0.12 m"' in bar
+    assert re.findall(r"<span>(.*?)</span>", bar) == ["+0.12 m<br>for it", "0", "against it<br>−0.12 m"]
+
+
+def test_nothing_old_is_shown_where_there_was_nothing() -> None:
+    assert old("") == ""
 
 
 def test_a_table_has_heads_for_rows_and_columns() -> None:

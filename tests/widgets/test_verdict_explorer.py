@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from showing import is_pale
 
 from posgrad_edu.study import summarize, verdict, verdict_table
 from posgrad_edu.widgets import VerdictExplorer
+from posgrad_edu.widgets.verdict_explorer import JUDGED
 
 # Rank correlations of three photos: of signed and of positive maps, by network, check and method.
 VALUES = {
@@ -104,7 +106,7 @@ def test_counts_are_those_of_all_claims(explorer: VerdictExplorer) -> None:
 def test_what_was_not_measured_is_said(explorer: VerdictExplorer) -> None:
     explorer.version.value, explorer.network.value = "lrp, positive", "shallow"
     assert "no verdict" in explorer.summary
-    assert explorer.pictures.value == ""
+    assert is_pale(explorer)
     assert explorer.verdict == "not measured"
     explorer.network.value = "deep"
     assert explorer.verdict == "partly"
@@ -112,10 +114,15 @@ def test_what_was_not_measured_is_said(explorer: VerdictExplorer) -> None:
 
 
 def test_the_alt_text_says_what_the_picture_shows(explorer: VerdictExplorer) -> None:
-    alt = re.search(r'alt="([^"]+)"', explorer.pictures.value)
-    assert alt is not None
-    assert explorer.summary in html.unescape(alt[1])
+    intervals, counts = re.findall(r'alt="([^"]+)"', html.unescape(explorer.pictures.value))
+    assert explorer.setting in intervals
+    assert explorer.summary in counts
     assert explorer.setting in explorer.figure().alt
+
+
+def test_each_line_is_named(explorer: VerdictExplorer) -> None:
+    (legend,) = [ax.get_legend() for ax in explorer.figure().axes if ax.get_legend()]
+    assert [text.get_text() for text in legend.get_texts()] == [*JUDGED, "shown"]
 
 
 @pytest.mark.slow

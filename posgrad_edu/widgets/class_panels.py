@@ -1,0 +1,139 @@
+"""Panels about two classes of one photo: given ones, at one of the network's layers, or chosen in boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+from PIL import Image
+
+from posgrad_edu import viz
+from posgrad_edu.metrics.similarity import is_degenerate
+from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.widgets.controls import (
+    class_box,
+    find_classes,
+    find_pair,
+    last_layer,
+    layer_sizes,
+    meanings,
+    toggles,
+    understood,
+)
+from posgrad_edu.widgets.panel import MapPanel
+from posgrad_edu.widgets.sentences import CONSTANT
+
+MEANINGS = 12  # of a word: so many classes are offered
+
+
+class TwoClassPanel(MapPanel):
+    """Maps of a photo for two ``classes`` (indices), on one scale."""
+
+    classes: tuple[int, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the two classes."""
+        return tuple(self.clf.labels[c] for c in self.classes)
+
+    def _titles(self) -> list[str]:
+        """Return label, probability and logit of each class."""
+        shares = self._logits.sigmoid() if self.clf.multilabel else self._logits.softmax(0)
+        return [viz.map_title(self.clf.labels[c], float(shares[c]), float(self._logits[c])) for c in self.classes]
+
+    def _nothing_to_compare(self) -> str:
+        """Say why the two maps can't be compared, where that is so."""
+        if self.classes[0] == self.classes[1]:
+            return f"Both maps are for {self.labels[0]}. Choose another class B."
+        empty = [label for label, values in zip(self.labels, self.maps, strict=True) if not values.any()]
+        if empty:
+            return f"The map for {' and for '.join(empty)} is zero everywhere, so there is nothing to compare."
+        return CONSTANT if any(map(is_degenerate, self.maps)) else ""
+
+
+class LayerPanel(TwoClassPanel):
+    """Maps of two given classes at one of the network's layers, ``layer``; each layer has its own scale.
+
+    class_a, class_b: as ``resolve_class`` takes them. layers: names, early to late; ``None`` for all outer ones that
+    have positions.
+    """
+
+    _scale_of = "in all maps of this layer"
+
+    def __init__(
+        self,
+        clf: Classifier | None,
+        photo: Image.Image | str,
+        classes: tuple[str | int, str | int],
+        layers: Sequence[str] | None,
+    ) -> None:
+        super().__init__(clf, photo)
+        self._asked, self._asked_layers = classes, layers
+        self._settle()
+
+    def _settle(self) -> None:
+        self.classes = find_pair(self.clf, self._asked, self._logits)
+        self.sizes = layer_sizes(self.clf, self._x, self._asked_layers)
+        self._offer("layer", list(self.sizes), last_layer(self.clf, self.sizes))
+
+
+class ClassBoxPanel(TwoClassPanel):
+    """Two classes that are chosen in boxes, ``class_a`` and ``class_b``; letters keep two maps of one class apart.
+
+    A word that fits several classes, or none, is answered with a question: ``which`` has a button for each class that
+    may be meant. What is taken for a class though it isn't its label is said.
+    """
+
+    def __init__(
+        self, clf: Classifier | None, photo: Image.Image | str, class_a: str | int, class_b: str | int
+    ) -> None:
+        super().__init__(clf, photo)
+        self.classes = find_classes(self.clf, (class_a, class_b), self._logits)  # one that doesn't exist is refused now
+        self.class_a = class_box(self.clf, "Class A", class_a)
+        self.class_b = class_box(self.clf, "Class B", class_b)
+        self.which = toggles("", [], [], layout={"display": "none"})
+        self.which.observe(self._told, "value")
+
+    def _begin(self, names: Sequence[str], start: Mapping[str, Any], *below: widgets.Widget) -> None:
+        super()._begin(names, start, self.which, *below)
+
+    @property
+    def _boxes(self) -> tuple[widgets.Combobox, widgets.Combobox]:
+        return self.class_a, self.class_b
+
+    def _chosen_classes(self) -> tuple[int, ...]:
+        return find_classes(self.clf, (box.value for box in self._boxes), self._logits)
+
+    def _measure(self) -> None:
+        self._ask()
+        self.classes = self._chosen_classes()
+        super()._measure()
+
+    def _ask(self) -> None:
+        """Offer what a word may mean that stands for no one class."""
+        self._unclear, options = None, []
+        for box in self._boxes:
+            try:
+                find_classes(self.clf, [box.value], self._logits)
+            except ValueError:
+                self._unclear, options = box, meanings(self.clf, box.value)[:MEANINGS]
+                break
+        self.which.options, self.which.value = options, None
+        self.which.description = f"{self._unclear.description}:" if self._unclear else ""
+        self.which.layout.display = "flex" if options else "none"
+
+    def _told(self, change: dict) -> None:
+        if self._unclear is not None and change["new"] is not None:
+            self._unclear.value = change["new"]
+
+    def _remark(self) -> str:
+        words = (understood(self.clf, box.value, c) for box, c in zip(self._boxes, self.classes, strict=True))
+        return " ".join(filter(None, words))
+
+    def _titles(self) -> list[str]:
+        return [f"{letter}: {title}" for letter, title in zip("AB", self._lines(), strict=True)]
+
+    def _lines(self) -> list[str]:
+        """Return a title for each map, without its letter."""
+        return super()._titles()
