@@ -51,7 +51,7 @@ class SmoothGrad(InputSpaceMethod):
 """,
     # measured on one photo; and the magnitude of a signed map taken for positive handling
     "solution-5": """
-number = 40321
+number = 31415
 measured = evidence(black_box(number), net, x[:1])
 verdict = True
 """,

@@ -2,29 +2,34 @@
 
     box = black_box(20417)               # the number chooses; the same number always gives the same box
     maps = box(net, x, target)           # raw maps (N, H, W), one class a photo in target (N,)
+    maps = box(net, x, target, "mean")   # the same, asked with a contrast, as explain's
 
 Which boxes handle gradients positively? Those that *add up* or *pass back* nothing below zero: they keep the positive
-part of gradients (or of weights, LRP) or take magnitudes. All others don't: methods with signed gradients, also when
-somebody clips their *finished* map or takes its magnitude, and maps for which no gradient is looked at: noise, the
-photo's edges, |x|, a mean of activations.
+part of gradients or take magnitudes. All others don't: methods with signed gradients, also when somebody clips their
+*finished* map, takes its magnitude, or adds one vector to all classes' weights first, which changes no prediction
+(``models.shifted``); and maps for which no gradient is looked at: noise, the photo's edges, |x|, a mean of activations.
 
 Only boxes that can be told apart by two measurements are here. They are rank correlations of maps: of the most and the
 least likely class, and of the trained network and copies whose classifier is random, asked about the same class (a mean
-of seeds 0, 1, 2). Measured on EfficientNet-Lite0 with ``photos()``, any three of the five, the smaller of the two:
+of seeds 0, 1, 2). Measured on EfficientNet-Lite0 with ``photos()``, any three of the five, the smaller of the two, of
+logits and with the contrast "mean":
 
-    positive            .82 to 1.00
-    signed             -.97 to  .11
-    signed, clipped    -.38 to  .13   where the map for the least likely class isn't zero everywhere
-    signed, magnitude  -.10 to  .53
-    noise               .00
+                        logits          contrast
+    positive            .82 to 1.00     .82 to 1.00
+    signed             -.97 to  .11    -.97 to  .11
+    signed, shifted     .84 to  .98    -.97 to -.02
+    signed, clipped    -.38 to  .13    -.38 to  .13   where the least likely class's map isn't zero everywhere
+    signed, magnitude  -.10 to  .54    -.10 to  .54
+    noise               .00             .00
     edges, |x|, activations: exactly 1, for all maps of a photo are equal, value by value
 
 Left out, since these two measurements can't tell: RectGrad with positive or absolute handling (about .3 to .75), and
-the magnitude of its signed map; LRP as published (epsilon in the classifier, z+ in the convolutions: about .5 with a
-random classifier); DeconvNet with signed handling, whose map is the same for all classes up to its sign; and LayerCAM,
-which is GradCAM at the last layer of this network. The network is EfficientNet-Lite0 since the one for scenes doesn't
-separate them: there positive GradCAM has .59 (-.14 to .94) with a random classifier, the magnitude of its signed map
-.42 (-.18 to .75).
+the magnitude of its signed map; LRP with positive or absolute handling, 1.00 for logits, but a contrast passes back
+relevance of both signs from the start (-.69 to .14 for positive); LRP as published (epsilon in the classifier, z+ in
+the convolutions: about .5 with a random classifier); DeconvNet with signed handling, whose map is the same for all
+classes up to its sign; and LayerCAM, which is GradCAM at the last layer of this network. The network is
+EfficientNet-Lite0 since the one for scenes doesn't separate them: there positive GradCAM has .59 (-.14 to .94) with a
+random classifier, the magnitude of its signed map .42 (-.18 to .75).
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -45,11 +50,12 @@ from posgrad_edu.checks.engine.forms import Unfit
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.engine.cam_layer import find_layer
+from posgrad_edu.engine.inputs import Contrast
 from posgrad_edu.engine.passes import run_without_graph
-from posgrad_edu.methods import Method, resolve
+from posgrad_edu.methods import explain
 from posgrad_edu.models import load_classifier
+from posgrad_edu.models.shift import shift_vector, shifted
 
-Box = Callable[[nn.Module, Tensor, Tensor], Tensor]
 PHOTOS = ("cat", "coffee", "astronaut", "motorcycle", "china")
 SIZE = 128  # pixels: a third of the time of 224
 TIMEOUT = 30.0  # seconds for one box; a detective needs several maps
@@ -57,13 +63,21 @@ TIMEOUT = 30.0  # seconds for one box; a detective needs several maps
 # --- What can be in a box ---
 
 
+class Box(Protocol):
+    """A method that doesn't say what it is."""
+
+    def __call__(self, net: nn.Module, x: Tensor, target: Tensor, contrast: Contrast = None) -> Tensor:
+        """Return raw maps (N, H, W), one class a photo in target (N,)."""
+
+
 class Kind(NamedTuple):
-    """What a box computes: a method or control, its handling, and what is done to the finished map."""
+    """What a box computes: a method or control, its handling, what is done to the finished map, and to the network."""
 
     group: str  # boxes that are told apart in the same way
     method: str
     handling: str | None = None
     finish: str = ""  # "clipped" or "magnitude"
+    shift: float = 0.0  # what ``shift_vector`` takes: how much is added to all classes' weights
 
     @property
     def positive(self) -> bool:
@@ -72,6 +86,7 @@ class Kind(NamedTuple):
 
     def __str__(self) -> str:
         words = [self.method, self.handling or "", f"finished map {self.finish}" if self.finish else ""]
+        words.append("network shifted" if self.shift else "")
         return ", ".join(filter(None, words))
 
 
@@ -79,13 +94,14 @@ POSITIVE = ("aggregates", "propagates")
 AGGREGATES = [("gradcam", "positive"), ("gradcam", "absolute"), ("gradcam++", "positive")]
 AGGREGATES += [("fullgrad", "positive"), ("fullgrad", "absolute")]
 PROPAGATES = [("guided-backprop", "positive"), ("guided-backprop", "absolute"), ("deconvnet", "positive")]
-PROPAGATES += [("lrp", "positive"), ("lrp", "absolute")]
+SHIFT = 0.35
 SIGNED = ["gradient", "input-x-gradient", "gradcam", "gradcam++", "fullgrad", "rectgrad", "lrp"]
 KINDS = [
     *(Kind("aggregates", *which) for which in AGGREGATES),
     *(Kind("propagates", *which) for which in PROPAGATES),
     *(Kind("signed", method, "signed") for method in SIGNED),
     *(Kind("clipped", method, "signed", "clipped") for method in ("gradient", "gradcam", "fullgrad", "lrp")),
+    *(Kind("shifted", method, "signed", shift=SHIFT) for method in ("gradcam", "gradcam++", "fullgrad")),
     Kind("magnitude of a CAM", "gradcam", "signed", "magnitude"),
     *(Kind("magnitude", m, "signed", "magnitude") for m in ("gradient", "input-x-gradient", "fullgrad", "lrp")),
     Kind("noise", "noise"),
@@ -100,8 +116,11 @@ _INSIDE: WeakKeyDictionary[Box, Kind] = WeakKeyDictionary()
 def boxed(kind: Kind, name: str = "black_box") -> Box:
     """Return a function (net, x, target) -> maps (N, H, W) that doesn't show what it computes."""
 
-    def box(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        maps = _method(kind)(net, x, target)
+    def box(net: nn.Module, x: Tensor, target: Tensor, contrast: Contrast = None) -> Tensor:
+        if kind.method == "activations":
+            return _activations(net, x)
+        net = shifted(net, shift_vector(net, kind.shift)) if kind.shift else net
+        maps = explain(net, x, target, kind.method, kind.handling, contrast=contrast)
         return FINISH[kind.finish](maps) if kind.finish else maps
 
     box.__name__ = box.__qualname__ = name
@@ -109,11 +128,7 @@ def boxed(kind: Kind, name: str = "black_box") -> Box:
     return box
 
 
-def _method(kind: Kind) -> Method | Box:
-    return _activations if kind.method == "activations" else resolve(kind.method, kind.handling)
-
-
-def _activations(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+def _activations(net: nn.Module, x: Tensor) -> Tensor:
     """Return the mean over the channels of the layer for CAMs: it needs the network, and neither class nor gradient."""
     kept: list[Tensor] = []
     handle = find_layer(net, None, x).register_forward_hook(lambda module, inputs, output: kept.append(output.clone()))
@@ -213,6 +228,7 @@ FOOLED = {
     "fooled-by-clipping": ("clipped",),
     "fooled-by-a-reversed-map": ("magnitude of a CAM",),
     "fooled-by-magnitude": ("magnitude",),
+    "fooled-by-a-shift": ("shifted",),
     "misses-propagation": ("propagates",),
     "misses-aggregation": ("aggregates",),
 }
@@ -226,16 +242,18 @@ _MAGNITUDE = "Magnitudes are always somewhat alike: raise your line, and look at
 _PROPAGATION = "Its maps may be negative: a first layer has weights of both signs. Look for maps that stay."
 _AGGREGATION = "Let only the classifier forget: lower down, such a map does change. And is your line too high?"
 _REVERSED = "What becomes of such a map when the classifier forgets? One comparison isn't enough."
+_SHIFTED = "Lesson 04: by which question can such a network be asked, so that what all classes share drops out?"
 _SIGNED = "you call a signed method positive because"
 DETECTIVE = Task(
     name="detective",
     signature="handles_positively(box, net, x)",
     returns="True or False, on fresh black boxes of all kinds",
     about="""
-box: a method, ``box(net, x, target)`` -> maps (N, H, W), with one class a photo in target (N,). net: EfficientNet-
-Lite0, or any network that you make of it. x: three photos (3, 3, 128, 128). The answer is True if the box adds up
-or passes back nothing below zero, and False for signed methods, whatever is done to their finished map, and for
-maps without gradients. It takes as long as your function takes for ten boxes.
+box: a method, ``box(net, x, target, contrast=None)`` -> maps (N, H, W), with one class a photo in target (N,) and
+``pg.explain``'s contrast. net: EfficientNet-Lite0, or any network that you make of it. x: three photos
+(3, 3, 128, 128). The answer is True if the box adds up or passes back nothing below zero, and False for signed
+methods, whatever is done to their finished map, or to the logits of their network, and for maps without gradients. It
+takes as long as your function takes for eleven boxes.
 """,
     lesson=18,
     make=_case,
@@ -260,6 +278,7 @@ maps without gradients. It takes as long as your function takes for ten boxes.
         Mistake("fooled-by-clipping", f"{_SIGNED} its finished map was clipped", _CLIPPED),
         Mistake("fooled-by-a-reversed-map", f"{_SIGNED} the magnitudes of two opposite maps are alike", _REVERSED),
         Mistake("fooled-by-magnitude", f"{_SIGNED} its finished map is a magnitude", _MAGNITUDE),
+        Mistake("fooled-by-a-shift", f"{_SIGNED} one vector was added to the weights of all classes", _SHIFTED),
         Mistake("misses-propagation", "you miss a method that passes back positive gradients or shares", _PROPAGATION),
         Mistake("misses-aggregation", "you miss a method that adds up positive gradients", _AGGREGATION),
     ],

@@ -297,6 +297,7 @@ def test_right_angles_by_depth_are_those_of_the_plain_product() -> None:
 def test_black_boxes_hold_what_their_number_says() -> None:
     import posgrad_edu as pg
     from posgrad_edu.checks.black_boxes import KINDS, black_box, boxed, photos, what_is
+    from posgrad_edu.models.shift import shift_vector, shifted
 
     net, x = pg.load_classifier("efficientnet-lite0").net, photos(["cat", "coffee"], size=64)
     target = net(x).argmax(1)
@@ -306,8 +307,12 @@ def test_black_boxes_hold_what_their_number_says() -> None:
         if kind.method == "activations":
             assert torch.equal(maps, boxed(kind)(net, x, target + 1))
         else:
-            theirs = finish[kind.finish](pg.explain(net, x, target, kind.method, kind.handling))
-            torch.testing.assert_close(maps, theirs)
+            asked = shifted(net, shift_vector(net, kind.shift)) if kind.shift else net
+            for contrast in (None, "mean"):
+                theirs = finish[kind.finish](
+                    pg.explain(asked, x, target, kind.method, kind.handling, contrast=contrast)
+                )
+                torch.testing.assert_close(boxed(kind)(net, x, target, contrast), theirs)
         assert kind.positive == (kind.handling in ("positive", "absolute"))
     assert torch.equal(black_box(20417)(net, x, target), black_box(20417)(net, x, target))
     assert str(what_is(20417)) == "gradcam, positive"  # for ever: a student's number must not change its box
@@ -337,18 +342,21 @@ def test_black_boxes_can_be_told_apart() -> None:
     most, least = classes(net, x)
     for kind in KINDS:
         box = boxed(kind)
-        maps, others = box(net, x, most), box(net, x, least)
-        equal = torch.equal(maps, others)
-        assert equal == (kind.group in ("photo", "activations"))
+        for contrast in (None, "mean"):
+            maps, others = box(net, x, most, contrast), box(net, x, least, contrast)
+            equal = torch.equal(maps, others)
+            assert equal == (kind.group in ("photo", "activations"))
 
-        def each(found: torch.Tensor, maps: torch.Tensor = maps) -> list[float]:
-            return [spearman(a.numpy(), b.numpy()) for a, b in zip(maps, found, strict=True)]
+            def each(found: torch.Tensor, maps: torch.Tensor = maps) -> list[float]:
+                return [spearman(a.numpy(), b.numpy()) for a, b in zip(maps, found, strict=True)]
 
-        two = np.nan_to_num(np.array(each(others)))
-        three = np.nan_to_num(np.array([each(box(copy, x, most)) for copy in forgetful]))
-        for photo in map(list, combinations(range(5), 3)):
-            smaller = min(two[photo].mean(), three[:, photo].mean())
-            assert smaller > 0.8 if kind.positive else smaller < 0.58 or equal, (str(kind), photo, smaller)
+            two = np.nan_to_num(np.array(each(others)))
+            three = np.nan_to_num(np.array([each(box(copy, x, most, contrast)) for copy in forgetful]))
+            hidden = kind.group == "shifted" and contrast is None  # all classes' maps hold the same picture
+            for photo in map(list, combinations(range(5), 3)):
+                smaller = min(two[photo].mean(), three[:, photo].mean())
+                high = kind.positive or hidden
+                assert smaller > 0.8 if high else smaller < 0.58 or equal, (str(kind), contrast, photo, smaller)
 
 
 def test_right_summary_is_what_pandas_says() -> None:

@@ -1,4 +1,4 @@
-"""handles_positively(box, net, x)"""
+"""handles_positively(box, net, x), with box(net, x, target, contrast=None)"""
 
 import copy
 
@@ -29,6 +29,11 @@ def of_classes(box, net, x):
     return alike(box(net, x, most), box(net, x, least))
 
 
+def of_contrasts(box, net, x, against="mean"):
+    most, least = classes(net, x)
+    return alike(box(net, x, most, against), box(net, x, least, contrast=against))
+
+
 def of_forgetful(box, net, x, seeds=1, depth=1):
     most, _ = classes(net, x)
     maps = box(net, x, most)
@@ -42,14 +47,23 @@ def class_blind(box, net, x):
 def both(box, net, x):
     if class_blind(box, net, x):
         return False
+    return min(of_contrasts(box, net, x), of_forgetful(box, net, x, seeds=3)) > LINE
+
+
+def logits_only(box, net, x):
+    if class_blind(box, net, x):
+        return False
     return min(of_classes(box, net, x), of_forgetful(box, net, x, seeds=3)) > LINE
 
 
 def forgetful_only(box, net, x):
-    """What the classifier knows is enough, if the map depends on the class at all. Ranks by SciPy, photo by photo."""
+    """What the classifier knows is enough, asked with a contrast, if the map depends on the class at all.
+
+    Ranks by SciPy, photo by photo.
+    """
     most, least = classes(net, x)
-    trained = box(net, x, most)
-    if (trained == box(net, x, least)).all():
+    trained = box(net, x, most, "mean")
+    if (trained == box(net, x, least, "mean")).all():
         return torch.tensor(False)
     found = []
     for seed in (0, 1, 2):
@@ -58,16 +72,16 @@ def forgetful_only(box, net, x):
         noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
         with torch.no_grad():
             weight.copy_(weight.mean() + weight.std() * noise)
-        for a, b in zip(trained, box(forgetful, x, most), strict=True):
+        for a, b in zip(trained, box(forgetful, x, most, "mean"), strict=True):
             found.append(spearmanr(a.flatten(), b.flatten()).statistic if a.std() > 0 and b.std() > 0 else 0.0)
     return np.mean(found) > 0.75
 
 
 def several_classes(box, net, x):
-    """Three of the least likely classes in place of one, and two forgetful networks."""
+    """Three of the least likely classes in place of one, all against an unrelated class, and two forgetful networks."""
     order = net(x).argsort(1).detach()
-    maps = box(net, x, order[:, -1])
-    others = [box(net, x, order[:, n]) for n in range(3)]
+    maps = box(net, x, order[:, -1], 500)
+    others = [box(net, x, order[:, n], 500) for n in range(3)]
     far = [alike(maps, other) for other in others]
     blind = all((maps == other).all() for other in others)
     return bool(not blind and np.mean(far) > 0.6 and of_forgetful(box, net, x, seeds=2) > 0.65)
@@ -113,10 +127,11 @@ WRONG = {
         lambda *case: not class_blind(*case) and abs(of_classes(*case)) > 0.6, "accuses-signed"),
     "runner-up": (runner_up, "accuses-signed"),
     "no negative value": (no_negative_value, "fooled-by-clipping"),
+    "logits only": (logits_only, "fooled-by-a-shift"),
     "line too high": (
-        lambda *case: not class_blind(*case) and of_classes(*case) > 0.993, "misses-aggregation"),
+        lambda *case: not class_blind(*case) and of_contrasts(*case) > 0.993, "misses-aggregation"),
     "too alike to be true": (
-        lambda *case: LINE < of_classes(*case) < 0.993 and of_forgetful(*case) > LINE, "misses-propagation"),
+        lambda *case: LINE < of_contrasts(*case) < 0.993 and of_forgetful(*case) > LINE, "misses-propagation"),
     "forgets in place": (forgets_in_place, "parameters-changed"),
     "a number": (of_classes, "not-a-verdict"),
     "nothing": (lambda box, net, x: None, "returns-none"),
