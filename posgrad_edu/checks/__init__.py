@@ -13,6 +13,7 @@ grader can write ``assert checks.check_gradcam(my_gradcam)``.
 
 from posgrad_edu.checks.activations import check_activations_and_gradients
 from posgrad_edu.checks.angles import check_angle, check_angles_by_depth
+from posgrad_edu.checks.attention import check_attention_rollout, check_gradient_rollout
 from posgrad_edu.checks.black_boxes import check_detective
 from posgrad_edu.checks.class_sensitivity import check_class_sensitivity
 from posgrad_edu.checks.covering import check_area, check_deletion_curve
@@ -47,6 +48,7 @@ __all__ = [
     "check_angle",
     "check_angles_by_depth",
     "check_area",
+    "check_attention_rollout",
     "check_cascading_randomization",
     "check_class_sensitivity",
     "check_contrast_seed",
@@ -58,6 +60,7 @@ __all__ = [
     "check_gradcam",
     "check_gradcam_plus_plus",
     "check_gradient",
+    "check_gradient_rollout",
     "check_guided_backprop",
     "check_guided_gradcam",
     "check_handling",
