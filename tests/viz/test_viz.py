@@ -23,6 +23,7 @@ from posgrad_edu.viz import (
     colour_map,
     describe_map,
     faded,
+    figure_class,
     heatmap,
     map_title,
     overlay,
