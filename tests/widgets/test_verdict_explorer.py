@@ -151,7 +151,7 @@ def test_it_takes_the_summary_that_comes_with_the_course() -> None:
 
     path = Path(__file__).parents[2] / "docs" / "verdicts.csv"
     explorer = VerdictExplorer(read_summary(path), version="lrp, positive", network="scenes")
-    assert len(explorer.table) == 108  # 36 for random classes and parameters, of a contrast and a logit, 18 for the least
+    assert len(explorer.table) == 108  # 54 of contrasts, 54 of logits
     assert sum(explorer.counts.values()) == 36
     assert explorer.verdict == "disagrees"
     explorer.contrast.value = "logit"
