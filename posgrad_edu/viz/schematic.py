@@ -35,7 +35,10 @@ COLOURS: dict[Kind, tuple[str, str]] = {
     "switch": (INK, AMBER),
 }
 FONT = 11  # points
-SVG: dict[Any, Any] = {"svg.hashsalt": "posgrad_edu", "svg.fonttype": "path"}  # the same bytes each time, the same letters everywhere
+SVG: dict[Any, Any] = {
+    "svg.hashsalt": "posgrad_edu",
+    "svg.fonttype": "path",
+}  # the same bytes each time, the same letters everywhere
 
 
 class Place(NamedTuple):
