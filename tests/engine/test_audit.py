@@ -39,8 +39,10 @@ def wrapped(function: Callable[[Tensor, nn.Module], Tensor]) -> tuple[nn.Module,
 @each_method
 def test_an_active_dropout_is_refused(method: str) -> None:
     net, x, target = wrapped(lambda x, net: net(F.dropout(x)))
-    with pytest.raises(ValueError, match=r"two answers.*dropout"):
+    with pytest.raises(ValueError, match=r"two answers, or depends on the other photos.*dropout"):
         pg.explain(net, x, target, method)
+    with pytest.raises(ValueError, match=r"two answers\. Look for a dropout"):
+        pg.explain(net, x[:1], target[:1], method)
 
 
 @each_method

@@ -406,3 +406,16 @@ def test_nodes_are_called_as_people_call_them() -> None:
     assert threshold is not None
     assert threshold.limit == math.inf
     assert graph.as_gate(F.threshold(x, 1.0, 0.0).grad_fn) is None
+
+
+def test_the_larger_of_something_and_zero_is_a_gate() -> None:
+    """Under both names of maximum, on either side; beside anything but zeros it is none."""
+    x, zeros = torch.randn(4, requires_grad=True), torch.zeros(4)
+    for larger in (torch.maximum, torch.fmax):
+        for pair in ((x, zeros), (zeros, x)):
+            gate = graph.as_gate(larger(*pair).grad_fn)
+            assert gate is not None
+            assert gate.limit == math.inf
+            assert torch.equal(gate.output(), x.detach().clamp(min=0))
+        assert graph.as_gate(larger(x, zeros + torch.eye(4)[0]).grad_fn) is None
+        assert graph.as_gate(larger(x, x * 2).grad_fn) is None

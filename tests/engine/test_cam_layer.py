@@ -163,6 +163,17 @@ def test_attention_above_the_layer_is_refused() -> None:
         last_spatial_layer(net, torch.randn(1, 3, 16, 16))
 
 
+def test_a_linear_layer_on_tokens_above_the_layer_is_refused() -> None:
+    """Two tokens are enough."""
+
+    def reads_tokens(x: Tensor, conv: nn.Module, each: nn.Module, fc: nn.Module) -> Tensor:
+        return fc(each(conv(x).flatten(2).mT).mean(1))
+
+    net = Function(reads_tokens, nn.Conv2d(3, 8, 4, 4), nn.Linear(8, 8), nn.Linear(8, 2)).eval()
+    with pytest.raises(ValueError, match="tokens after"):
+        last_spatial_layer(net, torch.randn(1, 3, 4, 8))
+
+
 def test_a_changed_network_is_looked_at_anew() -> None:
     net = nn.Sequential(
         nn.Conv2d(3, 4, 3), nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)

@@ -106,6 +106,12 @@ def relu_of_a_part(net: Between, z: Tensor) -> Tensor:
     return a
 
 
+def larger_of_what_is_written_beside_zeros(net: Between, z: Tensor) -> Tensor:
+    pair = torch.zeros(2, *z.shape, dtype=z.dtype)
+    pair[0] = net.second(z)
+    return pair.amax(0)
+
+
 def chosen(net: Between, z: Tensor) -> Tensor:
     a = net.second(z)
     return torch.stack([torch.zeros_like(a), a]).gather(0, (a > 0).long()[None])[0]
@@ -144,6 +150,7 @@ REFUSED: dict[str, Callable[[Between, Tensor], Tensor]] = {
     "an outer product": lambda net, z: z + (z.mean(3, keepdim=True) * z.mean(2, keepdim=True)),
     "a ReLU of a part": relu_of_a_part,
     "the larger of it and 0": lambda net, z: torch.stack([net.second(z), torch.zeros_like(z)]).amax(0),
+    "the larger of it and 0, written": larger_of_what_is_written_beside_zeros,
     "one of two by an index": chosen,
     "a filled part": lambda net, z: net.second(z).masked_fill(net.second(z) < 0, 0),
     "norms of one value": lambda net, z: torch.linalg.vector_norm(net.second(z).unsqueeze(-1), dim=-1),
