@@ -35,10 +35,8 @@ COLOURS: dict[Kind, tuple[str, str]] = {
     "switch": (INK, AMBER),
 }
 FONT = 11  # points
-SVG: dict[Any, Any] = {
-    "svg.hashsalt": "posgrad_edu",
-    "svg.fonttype": "path",
-}  # the same bytes each time, the same letters everywhere
+# The same bytes each time, the same letters everywhere.
+SVG: dict[Any, Any] = {"svg.hashsalt": "posgrad_edu", "svg.fonttype": "path"}
 
 
 class Place(NamedTuple):
