@@ -1,11 +1,12 @@
 """A learner's own copies: of lessons in my-course/, without outputs; of exercises in exercises/mine.
 
-A lesson's answers stand in its outputs, so a copy has none. No copy is ever overwritten.
+A lesson's answers stand in its outputs, so a copy has none. No copy of a notebook is ever overwritten.
 """
 
 from __future__ import annotations
 
 import errno
+import filecmp
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from posgrad_edu.data.files import whole_file, write_text
 from posgrad_edu.errors import unknown_name
 
 LESSONS, MY_LESSONS = Path("notebooks"), Path("my-course")
@@ -31,17 +33,16 @@ def lesson_copy(root: Path, lesson: Path, fresh: bool = False) -> Path:
     mine = root / MY_LESSONS
     mine.mkdir(exist_ok=True)
     _must_be_writable(mine)
-    if (root / LESSONS / DRAWINGS).is_dir():
-        shutil.copytree(root / LESSONS / DRAWINGS, mine / DRAWINGS, dirs_exist_ok=True)
+    _copy_drawings(root)
     there = (mine / lesson.name).exists()
     for path in sorted((root / LESSONS).glob("*.ipynb")):
         if not (mine / path.name).exists():
-            _write_whole(mine / path.name, without_outputs(path.read_text(encoding="utf-8")))
+            write_text(without_outputs(path.read_text(encoding="utf-8")), mine / path.name)
     if not (fresh and there):
         return mine / lesson.name
     names = (mine / f"{lesson.stem}-{n}.ipynb" for n in itertools.count(2))
     new = next(path for path in names if not path.exists())
-    _write_whole(new, without_outputs(lesson.read_text(encoding="utf-8")))
+    write_text(without_outputs(lesson.read_text(encoding="utf-8")), new)
     return new
 
 
@@ -75,22 +76,23 @@ def exercise_copy(root: Path, word: str) -> Path:
     return mine / f"{folder.name}.ipynb"
 
 
-def beginning_with(word: str | None, paths: Sequence[Path], kind: str) -> Path:
+def beginning_with(word: str, paths: Sequence[Path], kind: str) -> Path:
     """Return the one path whose name begins so; a number may do without its leading zero."""
-    found = [path for path in paths if path.name.startswith(str(word).zfill(2))]
+    found = [path for path in paths if path.name.startswith(word.zfill(2))]
     if len(found) != 1:
-        raise unknown_name(kind, str(word), [path.stem for path in paths])
+        raise unknown_name(kind, word, [path.stem for path in paths])
     return found[0]
+
+
+def _copy_drawings(root: Path) -> None:
+    """Copy the lessons' drawings, which no learner changes, without the rights of an installation's read-only files."""
+    for drawing in (root / LESSONS / DRAWINGS).glob("*.svg"):
+        copy = root / MY_LESSONS / DRAWINGS / drawing.name
+        if not copy.exists() or not filecmp.cmp(drawing, copy, shallow=False):
+            with whole_file(copy) as file:
+                file.write(drawing.read_bytes())
 
 
 def _must_be_writable(folder: Path) -> None:
     if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file that isn't there yet, wholly or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as half:
-        draft = Path(half, path.name)
-        draft.write_text(text, encoding="utf-8")
-        draft.rename(path)

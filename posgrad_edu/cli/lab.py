@@ -151,7 +151,9 @@ def copy_first(root: Path) -> str:
 
 def find_notebook(root: Path, word: str | None) -> Path:
     """Return the notebook that a path, or the beginning of a lesson's name, stands for; None: the start."""
-    path = root / START if word is None else Path(word).resolve()
+    if word is None:
+        return root / START
+    path = Path(word).resolve()
     if path.is_file():
         if path.suffix == ".ipynb" and path.is_relative_to(root):
             return path

@@ -393,6 +393,24 @@ def test_a_copy_of_a_lesson_is_never_overwritten(course: Path, started: list[lis
     assert copy.read_text() == "my notes"
 
 
+def test_drawings_of_a_read_only_installation_can_be_replaced(course: Path) -> None:
+    kept = course / "notebooks" / "drawings" / "02.svg"
+    kept.parent.mkdir()
+    kept.write_text("<svg/>")
+    for path in (kept, kept.parent):
+        path.chmod(path.stat().st_mode & ~0o222)
+    mine = course / "my-course" / "drawings"
+    for drawn in ("<svg/>", "<svg>better</svg>"):
+        kept.chmod(0o644)
+        kept.write_text(drawn)
+        kept.chmod(0o444)
+        assert run("lab", "02", "--copy-only").exit_code == 0
+        assert [path.name for path in mine.iterdir()] == ["02.svg"]
+        assert (mine / "02.svg").read_text() == drawn
+        assert all(path.stat().st_mode & 0o200 for path in (mine, mine / "02.svg"))  # else no second time, but for root
+    kept.parent.chmod(0o755)
+
+
 def test_a_fresh_copy_of_a_new_lesson_is_its_first(course: Path, started: list[list[str]]) -> None:
     assert run("lab", "--fresh", "05", "--copy-only").output == "Your copy: my-course/05_more.ipynb\n"
 
