@@ -76,6 +76,11 @@ def sources(notebook: NotebookNode, kind: str) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == kind]
 
 
+def printed(cell: NotebookNode) -> str:
+    """Return what a code cell printed or returned, as text."""
+    return "\n".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+
+
 def lines_of_code(source: str) -> int:
     """Count the lines that are neither blank nor only a comment."""
     return sum(bool(line.strip()) and not line.strip().startswith("#") for line in source.splitlines())
@@ -147,7 +152,8 @@ def minutes() -> None:
 def questions(path: Path) -> list[Question]:
     """Return a lesson's questions, in order.
 
-    Raises ``ValueError`` for one without literal choices, a measured answer, or words on why the others tempt.
+    Raises ``ValueError`` for one without literal choices, a measured answer, or words on why the others tempt, and
+    where something else is revealed than a prediction made above.
     """
     cells = read(path).cells
     literals: dict[str, Any] = {}
@@ -160,6 +166,8 @@ def questions(path: Path) -> list[Question]:
         literals |= _literals(tree)
         found |= {name: _asked(call, literals, path) for name, call in _assigned_calls(tree, "Predict")}
         for name in _revealed(tree):
+            if name not in found:
+                raise ValueError(f"{path.name}: {name} is revealed, but no Predict(...) above has this name.")
             asks, choices = found[name]
             answer = _measured(cell, choices, path)
             feedback = _tempting(cells[n + 1].source if n + 1 < len(cells) else "", path)
@@ -200,17 +208,13 @@ def _asked(call: ast.Call, literals: dict[str, Any], path: Path) -> tuple[str, l
 def _revealed(tree: ast.Module) -> list[str]:
     """Return the names of the questions whose answers a cell reveals."""
     calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return [f.value.id for f in calls if isinstance(f, ast.Attribute) and f.attr == "reveal" and _is_name(f.value)]
-
-
-def _is_name(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name)
+    methods = [call for call in calls if isinstance(call, ast.Attribute) and call.attr == "reveal"]
+    return [method.value.id for method in methods if isinstance(method.value, ast.Name)]
 
 
 def _measured(cell: NotebookNode, choices: list[str], path: Path) -> str:
     """Return the choice that a cell's output names as measured."""
-    said = "".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in cell.outputs)
-    answers = [choice for choice in choices if f"Measured: {choice}." in said]
+    answers = [choice for choice in choices if f"Measured: {choice}." in printed(cell)]
     if len(answers) != 1:
         raise ValueError(f"{path.name}: the cell prints no measured answer out of {choices}.")
     return answers[0]
@@ -249,24 +253,21 @@ def write_questions() -> None:
 
 # --- Numbers in texts ---
 
-# Decimals, percentages and large numbers; not those in links, formulas, code, names of rules, or years.
+# Decimals, percentages and large numbers; not those in links, displayed formulas, code, names of papers, or years.
 NUMBER = re.compile(r"(?<![\w.,:/])[−-]?(?:\d*\.\d+|\d+(?= ?%)|\d{3,})(?![\w/]|\.\d)")
-NO_TEXT = re.compile(r"`[^`]*`|\$\$.*?\$\$|\]\([^)]*\)|arXiv:[\d.]+|\*\*Papers?:\*\*.*|\b(?:19|20)\d\d\b", re.DOTALL)
+NO_TEXT = re.compile(
+    r"`[^`]*`|\$\$.*?\$\$|\]\([^)]*\)|arXiv:[\d.]+|\*\*Papers?:\*\*.*?(?:\n\n|\Z)|\b(?:19|20)\d\d\b", re.DOTALL
+)
 PRINTED = re.compile(r"\d*\.\d+(?:e[-+]\d+)?|\d+")
 
 
 def unprinted_numbers(path: Path) -> list[str]:
     """Return the numbers in a lesson's texts that none of its cells prints or holds, in any sign, rounded."""
     cells = read(path).cells
-    known = [float(number) for cell in cells if cell.cell_type == "code" for number in PRINTED.findall(_said(cell))]
+    said = [f"{cell.source}\n{printed(cell)}" for cell in cells if cell.cell_type == "code"]
+    known = [float(number) for text in said for number in PRINTED.findall(text)]
     texts = [NO_TEXT.sub(" ", cell.source) for cell in cells if cell.cell_type == "markdown"]
     return [number for text in texts for number in NUMBER.findall(text) if not _is_known(number, known)]
-
-
-def _said(cell: NotebookNode) -> str:
-    """Return a code cell and what it printed."""
-    printed = (o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in cell.outputs)
-    return "\n".join([cell.source, *printed])
 
 
 def _is_known(number: str, known: list[float]) -> bool:

@@ -24,12 +24,12 @@ def course() -> SimpleNamespace:
 TEMPTING = "Text.\n\n**Why the other answers tempt.** One {is} near,\nthe other = far.\n\n## Next"
 
 
-def lesson(folder: Path, reveal: str = "Measured: red: 1 = 1.\n", text: str = TEMPTING) -> Path:
+def lesson(folder: Path, reveal: str = "Measured: red: 1 = 1.\n", text: str = TEMPTING, revealed: str = "ask") -> Path:
     """Write a lesson of one question."""
     cells = [
         new_markdown_cell("# 03 · Colours: which?\n\n| **Time** | about 7 minutes |"),
         new_code_cell('choices = ["red: 1 = 1", "blue"]\n\n# a comment\nask = Predict("Which {colour}?", choices)'),
-        new_code_cell("ask.reveal(choices[0])", outputs=[new_output("stream", text=reveal)]),
+        new_code_cell(f"{revealed}.reveal(choices[0])", outputs=[new_output("stream", text=reveal)]),
         new_markdown_cell(text),
     ]
     path = folder / "03_colours.ipynb"
@@ -64,7 +64,11 @@ def test_a_question_becomes_a_part_of_a_quiz(course: SimpleNamespace, tmp_path: 
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"reveal": "Measured: green.\n"}, "prints no measured answer"), ({"text": "Text."}, "says **Why the other")],
+    [
+        ({"reveal": "Measured: green.\n"}, "prints no measured answer"),
+        ({"text": "Text."}, "says **Why the other"),
+        ({"revealed": "other"}, "other is revealed, but no Predict(...) above has this name"),
+    ],
 )
 def test_a_question_that_is_not_whole_is_refused(
     course: SimpleNamespace, tmp_path: Path, change: dict[str, str], words: str
@@ -94,7 +98,7 @@ def test_the_quiz_is_the_lessons(course: SimpleNamespace) -> None:
         ("It's .92, or −.78, that is 92 % and `7.77`, 1280 channels.", []),
         ("It's 0.9 in 2012 ([x](y_3.33.ipynb), arXiv:2012.00362).", []),
         ("It's .93 or .915, 91 %, 1281 channels.", [".93", ".915", "91", "1281"]),
-        ("**Papers:** 4.56", []),
+        ("**Papers:** 4.56,\n7.89\n\nIt's .93.", [".93"]),
     ],
 )
 def test_numbers_that_nobody_printed_are_found(
