@@ -21,11 +21,11 @@ from __future__ import annotations
 import base64
 import copy
 import dataclasses
-import html
 import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,7 +39,7 @@ from posgrad_edu.data.files import whole_file, write_text
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import AnyHandling, Method, OneMethod, explain, resolve
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.metrics import compare_all, energy_in_box
+from posgrad_edu.metrics import compare_all, energy_in_box, is_degenerate
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.sensitivity import RANDOM_CLASSES, random_classes
 from posgrad_edu.models.classifier import AnyClass, Classifier, resolve_class, resolve_contrast
@@ -130,12 +130,16 @@ class MapReport:
                 _says(self.spearman_head),
             ),
             Control(
-                "the photo's edges (the map's magnitudes)", _number(self.spearman_edges), _says(self.spearman_edges)
+                "the photo's edges (the map's magnitudes)",
+                format_number(self.spearman_edges),
+                _says(self.spearman_edges),
             ),
         ]
         if self.share_in_box is not None and self.box_area is not None:
             where = f"of the evidence for the class, the share in its box, which covers {viz.percent(self.box_area)}"
-            lines.append(Control(where, _number(self.share_in_box), _says_of_box(self.share_in_box, self.box_area)))
+            lines.append(
+                Control(where, format_number(self.share_in_box), _says_of_box(self.share_in_box, self.box_area))
+            )
         return lines
 
     def limits(self) -> list[str]:
@@ -145,7 +149,7 @@ class MapReport:
             lines.append(f"It doesn't say what speaks for {self.label} and not for others: their maps are alike.")
         if self.spearman_head > ALIKE_ABOVE:
             lines.append("It doesn't show what the last layer has learned: with random weights it is much the same.")
-        if math.isnan(self.spearman_edges):
+        if is_degenerate(self.map):
             lines.append("The map is constant, or not finite: it points nowhere.")
         if self.probability < UNSURE:
             lines.append(f"The network itself gives {self.label} only {viz.percent(self.probability)}.")
@@ -185,13 +189,13 @@ class MapReport:
         figure = self.figure()
         data = base64.b64encode(to_jpeg(figure)).decode("ascii")
         parts = [
-            f"<{heading}>{_escaped(self.title)}</{heading}>",
-            f'<img src="data:image/jpeg;base64,{data}" alt="{_escaped(_alt(figure))}" style="max-width:100%">',
-            *(f"<p><b>{name}.</b> {_escaped(words)}</p>" for name, words in _made_how(self).items()),
+            f"<{heading}>{escape(self.title)}</{heading}>",
+            f'<img src="data:image/jpeg;base64,{data}" alt="{escape(_alt(figure))}" style="max-width:100%">',
+            *(f"<p><b>{name}.</b> {escape(words)}</p>" for name, words in _made_how(self).items()),
             "<p><b>Controls.</b></p>",
             _html_table(["held against", "measured", "says"], self.controls()),
             "<p><b>Limits.</b></p>",
-            f"<ul>{''.join(f'<li>{_escaped(line)}</li>' for line in self.limits())}</ul>",
+            f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in self.limits())}</ul>",
         ]
         return "\n".join(parts)
 
@@ -202,7 +206,7 @@ class MapReport:
         """
         path = Path(path)
         if path.suffix == ".html":
-            head = f'<meta charset="utf-8"><title>{_escaped(self.title)}</title><style>{STYLE}</style>'
+            head = f'<meta charset="utf-8"><title>{escape(self.title)}</title><style>{STYLE}</style>'
             body = self.html("h1")
             write_text(f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>{body}</body></html>\n', path)
         elif path.suffix == ".md":
@@ -241,7 +245,7 @@ def map_report(
         are. box: where the object is, (left, top, right, bottom) in the pixels of what the network sees.
     seed: decides the random classes, and the weights of the last layer, which are drawn three times.
     Raises what ``clf.explain`` does, and ``ValueError`` for several methods, for other classes that are none, and for a
-    network whose last layer can't be replaced.
+    network that has no last layer, or holds it so that it can't be replaced.
     """
     chosen = _one_method(clf, method, handling)
     logits = clf.logits(photo)
@@ -304,7 +308,13 @@ def _other_classes(
         raise ValueError(f"against is a list of classes, such as [{against!r}], or how many random ones.")
     taken = {target} | ({held} if isinstance(held, int) else set())
     left = len(logits) - len(taken)
+    if not left:
+        raise ValueError(
+            f"No other class is left beside {clf.labels[target]!r} and its contrast. Choose another contrast."
+        )
     count = min(RANDOM_CLASSES, left) if against is None else against
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= left:
+        raise ValueError(f"against is {count!r}, not a list of classes, or how many random ones, 1 to {left}.")
     return random_classes(torch.tensor([sorted(taken)]), len(logits), count, seed)[0].tolist()
 
 
@@ -312,12 +322,14 @@ def _random_heads(
     clf: Classifier, photo: Image, own: Explanation, method: Method, held: int | str | None, seed: int
 ) -> tuple[str, list[Tensor]]:
     """Return the last layer's name, and the maps (H, W) of the network with random weights in it, one a draw."""
-    head = randomizable_layers(clf.net, clf.batch(photo))[0]
-    maps = []
+    layers = randomizable_layers(clf.net, clf.batch(photo))
+    if not layers:
+        raise ValueError("This network has no layer whose weights can be made random, so that a control is missing.")
+    head, logits, maps = layers[0], clf.logits(photo), []
     for draw in range(seed, seed + HEADS):
         changed = copy.copy(clf)
         changed.net = with_random(clf.net, [head], draw)
-        if torch.equal(changed.logits(photo), clf.logits(photo)):
+        if torch.equal(changed.logits(photo), logits):
             raise ValueError(
                 f"A copy of this network still answers with the trained {head!r}: something holds the layer."
             )
@@ -354,16 +366,12 @@ def _of_classes(report: MapReport) -> str:
     return f"maps of {len(report.classes)} other class{'es' * (len(report.classes) > 1)} ({shown})"
 
 
-def _number(value: float) -> str:
-    return format_number(value)
-
-
 def _spread(values: Sequence[float]) -> str:
     """Return the mean of several numbers, and from where to where they go."""
     known = [value for value in values if not math.isnan(value)]
     if len(known) < 2:
-        return _number(_mean(values))
-    return f"{_number(_mean(values))} ({_number(min(known))} to {_number(max(known))})"
+        return format_number(_mean(values))
+    return f"{format_number(_mean(values))} ({format_number(min(known))} to {format_number(max(known))})"
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -396,11 +404,7 @@ def _alt(figure: Figure) -> str:
     return words
 
 
-def _escaped(text: str) -> str:
-    return html.escape(text)
-
-
 def _html_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in line)}</tr>" for line in lines]
-    heads = "".join(f'<th scope="col">{_escaped(cell)}</th>' for cell in header)
+    rows = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines]
+    heads = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     return f"<table><tr>{heads}</tr>{''.join(rows)}</table>"

@@ -136,11 +136,19 @@ def test_a_page_without_a_box_says_so(report: MapReport) -> None:
 
 def test_limits_name_an_unsure_network_and_a_single_logit(report: MapReport) -> None:
     assert not any("only" in words or "single logit" in words for words in report.limits())
-    unsure = dataclasses.replace(report, probability=0.3, contrast="logit", spearman_edges=math.nan)
+    unsure = dataclasses.replace(report, probability=0.3, contrast="logit")
     words = " ".join(unsure.limits())
     assert "gives 4 only 30" in words
     assert "A single logit also holds" in words
-    assert "The map is constant" in words
+
+
+def test_a_constant_map_is_told_from_a_photo_without_edges(clf: pg.Classifier, report: MapReport) -> None:
+    for flat in (torch.zeros(64, 64), torch.full((64, 64), math.nan)):
+        assert any("The map is constant" in words for words in dataclasses.replace(report, map=flat).limits())
+    blank = map_report(clf, Image.new("RGB", (64, 64), (90, 90, 90)), 4, method="gradient", against=[1])
+    assert blank.map.std() > 0
+    assert line(blank, "the photo's edges") == ("–", "can't be compared")
+    assert not any("The map is constant" in words for words in blank.limits())
 
 
 def test_maps_that_can_t_be_compared_count_in_no_mean(report: MapReport) -> None:
@@ -208,8 +216,14 @@ def test_what_is_no_report_is_refused(clf: pg.Classifier, report: MapReport, tmp
             map_report(clf, SCENE.image, 4, against=against)
     with pytest.raises(ValueError, match=r"such as \['one'\]"):
         map_report(clf, SCENE.image, 4, against="one")  # type: ignore[arg-type]
+    for number in (True, 1.5, 0, 10):
+        with pytest.raises(ValueError, match=rf"against is {number}, .* how many random ones, 1 to 9"):
+            map_report(clf, SCENE.image, 4, against=number)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"\.html or \.md, not as '\.pdf'"):
         report.save(tmp_path / "four.pdf")
+
+
+SMALL = pg.Preprocessing(size=16, resize=16, mean=(0.5,) * 3, std=(0.5,) * 3)
 
 
 class Held(nn.Module):
@@ -226,10 +240,35 @@ class Held(nn.Module):
 
 
 def test_a_network_that_holds_its_layer_is_refused() -> None:
-    preprocessing = pg.Preprocessing(size=16, resize=16, mean=(0.5,) * 3, std=(0.5,) * 3)
-    held = pg.Classifier(Held().eval(), preprocessing, labels=["a", "b", "c"])
+    held = pg.Classifier(Held().eval(), SMALL, labels=["a", "b", "c"])
     with pytest.raises(ValueError, match="still answers with the trained"):
         map_report(held, SCENE.image.convert("RGB"), "a")
+
+
+class Bare(nn.Module):
+    """A network without layers: its weights are its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3)) @ self.weight
+
+
+def test_a_network_without_a_layer_is_refused() -> None:
+    bare = pg.Classifier(Bare().eval(), SMALL, labels=["a", "b"])
+    with pytest.raises(ValueError, match="has no layer whose weights can be made random"):
+        map_report(bare, SCENE.image.convert("RGB"), "a", method="gradient")
+
+
+def test_two_classes_leave_none_beside_a_contrast() -> None:
+    layers = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    two = pg.Classifier(nn.Sequential(*layers).eval(), SMALL, labels=["a", "b"])
+    photo = SCENE.image.convert("RGB")
+    assert map_report(two, photo, "a", contrast=None).classes == ("b",)
+    with pytest.raises(ValueError, match=r"No other class is left beside 'a' and its contrast\."):
+        map_report(two, photo, "a", contrast="b")
 
 
 def test_a_layer_may_be_given_as_a_module(clf: pg.Classifier, report: MapReport) -> None:
