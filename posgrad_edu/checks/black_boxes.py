@@ -114,7 +114,7 @@ _INSIDE: WeakKeyDictionary[Box, Kind] = WeakKeyDictionary()
 
 
 def boxed(kind: Kind, name: str = "black_box") -> Box:
-    """Return a function (net, x, target) -> maps (N, H, W) that doesn't show what it computes."""
+    """Return a function (net, x, target, contrast) -> maps (N, H, W) that doesn't show what it computes."""
 
     def box(net: nn.Module, x: Tensor, target: Tensor, contrast: Contrast = None) -> Tensor:
         if kind.method == "activations":
