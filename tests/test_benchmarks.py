@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,3 +101,45 @@ def test_documents_hold_what_their_tables_of_data_say(road: ModuleType, monkeypa
     floor = criticism.floor_table(pd.read_csv(criticism.FILE))
     assert floor in (DOCS / "randomization.md").read_text(encoding="utf-8")
     assert np.isfinite(rows.spearman).all()
+
+
+# --- Three depths of one family ---
+
+
+@pytest.fixture
+def depth(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import depth
+
+    return depth
+
+
+def test_the_page_of_depths_has_the_numbers_of_its_file(depth: ModuleType) -> None:
+    assert depth.tables(pd.read_csv(depth.FILE)) in (DOCS / "depth.md").read_text(encoding="utf-8")
+
+
+def test_networks_are_compared_on_what_all_of_them_have(depth: ModuleType) -> None:
+    def row(network: str, photo: str, spearman: float, check: str = "parameters", **other: Any) -> dict[str, Any]:
+        of = {
+            "comparison": "random",
+            "depth": 1,
+            "seed": 0,
+            "contrast": "mean",
+            "method": "lrp",
+            "handling": "positive",
+        }
+        return of | {"network": network, "photo": photo, "check": check, "spearman": spearman} | other
+
+    lite0, lite1, lite2 = depth.FAMILY
+    first = [row(lite0, "cat", 0.2), row(lite0, "cat", 0.4, depth=2), row(lite0, "dog", 0.9), row("scenes", "cat", 0.9)]
+    first += [row(lite0, "cat", 0.9, seed=1), row(lite0, "cat", 1.0, depth=0), row(lite0, "cat", 0.5, "class", seed=-1)]
+    first += [row(lite0, "cat", 0.9, "class", comparison="least")]
+    second = [row(lite1, "cat", 0.6), row(lite2, "cat", 0.7)]
+    found = depth.estimates(depth.common([pd.DataFrame(first), pd.DataFrame(second)]))
+    assert dict(zip(found.check + found.network, found.spearman, strict=True)) == {
+        f"class{lite0}": 0.5,
+        f"parameters{lite0}": 0.3,
+        f"parameters{lite1}": 0.6,
+        f"parameters{lite2}": 0.7,
+    }
+    assert set(found.photos) == {1}
