@@ -142,10 +142,14 @@ class Schematic:
         align: str = "center",
         bold: bool = False,
     ) -> Place:
-        """Write text at (x, y); ``align`` is "left", "center" or "right". Formulas stand between dollar signs."""
+        """Write text and return its place. Formulas stand between dollar signs.
+
+        align: which part of the text is at x, "left", "center" or "right".
+        """
         weight = "bold" if bold else "normal"
         self.canvas.text(x, y, text, color=COLOURS[kind][0], fontsize=size, ha=align, va="center", weight=weight)
-        return Place(x, y, 0.06 * max(map(_letters, text.split("\n"))), 0.14 * (1 + text.count("\n")))
+        wide, high = 0.06 * max(map(_letters, text.split("\n"))), 0.14 * (1 + text.count("\n"))
+        return Place(x + {"left": wide, "center": 0, "right": -wide}[align], y, wide, high)
 
     def grid(self, x: float, y: float, values: ArrayLike, *, cell: float = 0.42, numbers: bool = True) -> Place:
         """Draw a matrix of numbers around (x, y), red where positive, blue where negative, grey where zero."""
@@ -184,7 +188,7 @@ class Schematic:
 
 
 def _letters(line: str) -> int:
-    """Return about how many letters wide a line is: of a formula, signs that aren't drawn don't count."""
+    """Return about how many letters wide a line is: of a formula, only what is drawn counts."""
     plain = line
     for sign in ("\\mathrm", "\\partial", "\\max", "\\sum", "\\cdot", "\\odot", "\\times", "$", "{", "}", "_", "^"):
         plain = plain.replace(sign, "m" if sign in ("\\partial", "\\sum") else "")

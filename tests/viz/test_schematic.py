@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.text import Annotation
 
 from posgrad_edu.viz import Schematic
+from posgrad_edu.viz.schematic import COLOURS
 
 ALT = "A box with a letter in it, and an arrow to the switch."
 
@@ -27,6 +29,29 @@ def test_an_arrow_goes_from_edge_to_edge() -> None:
     assert right.edge(left, gap=0) == pytest.approx((3, 1))
     above = drawing.box(1, 1.8, "c", width=1, height=0.5)
     assert left.edge(above, gap=0) == pytest.approx((1, 1.25))
+
+
+def test_a_box_is_as_wide_as_its_longest_line_and_as_high_as_all() -> None:
+    drawing = Schematic(9, 3, alt=ALT)
+    one, two = drawing.box(2, 1, "gradients"), drawing.box(6, 1, "a\ngradients\nb")
+    assert one.wide == two.wide > drawing.box(2, 2, "a").wide
+    assert two.high > one.high
+    assert drawing.box(4, 2, "$\\mathrm{a}$").wide == drawing.box(5, 2, "a").wide  # what isn't drawn takes no place
+
+
+@pytest.mark.parametrize(("align", "middle"), [("left", 3.48), ("center", 3), ("right", 2.52)])
+def test_words_lie_where_their_place_says(align: str, middle: float) -> None:
+    place = Schematic(6, 2, alt=ALT).text(3, 1, "evidence", align=align)
+    assert place[:3] == pytest.approx((middle, 1, 0.48))
+
+
+def test_only_what_flows_back_is_dashed() -> None:
+    drawing = Schematic(6, 2, alt=ALT)
+    for kind in COLOURS:
+        drawing.arrow((1, 1), (2, 1), kind=kind)
+    arrows = [words.arrow_patch for words in drawing.canvas.texts if isinstance(words, Annotation)]
+    dashed = [kind for kind, arrow in zip(COLOURS, arrows, strict=True) if arrow and arrow.get_linestyle() == "--"]
+    assert dashed == ["back"]
 
 
 def test_a_grid_s_colours_say_the_sign() -> None:
