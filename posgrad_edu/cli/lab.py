@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -110,7 +111,7 @@ def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> N
     """Run JupyterLab on the course's folder, at one notebook, until it ends; exit with its code."""
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *QUIET]
     command += [f"--ServerApp.tornado_settings={UPLOADS}"]
-    command += [f"--LabApp.default_url=/lab/tree/{page.relative_to(root).as_posix()}"]
+    command += [f"--LabApp.default_url=/lab/tree/{quote(page.relative_to(root).as_posix())}"]
     command += [] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     command += ["--no-browser"] if no_browser else []
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []

@@ -422,6 +422,12 @@ def test_a_fresh_copy_is_of_a_lesson(course: Path, started: list[list[str]]) -> 
     assert "--LabApp.default_url=/lab/tree/own.ipynb" in started[0]
 
 
+def test_the_address_of_a_notebook_of_any_name_is_whole(course: Path, started: list[list[str]]) -> None:
+    (course / "own work #1.ipynb").write_text("{}")
+    run("lab", "own work #1.ipynb")
+    assert "--LabApp.default_url=/lab/tree/own%20work%20%231.ipynb" in started[0]
+
+
 def test_a_copy_alone_needs_a_place(course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     read_only(monkeypatch, course)
     assert "can't be written to. Copy '" in refused("lab", "--copy-only")
