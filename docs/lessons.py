@@ -31,6 +31,7 @@ LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS, QUIZ = ROOT / "docs" / "lesson_seconds.csv", ROOT / "docs" / "questions.gift"
 WORDS_A_MINUTE, LINES_A_MINUTE, MINUTES_A_QUESTION, STEP = 180, 8, 2, 5
 TIME = re.compile(r"(\| \*\*Time\*\* \|.*?\babout )\d+( minutes)")
+LINK = re.compile(r"\[(\d\d)\]\(\w+\.ipynb\)")
 TEMPTING = "**Why the other answers tempt.**"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -226,13 +227,14 @@ def _tempting(text: str, path: Path) -> str:
         raise ValueError(f"{path.name}: the text after a reveal says {TEMPTING}")
     paragraphs = text[text.index(TEMPTING) + len(TEMPTING) :].strip().split("\n\n")
     lists = [p for p in paragraphs[1:2] if p.startswith(("* ", "- "))]
-    return " ".join("\n".join([paragraphs[0], *lists]).split())
+    words = " ".join("\n".join([paragraphs[0], *lists]).split())
+    return LINK.sub(r"lesson \1", words)  # a quiz doesn't lie beside the lessons
 
 
 def gift(path: Path) -> str:
     """Return a lesson's questions in GIFT, the text format that Moodle and other systems import."""
     title = sources(read(path), "markdown")[0].splitlines()[0].removeprefix("# ")
-    parts = [f"// {title}\n\n$CATEGORY: {_escaped(title)}\n"]
+    parts = [f"// {title}\n\n$CATEGORY: {title}\n"]  # the one line in which a backslash would be shown
     for question in questions(path):
         choices = [f"\t{'=' if choice == question.answer else '~'}{_escaped(choice)}" for choice in question.choices]
         head = f"::{question.name}::[markdown]{_escaped(question.asks)} {{"
@@ -241,7 +243,7 @@ def gift(path: Path) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text with a backslash before each sign that GIFT reads as its own."""
+    """Return text in one line, with a backslash before each sign that GIFT reads as its own."""
     return re.sub(r"([\\~=#{}:])", r"\\\1", " ".join(text.split()))
 
 
