@@ -39,6 +39,7 @@ class Claim(NamedTuple):
 
     @property
     def text(self) -> str:
+        """The claim in one sentence."""
         return f"{self.version}: {SAYS[self.check]}."
 
 
