@@ -243,8 +243,12 @@ def gift(path: Path) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return text in one line, with a backslash before each sign that GIFT reads as its own."""
-    return re.sub(r"([\\~=#{}:])", r"\\\1", " ".join(text.split()))
+    """Return text in one line, with a backslash before each sign that GIFT reads as its own.
+
+    Moodle wants formulas in \\( \\), of which Markdown would take the backslashes, were they not double.
+    """
+    formulas = re.sub(r"\$([^$]+)\$", r"\\\\(\1\\\\)", " ".join(text.split()))
+    return re.sub(r"([\\~=#{}:])", r"\\\1", formulas)
 
 
 @app.command(name="questions")

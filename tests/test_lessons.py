@@ -22,7 +22,7 @@ def course() -> SimpleNamespace:
 
 
 TEMPTING = (
-    "Text.\n\n**Why the other answers tempt.** One {is} near ([02](02_gradcam.ipynb)),\nthe other = far.\n\n## Next"
+    "Text.\n\n**Why the other answers tempt.** One {is} near ([02](02_gradcam.ipynb)),\nthe other $x$ = far.\n\n## Next"
 )
 
 
@@ -53,7 +53,7 @@ def test_a_question_becomes_a_part_of_a_quiz(course: SimpleNamespace, tmp_path: 
     (question,) = course.questions(lesson(tmp_path))
     assert question == (
         *("03.1", "Which {colour}?", ["red: 1 = 1", "blue"], "red: 1 = 1"),
-        "One {is} near (lesson 02), the other = far.",
+        "One {is} near (lesson 02), the other $x$ = far.",
     )
     # Moodle takes a category as it stands, and would show an escaped colon as &&058;.
     assert course.gift(lesson(tmp_path)).splitlines() == [
@@ -64,7 +64,7 @@ def test_a_question_becomes_a_part_of_a_quiz(course: SimpleNamespace, tmp_path: 
         "::03.1::[markdown]Which \\{colour\\}? {",
         "\t=red\\: 1 \\= 1",
         "\t~blue",
-        "\t####One \\{is\\} near (lesson 02), the other \\= far.",
+        "\t####One \\{is\\} near (lesson 02), the other \\\\\\\\(x\\\\\\\\) \\= far.",
         "}",
     ]
 
