@@ -25,11 +25,11 @@ PICTURES = torch.linspace(0, 50, 16 * 3 * 8 * 6).reshape(16, 3, 8, 6).cos()  # w
 
 
 def _classifier(n: int) -> Args:
-    """A network of ten classes, its last layer's name, which is another one in the last try, and a vector."""
+    """A network of ten classes, its last layer's name, and a vector; in the last try that layer lies in a part."""
     net = network(batchnorm=n == 2, inplace=n == 1, classes=WIDTH)
     if n == 3:
-        net = nn.Sequential(OrderedDict(body=net[:-1], head=net[-1])).eval()
-    return net, "head" if n == 3 else "fc2", torch.randn(WIDTH)
+        net = nn.Sequential(OrderedDict(body=net[:-1], head=nn.Sequential(OrderedDict(fc=net[-1])))).eval()
+    return net, "head.fc" if n == 3 else "fc2", torch.randn(WIDTH)
 
 
 def logits_of(answer: Any) -> list[Tensor]:
@@ -41,6 +41,9 @@ def logits_of(answer: Any) -> list[Tensor]:
     if not isinstance(answer, nn.Module):
         kind = a(type(answer).__name__)
         raise Unfit("wrong-type", f"your function returned {kind} instead of a network", "Return the changed copy.")
+    if isinstance(answer, nn.Linear):
+        words = "you returned a layer alone instead of the whole network"
+        raise Unfit("broken-network", words, "Change the layer within the copy, and return the copy.")
     parameter = next(answer.parameters(), PICTURES)
     try:
         with torch.no_grad():
@@ -153,15 +156,20 @@ check_shift_head = checker(SHIFT_HEAD)
 # --- The seed of a contrast ---
 
 Against = str | int | None
-NUMBERS = (6, 6, 7, 5)  # of classes in each of the four tries
+PHOTOS = (*BATCHES, 3)  # in each of five tries
+NUMBERS = (6, 6, 7, 5, 6)  # of classes
 
 
 def _question(n: int) -> Args:
-    """Logits (N, classes), classes (N,), and what they are held against: the mean, a class, the mean, nothing."""
-    photos, number = BATCHES[n], NUMBERS[n]
-    one, other, rest = (torch.randperm(number - 2)[:3] + 1).tolist()  # no class is the first or the last
+    """Logits (N, classes), classes (N,), and what they're held against: the mean, a class, the mean, nothing, class 0.
+
+    The class in the second try is also the number of a photo, so that swapped axes run, and can be told.
+    """
+    photos, number = PHOTOS[n], NUMBERS[n]
+    rest = int(torch.randint(1, 3, ()))
+    one, other = [c for c in (torch.randperm(number - 2) + 1).tolist() if c != rest][:2]  # not the first or the last
     target = torch.tensor([one, other, *[one] * photos])[:photos]
-    against: Against = rest if n == 1 else (None if n == 3 else "mean")
+    against: Against = ("mean", rest, "mean", None, 0)[n]
     return 3 * torch.randn(photos, number), target, against
 
 
@@ -182,11 +190,23 @@ def _mean(logits: Tensor, own: Tensor) -> Tensor:
 
 
 def _class(logits: Tensor, own: Tensor, against: int) -> Tensor:
-    return _one_hot(logits, torch.full((len(own),), against))
+    return _one_hot(logits, torch.full((len(own),), against % own.shape[1]))  # -1 is the last
 
 
 def _nothing(logits: Tensor, own: Tensor, against: int = 0) -> Tensor:
     return torch.zeros_like(own)
+
+
+def _mean_logit(logits: Tensor, own: Tensor) -> Tensor:
+    return logits.mean(1, keepdim=True).expand_as(own)
+
+
+def _logit(logits: Tensor, own: Tensor, against: int) -> Tensor:
+    return logits[:, [against]].expand_as(own)
+
+
+def _photo_of_that_number(logits: Tensor, own: Tensor, against: int) -> Tensor:
+    return (torch.arange(len(own)) == against).to(own)[:, None].expand_as(own)
 
 
 def _seed(
@@ -224,6 +244,7 @@ _PLACES = "A seed says how often each logit counts: 1 at the class, minus 1/K at
 _ALL = "The mean is over all K classes, the one asked about among them: it keeps 1 - 1/K."
 _OWN_CLASS = "Each photo has a class of its own: 1 at [n, target[n]]."
 _NUMBERS = "The seed holds how often each logit counts, whatever the logits' values are."
+_ZERO = "Class 0 counts as false, as None does: ask whether against is None."
 _THREE = "None: the logit alone. 'mean': minus 1/K everywhere. A class: minus 1 at that class."
 CONTRAST_SEED = Task(
     name="contrast's seed",
@@ -237,6 +258,7 @@ class's logit. The contrast of photo n is the sum of seed[n] * logits[n]; the se
     lesson=4,
     make=_question,
     right=_seed,
+    tries=len(NUMBERS),
     hint="Write the contrast as a sum over all logits, and read off what each is multiplied by.",
     mistakes=[
         Mistake("no-contrast", "you hold the logit against nothing, whatever is asked", _THREE),
@@ -245,6 +267,8 @@ class's logit. The contrast of photo n is the sum of seed[n] * logits[n]; the se
         _with(_nothing),
         Mistake("class-missing", "against a class you return the seed of the logit alone", _THREE),
         partial(_seed, other=_nothing),
+        Mistake("class-0", "against class 0 you return the seed of the logit alone", _ZERO),
+        partial(_seed, other=lambda logits, own, against: _class(logits, own, against) * (against != 0)),
         Mistake("always-mean", "you hold the logit against the mean, whatever is asked", _THREE),
         partial(_seed, other=lambda logits, own, against: _mean(logits, own), alone=_mean),
         Mistake("always-mean", "you hold the logit against the mean where it should stand alone", _THREE),
@@ -262,18 +286,37 @@ class's logit. The contrast of photo n is the sum of seed[n] * logits[n]; the se
         Mistake("wrong-number", "you divided by one less, or one more, than there are classes", _PLACES),
         _with(lambda logits, own: torch.full_like(own, 1 / (own.shape[1] - 1))),
         _with(lambda logits, own: torch.full_like(own, 1 / (own.shape[1] + 1))),
+        Mistake("wrong-number", "you divided by 1000, however many classes there are", _PLACES),
+        _with(lambda logits, own: torch.full_like(own, 1 / 1000)),
+        Mistake("batch-mixed", "your mean is over the photos instead of the classes", _PLACES),
+        _with(lambda logits, own: own.mean(0, keepdim=True).expand_as(own)),
         Mistake("softmax", "you took the probabilities away: that is the seed of the log-probability", _NUMBERS),
         _with(lambda logits, own: logits.softmax(1)),
         Mistake("values-taken", "you took the mean of the logits' values from the seed", _NUMBERS),
-        _with(lambda logits, own: logits.mean(1, keepdim=True).expand_as(own)),
+        _with(_mean_logit),
         Mistake("values-taken", "you took the other class's logit from the seed instead of 1", _NUMBERS),
         partial(_seed, other=lambda logits, own, against: _class(logits, own, against) * logits),
+        partial(_seed, other=_logit),
+        Mistake("values-taken", "you took the value of what it is held against from the whole seed", _NUMBERS),
+        partial(_seed, mean=_mean_logit, other=_logit),
         Mistake("added", "you added what should be taken away", _PLACES),
         partial(
             _seed,
             mean=lambda logits, own: -_mean(logits, own),
             other=lambda logits, own, against: -_class(logits, own, against),
         ),
+        Mistake("turned-round", "you took the class from what it is held against, the wrong way round", _PLACES),
+        partial(
+            _seed,
+            mean=lambda logits, own: 2 * own - _mean(logits, own),
+            other=lambda logits, own, against: 2 * own - _class(logits, own, against),
+        ),
+        Mistake(
+            "wrong-axis",
+            "you took 1 away from all classes of one photo, that of the class's number",
+            "s[d] is all classes of one photo; s[:, d] is one class of all photos.",
+        ),
+        partial(_seed, other=_photo_of_that_number),
         Mistake("neighbour", "you took the class beside the one that it's held against", "Classes count from 0."),
         partial(_seed, other=lambda logits, own, against: _class(logits, own, against - 1)),
         partial(_seed, other=lambda logits, own, against: _class(logits, own, against + 1)),
@@ -290,6 +333,7 @@ class's logit. The contrast of photo n is the sum of seed[n] * logits[n]; the se
         then(_value, lambda value: value[:, None]),
         Mistake("seed-times-logits", "you multiplied the seed by the logits", _NUMBERS),
         lambda logits, target, against: _seed(logits, target, against) * logits,
+        Mistake("transposed", "your seed is (K, N)", "One row a photo: (N, K)."),
         Mistake("every-contrast", "you returned the contrast of every class instead of a seed", _NUMBERS),
         _every_contrast,
     ],

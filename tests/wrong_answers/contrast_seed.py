@@ -66,6 +66,52 @@ def probabilities(z, target, against):
     return torch.autograd.grad(score, z)[0] if against == "mean" else by_loops(z, target, against)
 
 
+def if_against(z, target, against):
+    """0 is false."""
+    seed = by_loops(z, target, None)
+    if not against:
+        return seed
+    if against == "mean":
+        return seed - 1 / z.shape[1]
+    seed[:, against] -= 1
+    return seed
+
+
+def with_index(change):
+    """change(seed, z, d), in place, where a class d is asked"""
+
+    def own(z, target, against):
+        seed = by_loops(z, target, None)
+        if against is None or against == "mean":
+            return by_loops(z, target, against)
+        change(seed, z, against)
+        return seed
+
+    return own
+
+
+def row_of_the_photo(seed, z, d):
+    seed[d] -= 1
+
+
+def row_of_the_neighbour(seed, z, d):
+    seed[:, d - 1] -= 1
+
+
+def minus_values(z, target, against):
+    seed = own_logit_only(z, target, against)
+    if against is None:
+        return seed
+    return seed - (z.mean(1) if against == "mean" else z[:, against])[:, None]
+
+
+def other_way_round(z, target, against):
+    z = z.clone().requires_grad_()
+    own = z.gather(1, target[:, None])[:, 0]
+    value = own if against is None else (z.mean(1) if against == "mean" else z[:, against]) - own
+    return torch.autograd.grad(value.sum(), z)[0]
+
+
 RIGHT = {"loops": by_loops, "gradient of the contrast": by_autograd, "rows of the identity": by_identity}
 WRONG = {
     "one-hot": (own_logit_only, "no-contrast"),
@@ -78,14 +124,21 @@ WRONG = {
     "minus one": (with_rest(lambda z, own: 1), "sum-for-mean"),
     "by photos": (with_rest(lambda z, own: 1 / len(z)), "photos-counted"),
     "one less": (with_rest(lambda z, own: 1 / (z.shape[1] - 1)), "wrong-number"),
+    "1000 classes": (with_rest(lambda z, own: torch.tensor(0.001)), "wrong-number"),
+    "mean over photos": (with_rest(lambda z, own: sum(own) / len(own)), "batch-mixed"),
     "log-probability": (probabilities, "softmax"),
+    "values for numbers": (minus_values, "values-taken"),
+    "transposed": (lambda z, t, a: by_loops(z, t, a).T, "transposed"),
     "mean logit": (with_rest(lambda z, own: z.mean(dim=1, keepdim=True)), "values-taken"),
     "other logit": (
         lambda z, t, a: by_loops(z, t, a) if a in ("mean", None) else own_logit_only(z, t, a)
         - z[:, [a]] * by_identity(z, torch.full_like(t, a), None), "values-taken"),
     "plus": (lambda z, t, a: 2 * by_loops(z, t, None) - by_loops(z, t, a), "added"),
     "turned round": (lambda z, t, a: -by_loops(z, t, a), "wrong-sign"),
-    "counted from 1": (lambda z, t, a: by_loops(z, t, a if a in ("mean", None) else a - 1), "neighbour"),
+    "turned round against something": (other_way_round, "turned-round"),
+    "class 0 is None": (if_against, "class-0"),
+    "counted from 1": (with_index(row_of_the_neighbour), "neighbour"),
+    "photo of that number": (with_index(row_of_the_photo), "wrong-axis"),
     "argmax": (lambda z, t, a: by_loops(z, z.topk(1).indices[:, 0], a), "most-likely"),
     "first photo's class": (lambda z, t, a: by_loops(z, t[0].repeat(len(t)), a), "first-photo-only"),
     "table of targets": (all_targets, "all-classes-asked"),

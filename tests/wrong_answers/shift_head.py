@@ -113,6 +113,8 @@ WRONG = {
     "a shallow copy": (shallow_copy, "parameters-changed"),
     "leaf in place": (needs_grad, "leaf-in-place"),
     "the last layer": (lambda net, layer, v: new_layer(net, layer, v).get_submodule(layer), "broken-network"),
+    "by attribute": (lambda net, layer, v: in_place_on_a_copy(copy.deepcopy(net), getattr(net, layer) and layer, v),
+                     "error"),
     "a transposed weight": (of_each_row(lambda row, v, c: torch.cat([row, v])), "broken-network"),
     "the weight": (lambda net, layer, v: net.get_submodule(layer).weight.detach() + v, "wrong-type"),
     "nothing": (lambda net, layer, v: None, "returns-none"),
