@@ -7,7 +7,8 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,24 @@ def _new_ones_only(score: Score, x: Tensor, hidden: Tensor, rank: Tensor, counts
     return torch.cat([score(torch.where((rank >= low) & (rank < high), hidden, x)) for low, high in steps])
 
 
+def _pixels(rank: Tensor, n: int) -> Tensor:
+    """The first n pixels in the order of the ranks, of however many patches."""
+    order = rank.flatten().argsort(stable=True)
+    return (order.argsort() < n).view_as(rank)
+
+
+def _counting(change: Callable[[Sequence[int]], Sequence[int]]) -> Function:
+    """The curve for other counts."""
+    return lambda score, x, hidden, rank, counts: _scores(score, x, hidden, rank, change(counts))
+
+
+def _beside(change: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Function:
+    """What is made of the scores, that of the whole photo, and that of the covered one."""
+    return lambda score, x, hidden, rank, counts: change(
+        _scores(score, x, hidden, rank, counts), score(x), score(hidden)
+    )
+
+
 def _one_colour(place: int, x: Tensor, hidden: Tensor) -> Tensor:
     some = x.clone()
     some[:, place] = hidden[:, place]
@@ -108,6 +127,8 @@ those of the next, and so on. counts: a list of how many patches are covered; it
     mistakes=[
         Mistake("insertion", "you begin with all covered and uncover: that is insertion", _TAKE),
         swapped(_scores, 1, 2),
+        Mistake("insertion", "you cover the patches that come later, not the first ones", _TAKE),
+        _covering(lambda rank, n: rank > n),
         Mistake("least-first", "you cover the least important patches first", "Rank 0 is covered first."),
         _covering(lambda rank, n: rank >= PATCHES - n),
         Mistake("off-by-one", "you cover one patch too many, or one too few", "Ranks count from 0: rank < n are n."),
@@ -121,8 +142,19 @@ those of the next, and so on. counts: a list of how many patches are covered; it
         Mistake("all-but-one", "you covered all patches but one", _TAKE),
         _covering(lambda rank, n: rank != n),
         Mistake("counts-ignored", "you cover 0, 1, 2, ... patches, whatever counts says", _ALL_COUNTS),
-        lambda score, x, hidden, rank, counts: _scores(score, x, hidden, rank, range(len(counts))),
-        lambda score, x, hidden, rank, counts: _scores(score, x, hidden, rank, range(1, len(counts) + 1)),
+        _counting(lambda counts: range(len(counts))),
+        _counting(lambda counts: range(1, len(counts) + 1)),
+        Mistake("counts-added", "you cover so many patches more each time: counts holds how many in all", _ALL_COUNTS),
+        _counting(lambda counts: list(accumulate(counts))),
+        Mistake("begins-whole", "your list begins with the whole photo, whatever the first count is", _ALL_COUNTS),
+        _counting(lambda counts: [0, *counts[1:]]),
+        _counting(lambda counts: [0, *counts]),
+        Mistake(
+            "pixels",
+            "you cover n pixels instead of n patches",
+            "All pixels of a patch have one rank: compare it with n.",
+        ),
+        _covering(_pixels),
         Mistake("zeros", "you cover with zeros instead of hidden", _COVER),
         _by(lambda x, hidden: torch.zeros_like(x)),
         Mistake("own-cover", "you cover with the photo's mean instead of hidden", _COVER),
@@ -140,14 +172,27 @@ those of the next, and so on. counts: a list of how many patches are covered; it
         then(_scores, lambda s: s / s[0]),
         then(_scores, lambda s: s - s[-1]),
         then(_scores, lambda s: (s - s[-1]) / (s[0] - s[-1])),
+        Mistake("kept", "you divided by the whole photo's score, or took the covered one's away", _RAW),
+        _beside(lambda s, whole, covered: s / whole),
+        _beside(lambda s, whole, covered: s - covered),
+        _beside(lambda s, whole, covered: (s - covered) / (whole - covered)),
         Mistake("lost", "you returned how much each score has fallen, not the scores", _RAW),
         then(_scores, lambda s: s[0] - s),
         then(_scores, lambda s: s - s[0]),
+        _beside(lambda s, whole, covered: whole - s),
+        _beside(lambda s, whole, covered: s - whole),
         Mistake("differences", "you returned the differences from one step to the next", _RAW),
         then(_scores, lambda s: s.diff()),
         Mistake("one-missing", "the first, or the last, score is missing", _ALL_COUNTS),
         then(_scores, lambda s: s[1:]),
         then(_scores, lambda s: s[:-1]),
+        Mistake("first-score-only", "you returned the first score alone", "Does return stand within the loop?"),
+        then(_scores, lambda s: s[:1]),
+        Mistake("first-photo-only", "only the first score is right", "What does one picture leave for the next?"),
+        Mistake("relu-on-result", "you put 0 in place of negative scores", _RAW),
+        then(_scores, torch.relu),
+        Mistake("absolute-result", "you took the magnitudes of the scores", _RAW),
+        then(_scores, torch.abs),
         Mistake("reversed", "your list begins with the largest count", _ALL_COUNTS),
         then(_scores, lambda s: s.flip(0)),
         Mistake("averaged", "you returned the mean or the sum of all scores", _ALL_COUNTS),
@@ -160,20 +205,33 @@ check_deletion_curve = checker(DELETION_CURVE)
 
 # --- The area ---
 
-POINTS = (7, 7, 5, 6)
+POINTS = (7, 7, 5, 6, 6)  # in each of the five tries
 
 
 def _curve(n: int) -> Args:
     """A list of scores from the whole photo to the covered one; some rise above the first or fall below the last.
 
-    In the last try the covered photo has the larger score.
+    In the third try the covered photo's score is below zero, in the fourth it is the larger one, and in the last it is
+    that of the whole photo.
     """
-    high = (2 + 3 * torch.rand(())).item()
+    high = ((0.2 if n == 2 else 2 + 2 * torch.rand(())) + torch.rand(())).item()
     low = high - 2 - torch.rand(()).item()
     scores = (low + (high - low) * (1.8 * torch.rand(POINTS[n]) - 0.4)).tolist()
     scores[1], scores[-2] = high + 0.4 + torch.rand(()).item(), low - 0.3 - torch.rand(()).item()
-    scores[0], scores[-1] = (low, high) if n == 3 else (high, low)
+    scores[0], scores[-1] = {3: (low, high), 4: (high, high)}.get(n, (high, low))
     return (scores,)
+
+
+def _one_number(answer: Any) -> list[Tensor]:
+    """An area. None may come from one of two ways through a function, and several numbers are the curve."""
+    if answer is None:
+        words = "your function returned None instead of a number"
+        raise forms.Unfit("returns-none", words, "Does each way through it end with return, that to nan too?")
+    try:
+        return forms.number(answer)
+    except forms.Unfit as unfit:
+        hint = "The area of all strips is one number: add them up." if unfit.key == "not-a-number" else unfit.hint
+        raise forms.Unfit(unfit.key, unfit.says, hint) from None
 
 
 def _kept(scores: Sequence[float]) -> Tensor:
@@ -224,6 +282,7 @@ _ENDS = "kept is 1 for the first score and 0 for the last: (s - s[-1]) / (s[0] -
 _STRIPS = (
     "Between two neighbours the curve is a straight line: a strip has their mean as height, and 1 / steps as width."
 )
+_LARGER = "Only the first and the last score decide: nan where the first isn't larger. Those between, and signs, don't."
 _WHOLE = "The whole width is 1, however many scores there are."
 _OUTSIDE = "Scores may rise above the first and fall below the last: leave them as they are."
 AREA = Task(
@@ -238,7 +297,8 @@ width of 1. Where the first score isn't larger than the last, covering took noth
     lesson=15,
     make=_curve,
     right=_area,
-    form=forms.number,
+    form=_one_number,
+    tries=len(POINTS),
     hint="First the share that is kept, from 1 to 0; then the strips below it.",
     mistakes=[
         Mistake("not-scaled", "you took the area under the scores, not under the share that is kept", _ENDS),
@@ -249,6 +309,8 @@ width of 1. Where the first score isn't larger than the last, covering took noth
         _scaled(lambda scores: _raw(scores) - scores[-1]),
         Mistake("min-max", "you scaled by the largest and smallest score instead of the first and the last", _OUTSIDE),
         _scaled(_unit),
+        Mistake("min-max", "you took the smallest score away instead of the last", _OUTSIDE),
+        _scaled(lambda scores: (_raw(scores) - min(scores)) / (scores[0] - min(scores))),
         Mistake("min-max", "you divided by the largest score", _OUTSIDE),
         _scaled(lambda scores: _raw(scores) / max(scores)),
         Mistake("clamped", "you cut off what is above 1 or below 0", _OUTSIDE),
@@ -275,6 +337,11 @@ width of 1. Where the first score isn't larger than the last, covering took noth
         _with(lambda kept: float(kept.sum())),
         Mistake("simpson", "you put parabolas through the scores", "Straight lines, from score to score."),
         _with(_simpson),
+        Mistake("sorted", "you sorted the scores", "They stay in the order in which the photo was covered."),
+        _scaled(lambda scores: _kept(sorted(scores, reverse=True))),
+        _scaled(lambda scores: _kept(scores).sort(descending=True).values),
+        Mistake("rounded", "you rounded the area to 2 digits", "Rounding belongs to printing."),
+        _with(lambda kept: round(_trapezoids(kept), 2)),
         Mistake("squared", "you squared the values", _OUTSIDE),
         _with(lambda kept: _trapezoids(kept**2)),
         Mistake("absolute", "you took magnitudes: what is below zero counts against the area", _OUTSIDE),
@@ -285,8 +352,17 @@ width of 1. Where the first score isn't larger than the last, covering took noth
             "nothing-taken",
             "where covering takes nothing away there is no area: nan",
             "If the first score isn't larger than the last, 1 and 0 would be turned round.",
-            pattern=(True, True, True, False),
+            pattern=(True, True, True, False, None),
         ),
+        Mistake(
+            "nothing-taken",
+            "where the last score equals the first there is no area either: nan",
+            "Isn't larger means smaller or equal.",
+            pattern=(True, True, True, True, False),
+        ),
+        Mistake("always-nan", "you return nan although the first score is the larger one", _LARGER),
+        lambda scores: math.nan,
+        Mistake("not-finite", "you return nan or inf for some curves whose first score is the larger one", _LARGER),
     ],
 )
 

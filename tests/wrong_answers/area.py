@@ -42,17 +42,39 @@ def otherwise(scale=lambda s: (s - s[-1]) / (s[0] - s[-1]), under=None):
     return own
 
 
+def nan_where(nothing):
+    """nothing(scores): whether there is no area"""
+    return lambda scores: math.nan if nothing(scores) else by_strips_of(scores)
+
+
+def by_strips_of(scores):
+    s = torch.tensor(scores)
+    kept = (s - s[-1]) / (s[0] - s[-1])
+    return (kept[1:] + kept[:-1]).mean() / 2
+
+
+def divides_first(scores):
+    kept = [(s - scores[-1]) / (scores[0] - scores[-1]) for s in scores]
+    return by_strips(kept) if scores[0] > scores[-1] else math.nan
+
+
 def never_nan(scores):
-    s = np.array(scores)
-    return float(np.trapezoid((s - s[-1]) / (s[0] - s[-1]), dx=1 / (len(s) - 1)))
+    return by_strips_of(scores)
 
 
-RIGHT = {"strips": by_strips, "NumPy": by_numpy, "from the mean": by_the_mean}
+def by_zero_over_zero(scores):
+    """Tensors divide 0 by 0, and get nan."""
+    return nan_where(lambda scores: scores[0] < scores[-1])(scores)
+
+
+RIGHT = {"strips": by_strips, "NumPy": by_numpy, "from the mean": by_the_mean, "0 / 0": by_zero_over_zero}
 WRONG = {
     "raw": (otherwise(lambda s: s), "not-scaled"),
     "divided by the first": (otherwise(lambda s: s / s[0]), "last-not-taken"),
     "minus the last": (otherwise(lambda s: s - s[-1]), "not-divided"),
     "min-max": (otherwise(lambda s: (s - s.min()) / np.ptp(s)), "min-max"),
+    "minus the smallest": (otherwise(lambda s: (s - min(s)) / (s[0] - min(s))), "min-max"),
+    "in order of size": (otherwise(lambda s: (np.sort(s)[::-1] - s.min()) / np.ptp(s)), "sorted"),
     "divided by the largest": (otherwise(lambda s: s / s.max()), "min-max"),
     "clipped": (otherwise(lambda s: np.clip((s - s[-1]) / (s[0] - s[-1]), 0, 1)), "clamped"),
     "turned round": (otherwise(lambda s: (s - s[0]) / (s[-1] - s[0])), "above"),
@@ -65,6 +87,13 @@ WRONG = {
     "sum": (otherwise(under=np.sum), "sum"),
     "magnitudes": (otherwise(lambda s: abs((s - s[-1]) / (s[0] - s[-1]))), "absolute"),
     "never nan": (never_nan, "nothing-taken"),
+    "zero if equal": (lambda scores: 0.0 if scores[0] == scores[-1] else by_strips(scores), "nothing-taken"),
+    "nan if equal": (nan_where(lambda scores: scores[0] == scores[-1]), "nothing-taken"),
+    "nan if one is larger": (nan_where(lambda scores: max(scores[1:]) > scores[0]), "always-nan"),
+    "nan if below zero": (nan_where(lambda scores: scores[0] <= max(scores[-1], 1.3)), "not-finite"),
+    "two digits": (lambda scores: float(f"{by_strips(scores):.2f}"), "rounded"),
+    "divided too early": (divides_first, "division-by-zero"),
+    "a word": (lambda scores: str(by_strips(scores)), "wrong-type"),
     "zero where there is none": (
         lambda scores: 0.0 if math.isnan(found := by_strips(scores)) else found, "nothing-taken"),
     "the curve": (lambda scores: [s / scores[0] for s in scores], "not-a-number"),

@@ -57,6 +57,28 @@ def in_place(score, x, hidden, rank, counts):
     return found
 
 
+def with_counts(change):
+    return lambda score, x, hidden, rank, counts: one_by_one(score, x, hidden, rank, change(counts))
+
+
+def pixels(score, x, hidden, rank, counts):
+    places = sorted(range(rank.numel()), key=lambda place: int(rank.flatten()[place]))
+    found = []
+    for n in counts:
+        picture = x.clone().reshape(1, 3, -1)
+        picture[:, :, places[:n]] = hidden.reshape(1, 3, -1)[:, :, places[:n]]
+        found.append(float(score(picture.view_as(x))))
+    return found
+
+
+def fading(score, x, hidden, rank, counts):
+    found = []
+    for n in counts:
+        found.append(float(score(torch.where(rank < n, hidden, x))))
+        x = 0.9 * x
+    return found
+
+
 RIGHT = {"one by one": one_by_one, "masks, all at once, an array": by_masks, "patch by patch": growing}
 WRONG = {
     "insertion": (masked(lambda rank, n: rank >= n), "insertion"),
@@ -66,6 +88,17 @@ WRONG = {
     "single patch": (masked(lambda rank, n: rank == n - 1), "one-patch"),
     "new ones": (steps_only, "not-cumulative"),
     "counts ignored": (lambda s, x, h, r, c: one_by_one(s, x, h, r, list(range(len(c)))), "counts-ignored"),
+    "so many more": (with_counts(lambda counts: list(np.cumsum(counts))), "counts-added"),
+    "whole photo in front": (with_counts(lambda counts: [0, *counts]), "begins-whole"),
+    "whole photo for the first": (with_counts(lambda counts: [0, *counts[1:]]), "begins-whole"),
+    "pixels": (pixels, "pixels"),
+    "later ones": (masked(lambda rank, n: ~(rank <= n)), "insertion"),
+    "returned in the loop": (lambda s, x, h, r, c: one_by_one(s, x, h, r, c[:1]), "first-score-only"),
+    "the photo fades": (fading, "first-photo-only"),
+    "cut at zero": (afterwards(lambda s: np.maximum(s, 0)), "relu-on-result"),
+    "magnitudes": (afterwards(abs), "absolute-result"),
+    "minus the covered": (lambda s, x, h, r, c: [v - float(s(h)) for v in one_by_one(s, x, h, r, c)], "kept"),
+    "fallen": (lambda s, x, h, r, c: [float(s(x)) - v for v in one_by_one(s, x, h, r, c)], "lost"),
     "zeros": (picture_by(lambda x, h, r, n: x * (r >= n)), "zeros"),
     "mean colour": (picture_by(lambda x, h, r, n: torch.where(r < n, x.flatten(2).mean(2)[..., None, None], x)),
                     "own-cover"),

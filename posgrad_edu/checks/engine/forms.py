@@ -60,7 +60,7 @@ def numbers(answer: Any) -> list[Tensor]:
         found = answer if isinstance(answer, Tensor) else torch.from_numpy(np.asarray(answer, dtype=float).copy())
     except (TypeError, ValueError, RuntimeError):  # torch raises RuntimeError for a graph within lists of lists
         raise _wrong_type(answer, "numbers") from None
-    if answer is None:
+    if answer is None or isinstance(answer, str):  # NumPy reads "nan" as a number
         raise _wrong_type(answer, "numbers")
     _dense(found)
     if found.is_complex():
