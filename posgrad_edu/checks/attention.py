@@ -75,12 +75,31 @@ def _entrywise(factors: Sequence[Tensor]) -> Tensor:
     return product
 
 
+def _entrywise_from_identity(factors: Sequence[Tensor]) -> Tensor:
+    return _entrywise([_identity(factors[0]), *factors])
+
+
+def _from_ones(factors: Sequence[Tensor]) -> Tensor:
+    return _later_left([torch.ones_like(factors[0]), *factors])
+
+
+def _first_twice(factors: Sequence[Tensor]) -> Tensor:
+    return _later_left([factors[0], *factors])
+
+
 def _added(factors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(factors)).sum(0)
 
 
 def _averaged(factors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(factors)).mean(0)
+
+
+def _halves_without_product(weights: Sequence[Tensor]) -> Tensor:
+    found = _identity(weights[0][:, 0])
+    for A in weights:
+        found = (found + A.mean(1)) / 2
+    return found
 
 
 def _joined(join: Join) -> Function:
@@ -108,6 +127,9 @@ _EYE = "I is the identity, for what goes around attention; ones everywhere would
 _HEADS = "The mean over the heads, axis 1, comes before anything is multiplied: (N, T, T)."
 _MATRIX = "@ multiplies matrices, * multiplies entry by entry."
 _ALL = "All layers take part, each once."
+_ONCE = "Begin with the identity, and multiply by each layer's factor, the first one's too, once."
+_ROWS_OF_1 = "Each row of attention adds up to 1 as it comes."
+_ROWS = "Each factor keeps its rows, and the later one stands on the left: no .T, no swapped indices."
 _BOTH_HALVES = "Half of what a token is goes around the layer, half was read: (I + mean) / 2."
 _WHOLE = "Return the whole matrix (N, T, T), with all ways in it: what becomes the map is another question."
 ATTENTION_ROLLOUT = Task(
@@ -127,13 +149,24 @@ all layers' (I + the mean over heads) / 2, with the later layer on the left.
         _joined(_later_right),
         Mistake("entrywise", "you multiplied the layers entry by entry", _MATRIX),
         _joined(_entrywise),
+        _joined(_entrywise_from_identity),
+        Mistake("ones", "you began with ones everywhere instead of the identity", _LEFT),
+        _joined(_from_ones),
+        Mistake("first-layer-twice", "the first layer is in your product twice", _ONCE),
+        _joined(_first_twice),
         Mistake("added", "you added the layers up, or averaged them, instead of multiplying", _MATRIX),
         _joined(_added),
         _joined(_averaged),
+        Mistake("added", "you averaged each layer with what you had, without a matrix product", _MATRIX),
+        _halves_without_product,
         Mistake("no-identity", "the identity is missing: a token also keeps what it was", _BOTH_HALVES),
         _around(lambda M: M),
         Mistake("no-identity", "the identity is missing, and you halved", _BOTH_HALVES),
         _around(lambda M: M / 2),
+        Mistake("no-identity", "the identity is missing in the first layer", _ONCE),
+        lambda weights: _later_left([_mean(weights[0]), *(_half(_mean(A)) for A in weights[1:])]),
+        Mistake("identity-once", "you added the identity once, to the finished product", _BOTH_HALVES),
+        then(_around(lambda M: M), _half),
         Mistake("not-halved", "you didn't halve: the rows add up to more than 1", _BOTH_HALVES),
         _around(_plus_identity),
         Mistake("half-missing", "you halved one of the two summands only", _BOTH_HALVES),
@@ -151,6 +184,9 @@ all layers' (I + the mean over heads) / 2, with the later layer on the left.
         Mistake("one-head", "you took one head instead of the mean", _HEADS),
         _of_heads(lambda A: A[:, 0]),
         _of_heads(lambda A: A[:, -1]),
+        Mistake("softmax-again", "you took a softmax of the attention, which is one already", _ROWS_OF_1),
+        _of_heads(lambda A: A.softmax(-1).mean(1)),
+        _of_heads(lambda A: A.mean(1).softmax(-1)),
         Mistake("heads-apart", "you multiplied each head's layers by themselves, and averaged at the end", _HEADS),
         lambda weights: _later_left([_half(A) for A in weights]).mean(1),
         Mistake("transposed", "your attention matrices are transposed: row i is what token i reads", _MATRIX),
@@ -174,6 +210,7 @@ all layers' (I + the mean over heads) / 2, with the later layer on the left.
             "R holds all ways, the direct one too.",
         ),
         then(_rollout, lambda R: R - _identity(R)),
+        Mistake("transposed", "your R is transposed: row i is what has come to token i", _ROWS),
         Mistake("batch-mixed", "you averaged over the photos of the batch", "The first axis counts photos."),
         _of_heads(lambda A: A.mean((0, 1)).expand(len(A), -1, -1)),
     ],
@@ -210,6 +247,21 @@ def _gradients_reversed(weights: Sequence[Tensor], gradients: Sequence[Tensor], 
     return _gradient_rollout(weights, gradients[::-1], h)
 
 
+def _from_layer_to_layer(
+    step: Callable[[Tensor, Tensor, Keep], Tensor], weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Keep
+) -> Tensor:
+    """Begin with the identity; ``step`` makes the next product of it, a layer's signed mean, and the handling."""
+    found = _identity(weights[0][:, 0])
+    for A, G in zip(weights, gradients, strict=True):
+        found = step(found, (G * A).mean(1), h)
+    return found
+
+
+def _heads_apart(weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Keep) -> Tensor:
+    factors = [_plus_identity(h(G * A)) for A, G in zip(weights, gradients, strict=True)]
+    return _later_left(factors).mean(1)
+
+
 def _once(weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Keep) -> Tensor:
     """Handled at the end only."""
     return h(_gradient_rollout(weights, gradients, SIGNED))
@@ -237,8 +289,12 @@ handling(gradients * weights), with the later layer on the left.
         _with(lambda A, G, h: h((G * A).mean(1))),
         Mistake("handled-too-late", "you handled the finished product of all layers", _IN_EACH),
         _once,
+        Mistake("handled-too-late", "you handled what you had so far, layer by layer, instead of G * A", _IN_EACH),
+        partial(_from_layer_to_layer, lambda R, M, h: h(R + M @ R)),
+        partial(_from_layer_to_layer, lambda R, M, h: R + h(M @ R)),
         Mistake("handled-too-late", "you handled each layer's matrix after the identity was added", _EARLY),
         partial(_gradient_rollout, product=lambda A, G, h: h((G * A).mean(1) + _identity(G[:, 0])), around=lambda M: M),
+        partial(_gradient_rollout, product=lambda A, G, h: h(_plus_identity(G * A)).mean(1), around=lambda M: M),
         Mistake("halved", "you halved each factor, as in attention rollout", _WHOLE_EYE),
         partial(_gradient_rollout, around=_half),
         Mistake("no-identity", "the identity is missing", _WHOLE_EYE),
@@ -251,9 +307,16 @@ handling(gradients * weights), with the later layer on the left.
         _gradients_reversed,
         Mistake("entrywise", "you multiplied the layers entry by entry", _MATRIX),
         partial(_gradient_rollout, join=_entrywise),
+        partial(_gradient_rollout, join=_entrywise_from_identity),
+        Mistake("ones", "you began with ones everywhere instead of the identity", _LEFT),
+        partial(_gradient_rollout, join=_from_ones),
+        Mistake("first-layer-twice", "the first layer is in your product twice", _ONCE),
+        partial(_gradient_rollout, join=_first_twice),
         Mistake("added", "you added the layers up, or averaged them, instead of multiplying", _MATRIX),
         partial(_gradient_rollout, join=_added),
         partial(_gradient_rollout, join=_averaged),
+        Mistake("heads-apart", "you multiplied each head's layers by themselves, and averaged at the end", _HEADS),
+        _heads_apart,
         Mistake("matrix-product", "you multiplied gradient and attention as matrices", _MATRIX),
         _with(lambda A, G, h: h(G @ A).mean(1)),
         Mistake("gradient-missing", "the gradient is missing: that is a map without a class", _EACH),
@@ -276,6 +339,7 @@ handling(gradients * weights), with the later layer on the left.
         _with(lambda A, G, h: h(G * A).mean(1).mT),
         Mistake("rows-scaled", "you scaled each row to add up to 1", _WHOLE_EYE),
         partial(_gradient_rollout, around=lambda M: _normalized(_identity(M) + M)),
+        then(_gradient_rollout, _normalized),
         Mistake("squared", "you multiplied by the attention twice", _EACH),
         _with(lambda A, G, h: h(G * A * A).mean(1)),
         Mistake("layer-missing", "the first, or the last, layer is missing", _ALL),
@@ -284,6 +348,7 @@ handling(gradients * weights), with the later layer on the left.
         Mistake("last-layer", "you took the last, or first, layer alone", _ALL),
         partial(_gradient_rollout, join=lambda factors: factors[-1]),
         partial(_gradient_rollout, join=lambda factors: factors[0]),
+        Mistake("transposed", "your R is transposed: row i is what has come to token i", _ROWS),
         Mistake("identity-taken", "you took the identity away from the finished product", _WHOLE),
         then(_gradient_rollout, lambda R: R - _identity(R)),
         Mistake("only-a-row", "you returned a row of R", _WHOLE),

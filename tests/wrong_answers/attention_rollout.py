@@ -51,11 +51,33 @@ def by_matrix_power(weights):
     return joined(lambda A, eye: (eye + A.sum(1)) / (eye + A.sum(1)).sum(-1, keepdim=True))(weights)
 
 
+def begun(start):
+    """start(weights, I) -> what the product begins with"""
+
+    def own(weights):
+        R = start(weights, torch.eye(weights[0].shape[-1]))
+        for A in weights:
+            R = half(A, torch.eye(A.shape[-1])) @ R
+        return R
+
+    return own
+
+
 RIGHT = {"from the first layer": from_the_first, "from the last layer": from_the_last, "in NumPy": photo_by_photo}
 WRONG = {
     "from the right": (joined(half, lambda R, M: R @ M), "wrong-order"),
     "reversed": (lambda weights: from_the_first(weights[::-1]), "wrong-order"),
     "entry by entry": (joined(half, lambda R, M: torch.where(torch.eye(R.shape[-1]) == R, M, M * R)), "entrywise"),
+    "entry by entry, from the identity": (joined(half, lambda R, M: M * R), "entrywise"),
+    "from ones": (begun(lambda weights, eye: torch.ones(len(weights[0]), *eye.shape)), "ones"),
+    "first layer twice": (begun(lambda weights, eye: half(weights[0], eye)), "first-layer-twice"),
+    "first layer as it is": (lambda weights: from_the_first(weights[1:]) @ weights[0].mean(1), "no-identity"),
+    "identity at the end": (
+        lambda weights: (joined(lambda A, eye: A.mean(1))(weights) + torch.eye(weights[0].shape[-1])) / 2,
+        "identity-once"),
+    "no product": (joined(lambda A, eye: A.mean(1), lambda R, M: 0.5 * (R + M)), "added"),
+    "softmax": (joined(lambda A, eye: (eye + A.mean(1).softmax(dim=2)) / 2), "softmax-again"),
+    "R transposed": (lambda weights: from_the_first(weights).transpose(1, 2), "transposed"),
     "sum of layers": (lambda weights: sum((torch.eye(A.shape[-1]) + A.mean(1)) / 2 for A in weights), "added"),
     "mean of layers": (lambda weights: sum(half(A, torch.eye(A.shape[-1])) for A in weights) / len(weights), "added"),
     "without the identity": (joined(lambda A, eye: A.mean(1)), "no-identity"),

@@ -43,11 +43,50 @@ def right(A, G, h, eye):
     return eye + h(A * G).mean(1)
 
 
+def heads_apart(weights, gradients, h):
+    heads = range(weights[0].shape[1])
+    found = [from_the_first([A[:, [k]] for A in weights], [G[:, [k]] for G in gradients], h) for k in heads]
+    return torch.stack(found).mean(0)
+
+
+def begun(start):
+    """start(first factor) -> what the product begins with"""
+
+    def own(weights, gradients, h):
+        R = None
+        for A, G in zip(weights, gradients, strict=True):
+            M = right(A, G, h, torch.eye(A.shape[-1]))
+            R = M @ (start(M) if R is None else R)
+        return R
+
+    return own
+
+
+def handled_sum(weights, gradients, h):
+    R = torch.eye(weights[0].shape[-1])
+    for A, G in zip(weights, gradients, strict=True):
+        R = h(R + (A * G).mean(1) @ R)
+    return R
+
+
+def rows_to_1(weights, gradients, h):
+    R = from_the_first(weights, gradients, h)
+    return R / R.sum(dim=2, keepdim=True)
+
+
 RIGHT = {"from the first layer": from_the_first, "row by row": row_by_row, "einsum, double": by_einsum}
 WRONG = {
     "handled mean": (joined(lambda A, G, h, eye: eye + h((A * G).mean(1))), "handled-too-late"),
     "handled product": (lambda w, g, h: h(from_the_first(w, g, torch.clone)), "handled-too-late"),
     "handled factor": (joined(lambda A, G, h, eye: h(eye + (A * G).mean(1))), "handled-too-late"),
+    "handled with the identity": (joined(lambda A, G, h, eye: h(eye + A * G).mean(1)), "handled-too-late"),
+    "handled so far": (handled_sum, "handled-too-late"),
+    "heads apart": (heads_apart, "heads-apart"),
+    "from ones": (begun(torch.ones_like), "ones"),
+    "first layer twice": (begun(torch.clone), "first-layer-twice"),
+    "entry by entry": (joined(right, lambda R, M: M * R), "entrywise"),
+    "rows scaled at the end": (rows_to_1, "rows-scaled"),
+    "R transposed": (lambda w, g, h: from_the_first(w, g, h).mT, "transposed"),
     "halved": (joined(lambda A, G, h, eye: right(A, G, h, eye) / 2), "halved"),
     "without the identity": (joined(lambda A, G, h, eye: h(A * G).mean(1)), "no-identity"),
     "ones": (joined(lambda A, G, h, eye: 1 + h(A * G).mean(1)), "ones"),
