@@ -297,7 +297,7 @@ def answers(widget: playwright.Locator, control: playwright.Locator, moves: Call
 def test_all_cells_run_without_an_error(lesson: playwright.Page) -> None:
     found = outputs(lesson)
     assert [o for o in found if o["output_type"] == "error" or o.get("name") == "stderr"] == []
-    assert any("image/png" in o.get("data", {}) for o in found)
+    assert any({"image/png", "image/jpeg"} & set(o.get("data", {})) for o in found)
     assert lesson.locator(".jp-OutputArea img").count() > 0
     assert widgets(lesson), "a lesson shows a widget with a control"
 
@@ -324,7 +324,20 @@ def test_each_control_answers_to_mouse_and_keyboard(lesson: playwright.Page) -> 
             for moves in [by_keyboard] if kind(control) == "dropdown" else [by_mouse, by_keyboard]:
                 if usable(control):  # a method without layers has just disabled the choice of a layer
                     silent = f"{control.inner_text()} is silent {moves.__name__}"
-                    assert answers_in_some_state(widget, control, moves), silent
+                    answers_so = resizes if control.inner_text().startswith("Size") else answers_in_some_state
+                    assert answers_so(widget, control, moves), silent
+
+
+def resizes(widget: playwright.Locator, control: playwright.Locator, moves: Callable) -> bool:
+    """Whether a control makes the widget larger or smaller, with the same picture in it."""
+    for move in moves(control):
+        before = widget.bounding_box()
+        move()
+        for _ in range(50):
+            if widget.bounding_box() != before:
+                return True
+            widget.page.wait_for_timeout(100)
+    return False
 
 
 def answers_in_some_state(widget: playwright.Locator, control: playwright.Locator, moves: Callable) -> bool:
