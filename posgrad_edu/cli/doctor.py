@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from posgrad_edu.cli.lab import START, copy_first, course_folder
+from posgrad_edu.cli.lab import copy_first, course_folder
 from posgrad_edu.data import photos
 from posgrad_edu.methods import explain
 from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, load_classifier
@@ -40,7 +40,7 @@ def _course() -> str:
         root = course_folder()
     except OSError:
         return ", but the course isn't here. Change to its folder, the one that holds notebooks: posgrad-edu lab"
-    if not os.access(root / START, os.W_OK):
+    if not os.access(root, os.W_OK):  # copies of lessons are made there
         return f", but the course can't be written to. {copy_first(root)}"
     return ": posgrad-edu lab opens the course."
 

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 FIELDS = ("Network and photo", "Question", "Method", "Handling", "Controls", "Limits")
 HEADS = 3  # networks with a random last layer
 QUANTILE = 0.999  # of a fine map's magnitudes: a few pixels lie far above all others
+MEASURED = f"Rank correlations with this map, where above {ALIKE_ABOVE} is alike, and the share in a box."
 UNSURE = 0.5  # below it, the network itself gives the class less than half
 PASSING = "That a map differs from its controls doesn't prove it right: noise differs from all of them."
 STYLE = "body{font:16px/1.5 sans-serif;max-width:60em;margin:2em auto} td,th{text-align:left;padding-right:1em}"
@@ -162,7 +163,7 @@ class MapReport:
     def fields(self) -> dict[str, str]:
         """Return the page's six fields, by ``FIELDS``, as text."""
         rows = "; ".join(f"{line.against}: {line.number} ({line.says})" for line in self.controls())
-        return {**_made_how(self), "Controls": f"Rank correlations. {rows}.", "Limits": " ".join(self.limits())}
+        return {**_made_how(self), "Controls": f"{MEASURED} {rows}.", "Limits": " ".join(self.limits())}
 
     def figure(self) -> Figure:
         """Return the photo, the map, and what it is held against, each in its own scale; words are in ``.alt``."""
@@ -182,7 +183,10 @@ class MapReport:
         fields = [f"**{name}.** {words}" for name, words in _made_how(self).items()]
         table = markdown_table(["held against", "measured", "says"], self.controls())
         limits = "\n".join(f"* {line}" for line in self.limits())
-        return "\n\n".join([f"# {self.title}", *image, *fields, "**Controls.**", table, "**Limits.**", limits]) + "\n"
+        return (
+            "\n\n".join([f"# {self.title}", *image, *fields, f"**Controls.** {MEASURED}", table, "**Limits.**", limits])
+            + "\n"
+        )
 
     def html(self, heading: str = "h3") -> str:
         """Return the page's content in HTML, with the figure in it; text has the colour of what is around it."""
@@ -192,7 +196,7 @@ class MapReport:
             f"<{heading}>{escape(self.title)}</{heading}>",
             f'<img src="data:image/jpeg;base64,{data}" alt="{escape(_alt(figure))}" style="max-width:100%">',
             *(f"<p><b>{name}.</b> {escape(words)}</p>" for name, words in _made_how(self).items()),
-            "<p><b>Controls.</b></p>",
+            f"<p><b>Controls.</b> {MEASURED}</p>",
             _html_table(["held against", "measured", "says"], self.controls()),
             "<p><b>Limits.</b></p>",
             f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in self.limits())}</ul>",

@@ -276,3 +276,8 @@ def test_a_layer_may_be_given_as_a_module(clf: pg.Classifier, report: MapReport)
     method = pg.METHODS["gradcam"](layer=layer)  # type: ignore[call-arg]
     again = map_report(clf, SCENE.image, 4, method=method, against=["one", 2])
     assert again.of_heads == pytest.approx(report.of_heads)
+
+
+def test_a_page_says_what_its_numbers_are(report: MapReport) -> None:
+    for text in (report.markdown(), report.html(), report.fields()["Controls"]):
+        assert "Rank correlations with this map, where above 0.5 is alike" in text
