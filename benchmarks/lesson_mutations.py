@@ -42,7 +42,7 @@ USES = {
     "nothing": "",
     "positive does nothing": r"\bpositive\b",
     "signed clamps": r"\bsigned\b",
-    "contrast ignored": r"""\bcontrast"?(=|: )"mean"|\bcontrast=(?!False|True|None)\w|\bShiftSlider\b""",  # not one's own
+    "contrast ignored": r"""\bcontrast"?(=|: )"mean"|\bcontrast=(?!False|True|None)\w|\bShiftSlider\b""",
 }
 
 
