@@ -45,6 +45,7 @@ SHEET = """
 .posgrad-edu-controls { display: flex; flex-wrap: wrap; }
 .posgrad-edu-controls > * { flex: 1 1 20em; width: auto; min-width: 0; }
 .posgrad-edu-controls > .widget-hslider { flex-basis: 32em; }
+.posgrad-edu-controls > .widget-text { flex-basis: 26em; }
 .posgrad-edu .widget-hslider { flex-wrap: wrap; height: auto; min-height: var(--jp-widgets-inline-height); }
 .posgrad-edu .slider-container { flex-basis: 6em; }
 .posgrad-edu .widget-toggle-buttons { flex: 1 1 auto; display: flex; width: auto; }
