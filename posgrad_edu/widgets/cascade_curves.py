@@ -83,7 +83,7 @@ class CascadeCurves(WeightsPanel):
         self.version = dropdown("Method", [label for label in self.methods if label in set(self.rows.method)])
         orders = list(dict.fromkeys(self.rows["mode"]))
         first = mode if mode in orders else orders[0]  # now, since the slider's steps depend on it
-        self.mode = dropdown("Order", orders, value=first)
+        self.mode = dropdown("Order", orders, value=first, disabled=len(orders) == 1)
         self.depth = slider("Random layers", self._depths())
 
     def _depths(self) -> list[tuple[str, int]]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from posgrad_edu.checks.engine import compare, draw, snapshot
 from posgrad_edu.checks.engine.check import SETS
 from posgrad_edu.checks.engine.diagnosis import Finding, diagnose, settled, was_rounding
-from posgrad_edu.checks.engine.task import Mistake, Task
+from posgrad_edu.checks.engine.task import Function, Mistake, Task
 
 COMPARED = [task for task in TASKS if task.right]
 
@@ -28,17 +28,23 @@ def fresh(task: Task, seed: str) -> draw.Draw:
 @pytest.mark.slow
 @pytest.mark.parametrize("task", COMPARED, ids=names)
 def test_each_coded_mistake_is_named_as_itself(task: Task, seed: str) -> None:
-    drawn = fresh(task, seed)
-    assert diagnose(drawn, drawn.rights) is None
+    """On the first set of tries, or on another where two mistakes happen to agree on that one, as the check does."""
+    sets = [fresh(task, f"{seed} {n}" if n else seed) for n in range(SETS)]
+    assert all(diagnose(drawn, drawn.rights) is None for drawn in sets)
     misnamed = []
     for mistake in task.mistakes:
         for wrong in mistake.wrong:
-            answers = [answer for answer in drawn.wrongs(wrong) if answer is not None]
-            assert len(answers) == task.tries, (mistake.key, mistake.says)
-            found = diagnose(drawn, answers)
+            found = next((f for f in (named(drawn, wrong) for drawn in sets) if f and f.certain), named(sets[0], wrong))
             if found is None or not found.certain or found.first.says != mistake.says:
                 misnamed.append(f"{mistake.says}: {how_it_is_named(mistake, found)}")
     assert misnamed == [], "\n".join(misnamed)
+
+
+def named(drawn: draw.Draw, wrong: Function) -> Finding | None:
+    """Return what the answers of a wrong implementation are found to be."""
+    answers = [answer for answer in drawn.wrongs(wrong) if answer is not None]
+    assert len(answers) == drawn.task.tries, wrong
+    return diagnose(drawn, answers)
 
 
 def how_it_is_named(mistake: Mistake, found: Finding | None) -> str:
