@@ -81,6 +81,9 @@ def main(numbers: list[str]) -> int:
         if not path.name.startswith(tuple(numbers) or ""):
             continue
         code = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+        if not re.search(r"^import posgrad_edu as pg$", code, re.MULTILINE):
+            print(f"{path.stem:34s} asks the library for no map", flush=True)
+            continue
         for name, lines in FIRST_LINES.items():
             if re.search(USES[name], code, re.IGNORECASE):
                 seen = notices(path, lines)
