@@ -17,6 +17,8 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from jupyter_client.manager import KernelManager, start_new_kernel
+from nbclient import NotebookClient
 from PIL import Image
 
 pytest.importorskip("nbgrader", reason="needs the extra 'instructor'")
@@ -247,14 +249,21 @@ def test_no_solution_or_hidden_test_is_released(name: str) -> None:
         assert [row for row in secret if row in shown and row not in open_text] == []
 
 
-def run(name: str, answers: dict[str, str]) -> dict[str, str]:
-    """Run the released notebook with some answers; return the error of each test cell, "" where it passed."""
-    from nbclient import NotebookClient
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[KernelManager]:
+    """One kernel for all notebooks: to start it takes longer than to run most of them."""
+    manager, client = start_new_kernel(env={**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"})
+    client.stop_channels()
+    yield manager
+    manager.shutdown_kernel(now=True)
 
+
+def run(name: str, answers: dict[str, str], kernel: KernelManager) -> dict[str, str]:
+    """Run the released notebook with some answers; return the error of each test cell, "" where it passed."""
     notebook = course.with_answers(name, answers)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    place = {"metadata": {"path": str(course.RELEASE / name)}}
-    NotebookClient(notebook, timeout=120, allow_errors=True, resources=place).execute(env=environment)
+    first = nbformat.v4.new_code_cell(f"%reset -f\n%cd -q {course.RELEASE / name}")
+    notebook.cells.insert(0, first)
+    NotebookClient(notebook, km=kernel, timeout=120, allow_errors=True).execute(cleanup_kc=False)
     return {cell.id: error(cell) for cell in notebook.cells if course.is_test(cell)}
 
 
@@ -265,19 +274,19 @@ def error(cell: Any) -> str:
 
 @pytest.mark.slow
 @every_assignment
-def test_stubs_fail_and_say_that_nothing_is_written_yet(name: str) -> None:
-    for cell, said in run(name, {}).items():
+def test_stubs_fail_and_say_that_nothing_is_written_yet(name: str, kernel: KernelManager) -> None:
+    for cell, said in run(name, {}, kernel).items():
         assert re.match(r"(AssertionError|NotImplementedError): .*", said, re.DOTALL), f"{cell}: {said or 'passed'}"
         assert re.search(NOT_WRITTEN, said), f"{cell}: {said}"
 
 
 @pytest.mark.slow
 @every_assignment
-def test_typical_mistakes_are_told_what_is_wrong(name: str) -> None:
+def test_typical_mistakes_are_told_what_is_wrong(name: str, kernel: KernelManager) -> None:
     answers = course.mistakes(name)
     assert len(answers) >= min(5, sum(c.id.startswith(("solution", "guess")) for c in source(name).cells))
     assert set(answers) <= {cell.id for cell in source(name).cells if course.is_answer(cell)}
-    said = run(name, answers)
+    said = run(name, answers, kernel)
     for key in answers:
         number = re.search(r"-(\d+)", key)
         assert number

@@ -21,8 +21,8 @@ from posgrad_edu.study import Plan, Study, StudyStopped, Unit, measure, plan, ru
 
 pytestmark = pytest.mark.slow
 
-# Fifteen units of about half a second: enough of them to be stopped in between.
-OPTIONS = {"methods": ("gradient", "guided-backprop"), "networks": ("scenes",), "scenes": 5, "depths": 3, "seeds": 2}
+# Fifteen units of some tenths of a second: enough of them to be stopped in between.
+OPTIONS = {"methods": ("gradient", "guided-backprop"), "networks": ("scenes",), "scenes": 5, "depths": 2, "seeds": 1}
 CHECKS = ("class", "parameters", "localization")
 COMMAND = [
     sys.executable,
@@ -34,9 +34,9 @@ COMMAND = [
     "--scenes",
     "5",
     "--depths",
-    "3",
+    "2",
 ]
-COMMAND += ["--seeds", "2", *(word for m in OPTIONS["methods"] for word in ("--methods", m))]
+COMMAND += ["--seeds", "1", *(word for m in OPTIONS["methods"] for word in ("--methods", m))]
 COMMAND += [word for check in CHECKS for word in ("--checks", check)]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 PATIENCE = 240  # seconds; on an idle computer each takes a few
