@@ -12,9 +12,11 @@ A mistake is answered with one line on stderr and exit code 2; ``doctor`` exits 
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from posgrad_edu.cli.audit import audit
 from posgrad_edu.cli.doctor import doctor
@@ -23,7 +25,25 @@ from posgrad_edu.cli.lab import exercise, lab
 from posgrad_edu.cli.study import study
 from posgrad_edu.study.running import installed_version
 
+
+class WholeHelp(TyperGroup):
+    """Commands whose list says all of each one's first sentence, in as many lines as it takes."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        rows = [(name, first_sentence(one.help or "")) for name, one in commands.items() if one and not one.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text, in one line."""
+    return re.split(r"(?<=[.?!])\s", " ".join(text.split()), maxsplit=1)[0]
+
+
 app = typer.Typer(
+    cls=WholeHelp,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

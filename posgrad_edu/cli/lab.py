@@ -76,9 +76,9 @@ def own_lesson(root: Path, lesson: Path, fresh: bool, needed: bool) -> Path:
             raise OSError(f"'{error.filename}' can't be written to. {copy_first(root)}") from error
         typer.echo(f"posgrad-edu: '{lesson}' can't be copied, so changes aren't saved. {copy_first(root)}", err=True)
         return lesson
-    typer.echo(f"Your copy: {copy.relative_to(root).as_posix()}")
+    typer.echo(f"Your copy: {from_here(copy, root)}")
     if copy.stem != lesson.stem:
-        typer.echo(f"The one before stays: {copy.with_name(lesson.name).relative_to(root).as_posix()}")
+        typer.echo(f"The one before stays: {from_here(copy.with_name(lesson.name), root)}")
     return copy
 
 
@@ -96,7 +96,7 @@ def exercise(
             page = exercise_copy(root, name)
         except PermissionError as error:
             raise OSError(f"'{error.filename}' can't be written to. {copy_first(root)}") from error
-    typer.echo(f"Your copy: {page.relative_to(root).as_posix()}")
+    typer.echo(f"Your copy: {from_here(page, root)}")
     if not copy_only:
         open_in_lab(root, page, port, no_browser)
 
@@ -143,6 +143,11 @@ def course_folder() -> Path:
         if (folder / START).is_file():
             return folder
     raise FileNotFoundError(f"There is no {START.as_posix()} here. Change to the course's folder and try again.")
+
+
+def from_here(path: Path, root: Path) -> str:
+    """Return a path as one would type it here: relative where one stands in the course's folder, else absolute."""
+    return (Path(os.path.relpath(path)) if Path.cwd().is_relative_to(root) else path).as_posix()
 
 
 def copy_first(root: Path) -> str:
