@@ -165,7 +165,9 @@ def _photos(photo: Image.Image | Sequence[Image.Image] | None, rows: Rows) -> li
     return photos
 
 
-def _empty_grid(rows: Rows, photos: list[Image.Image], title: str | None, size: float, more: float) -> tuple[Any, list[list[Any]]]:
+def _empty_grid(
+    rows: Rows, photos: list[Image.Image], title: str | None, size: float, more: float
+) -> tuple[Any, list[list[Any]]]:
     """Return a figure with a photo drawn first in each row that has one, and axes for each map; more: inches below."""
     first = int(bool(photos))
     width = first + max(len(row) for _, row in rows)
