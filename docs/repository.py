@@ -50,7 +50,9 @@ def site(root: Path = ROOT) -> str | None:
     if name is None:
         return None
     owner, project = name.split("/")
-    return f"https://{owner.lower()}.github.io/" + ("" if project.lower() == f"{owner.lower()}.github.io" else f"{project}/")
+    return f"https://{owner.lower()}.github.io/" + (
+        "" if project.lower() == f"{owner.lower()}.github.io" else f"{project}/"
+    )
 
 
 def binder(path: str | None = None, root: Path = ROOT) -> str | None:

@@ -30,9 +30,24 @@ import notebooks  # noqa: E402
 import puzzle  # noqa: E402
 
 # What readers get, by patterns from the repository's root.
-TEXTS = ("docs/*.md", "docs/*.gift", "docs/*.csv", "exercises/README.md", *(f"{n}.md" for n in ("README", "CHANGELOG", "CONTRIBUTING")))
+TEXTS = (
+    "docs/*.md",
+    "docs/*.gift",
+    "docs/*.csv",
+    "exercises/README.md",
+    *(f"{n}.md" for n in ("README", "CHANGELOG", "CONTRIBUTING")),
+)
 FILES = ("LICENSE", "CITATION.cff", "pyproject.toml", ".pre-commit-config.yaml", "tests/mutants.toml")
-PICTURES = ("docs/*.png", "docs/*.gif", "docs/*.svg", "docs/*.webp", "docs/figures/*", "notebooks/drawings/*.svg", "exercises/release/*/*.jpg", "exercises/release/*/*.png")
+PICTURES = (
+    "docs/*.png",
+    "docs/*.gif",
+    "docs/*.svg",
+    "docs/*.webp",
+    "docs/figures/*",
+    "notebooks/drawings/*.svg",
+    "exercises/release/*/*.jpg",
+    "exercises/release/*/*.png",
+)
 LESSONS = ("notebooks/**/*.ipynb",)
 EXERCISES = ("exercises/release/*/*.ipynb",)
 REST = "<!-- the rest -->"  # in pages/index.md: pages that no list names
@@ -113,9 +128,12 @@ def mathjax() -> Iterable[tuple[Path, bytes]]:
 def with_rest(made: dict[Path, bytes]) -> bytes:
     """Return the first page, whose last list names the pages that no other list does: a new page is never lost."""
     text = made[Path("index.md")].decode()
-    listed = {line.strip() for name, page in made.items() if name.suffix == ".md" for line in page.decode().splitlines()}
+    listed = {
+        line.strip() for name, page in made.items() if name.suffix == ".md" for line in page.decode().splitlines()
+    }
     pages = [p for p in made if p.suffix in (".md", ".ipynb", ".rst") and p.name != "index.md" and p.parts[0] != "api"]
     rest = [p.with_suffix("").as_posix() for p in pages]
+    listed |= {"README"}
     return text.replace(REST, "\n".join(name for name in rest if name not in listed)).encode()
 
 
@@ -128,7 +146,19 @@ def write(path: Path, content: bytes) -> None:
 
 def run_sphinx(sources: Path, out: Path, has_lab: bool, jobs: int) -> int:
     """Make the pages, with each warning an error; return Sphinx's exit code."""
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-c", str(HERE), "-d", str(sources / "_build"), "-W", "--keep-going"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-b",
+        "html",
+        "-c",
+        str(HERE),
+        "-d",
+        str(sources / "_build"),
+        "-W",
+        "--keep-going",
+    ]
     command += ["-D", f"html_static_path={sources / '_static'}", "-D", f"templates_path={sources / '_templates'}"]
     command += ["-n", "-q", "-j", str(jobs), str(sources), str(out)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "POSGRAD_EDU_SITE_LAB": "1" if has_lab else ""}

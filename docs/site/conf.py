@@ -33,7 +33,7 @@ exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 suppress_warnings = ["mystnb.unknown_mime_type"]
 nitpicky = True
 # What other packages define has no page here. Everything of posgrad_edu must be found.
-nitpick_ignore_regex = [(r"py:.*", r"(?!posgrad_edu).*"), (r"py:class", r"posgrad_edu\..*\.[A-Z]")]  # nor have type variables
+nitpick_ignore_regex = [(r"py:.*", r"(?!posgrad_edu).*")]
 
 # Notebooks are shown as they were stored; nothing runs here, and no widget's script is fetched.
 nb_execution_mode = "off"
@@ -56,6 +56,7 @@ bibtex_default_style = "plain"
 
 html_theme = "furo"
 html_title = "posgrad_edu"
+html_favicon = "static/favicon.svg"
 html_css_files = ["site.css"]
 html_js_files = [("site.js", {"priority": 100}), ("questions.js", {"defer": "defer"}), ("lab.js", {"defer": "defer"})]
 html_copy_source = False
@@ -67,7 +68,9 @@ html_theme_options = {"navigation_with_keys": False, "top_of_page_buttons": []}
 html_baseurl = repository.site() or "http://localhost:8000/"
 sitemap_url_scheme = "{link}"
 sitemap_excludes = ["search.html", "genindex.html", "py-modindex.html", "404.html"]
-html_context = {"places": {"Binder": repository.binder("notebooks/00_start_here.ipynb"), "Repository": repository.address()}}
+html_context = {
+    "places": {"Binder": repository.binder("notebooks/00_start_here.ipynb"), "Repository": repository.address()}
+}
 
 # MathJax lies in a package from PyPI; build.py copies it here. Formulas are drawn without a network.
 mathjax_path = "mathjax/tex-chtml.js"

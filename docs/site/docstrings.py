@@ -42,10 +42,15 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _parts(text: str) -> Iterator[list[str]]:
-    """Yield the paragraphs as lists of lines; what is indented stays together, over blank lines, too."""
+    """Yield the paragraphs as lists of lines; blocks that only blank lines set apart are one."""
+    parts: list[list[str]] = []
     for blank, group in groupby(text.splitlines(), key=lambda line: not line.strip()):
-        if not blank:
-            yield list(group)
+        part = [] if blank else list(group)
+        if part and parts and part[0].startswith("    ") and parts[-1][0].startswith("    "):
+            parts[-1] += ["", *part]
+        elif part:
+            parts.append(part)
+    yield from parts
 
 
 def _paragraph(lines: list[str], section: str) -> list[str]:

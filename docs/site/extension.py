@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import api
 import docstrings
@@ -29,7 +29,9 @@ class Gate(nodes.General, nodes.Element):
 
 def open_gate(writer: Any, node: Gate) -> None:
     """Write a part that can be opened; questions.js opens it after a guess, and hides its summary until then."""
-    writer.body.append(f'<details class="gate" data-question="{node["key"]}"><summary>Guess first. Then open this.</summary>\n')
+    writer.body.append(
+        f'<details class="gate" data-question="{node["key"]}"><summary>Guess first. Then open this.</summary>\n'
+    )
 
 
 def close_gate(writer: Any, node: Gate) -> None:
@@ -69,7 +71,9 @@ def link_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     objects = app.env.domains["py"].objects
     room = docname.removeprefix("api/") if docname.startswith("api/") else ""
     for literal in list(doctree.findall(nodes.literal)):
-        if isinstance(literal.parent, nodes.reference | addnodes.pending_xref) or not NAME.fullmatch(literal.astext().partition("(")[0]):
+        if isinstance(literal.parent, nodes.reference | addnodes.pending_xref) or not NAME.fullmatch(
+            literal.astext().partition("(")[0]
+        ):
             continue
         full = api.full_name(literal.astext().partition("(")[0], room)
         if full in objects and (objects[full].docname, objects[full].node_id) != (docname, ""):
@@ -92,7 +96,9 @@ def link_papers(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             for n, part in enumerate(parts):
                 entry = entries.get(papers(app.srcdir).get(part, "")) if n % 2 else None
                 if entry is not None:
-                    address = app.builder.get_relative_uri(docname, entry.bibliography_key.docname) + f"#{entry.citation_id}"
+                    address = (
+                        app.builder.get_relative_uri(docname, entry.bibliography_key.docname) + f"#{entry.citation_id}"
+                    )
                     made.append(nodes.reference("", f"arXiv:{part}", internal=True, refuri=address))
                 elif part:
                     made.append(nodes.Text(f"arXiv:{part}" if n % 2 else part))
@@ -112,6 +118,15 @@ def read_docstring(app: Sphinx, what: str, name: str, value: Any, options: Any, 
     lines[:] = docstrings.as_rest("\n".join(lines)).splitlines()
 
 
+def leave_type_variables(app: Sphinx, env: Any, node: nodes.Element, words: nodes.Node) -> nodes.Node | None:
+    """Leave the names of type variables, which have no entry in the reference, as they are."""
+    try:
+        found = api.thing(node.get("reftarget", ""))
+    except (AttributeError, ImportError, ValueError):
+        return None
+    return words if isinstance(found, TypeVar) else None
+
+
 class Lab(SphinxDirective):
     """The browser lab on a page; nothing where it isn't built."""
 
@@ -127,6 +142,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("lab", Lab)
     app.add_node(Gate, html=(open_gate, close_gate))
     app.connect("autodoc-process-docstring", read_docstring)
+    app.connect("missing-reference", leave_type_variables)
     app.connect("doctree-resolved", link_papers)
     app.connect("doctree-resolved", link_names)
     app.connect("doctree-resolved", hide_answers, priority=900)

@@ -23,7 +23,13 @@ COLAB = "google.colab"  # a cell that matters there only isn't shown here
 CLASSES = {"photo": "coffee", "a": "espresso", "b": "punching bag"}
 # What the browser lab shows of a lesson's control, by the lesson's number and the control's name.
 IN_THE_LAB: dict[tuple[str, str], dict[str, str]] = {
-    ("00", "Explorer"): {"photo": "cat", "a": "tiger cat", "b": "African hunting dog", "method": "gradcam", "handling": "positive"},
+    ("00", "Explorer"): {
+        "photo": "cat",
+        "a": "tiger cat",
+        "b": "African hunting dog",
+        "method": "gradcam",
+        "handling": "positive",
+    },
     ("03", "LayerSlider"): CLASSES | {"method": "gradcam", "handling": "signed"},
     ("04", "ShiftSlider"): CLASSES | {"method": "gradcam", "handling": "signed", "shift": "0"},
     ("09", "ThresholdSlider"): CLASSES | {"method": "rectgrad", "handling": "positive"},
@@ -54,7 +60,8 @@ def lesson(path: Path, has_lab: bool) -> bytes:
         if cell.cell_type == "code":
             cell.outputs = [without_kernel(o, path, asked, has_lab) for o in cell.outputs]
             for _ in range(cell.source.count(".reveal(")):
-                cell.outputs.append(as_html(verdict(open_ones.pop(0))))
+                printed = next(n for n, o in enumerate(cell.outputs) if "Measured: " in o.get("text", ""))
+                cell.outputs.insert(printed + 1, as_html(verdict(open_ones.pop(0))))
     return json.dumps(notebook).encode()
 
 
@@ -72,11 +79,11 @@ def without_kernel(output: NotebookNode, path: Path, asked: list[Asked], has_lab
         return output
     words = output.data.get("text/plain", "").removesuffix("…")
     for one in asked:
-        if words and f"Predict: {one.question.asks} (".startswith(words[:100]):
+        if words and f"Predict: {one.question.asks} ({' / '.join(one.question.choices)})".startswith(words):
             return as_html(question(one))
     name, colon, state = words.partition(": ")
-    if not colon:
-        raise ValueError(f"{path.name}: the output of a control says nothing in words: {words!r}.")
+    if not colon or name == "Predict":
+        raise ValueError(f"{path.name}: the output of a control says nothing in words that is known: {words!r}.")
     return as_html(control(path.stem[:2], name, state, has_lab))
 
 
@@ -130,7 +137,9 @@ def title(path: Path) -> str:
 
 def able(path: Path) -> str:
     """Return what a lesson makes one able to do, or an exercise lets one practise, as Markdown."""
-    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells[:4] if cell.cell_type == "markdown")
+    text = "\n".join(
+        cell.source for cell in nbformat.read(path, as_version=4).cells[:4] if cell.cell_type == "markdown"
+    )
     row = re.search(r"\| \*\*You (?:will be able to|practise)\*\* \| (.*?) \|", text)
     if row is None:
         raise ValueError(f"{path.name} has no row that says what it's for.")

@@ -27,9 +27,9 @@ def pictures() -> Iterable[tuple[Path, bytes]]:
     for handling in HANDLINGS:
         maps = pg.explain(clf.net, clf.batch(photo), [classes], method="gradcam", handling=handling)[0]
         alike[handling] = pg.compare(*maps).spearman
-        for n, one in enumerate(maps, start=1):
-            yield Path("_static", "puzzle", f"{handling}-{n}.jpg"), jpeg(viz.overlay(view, one, 0.3))
-            words[handling, n] = viz.describe_map(one, 0.3)
+        for n, one in enumerate(maps, start=1):  # each in full colour at its strongest value: how strong is no hint
+            yield Path("_static", "puzzle", f"{handling}-{n}.jpg"), jpeg(viz.overlay(view, one))
+            words[handling, n] = viz.describe_map(one)
     if not alike["positive"] > 0.9 or not alike["signed"] < -0.9:
         raise ValueError(f"The first page says that the maps are nearly the same or nearly opposite; they are {alike}.")
     labels = [clf.labels[c] for c in classes]
@@ -73,7 +73,7 @@ def page(labels: list[str], alike: dict[str, float], words: dict[tuple[str, int]
         '<div class="puzzle" id="puzzle">'
         f'<fieldset class="switch"><legend>Gradients</legend>{switch}'
         f'<div class="pictures"><figure class="photo"><img src="_static/puzzle/photo.jpg" width="{PIXELS}" '
-        f'height="{PIXELS}" alt="A cup of coffee with foam, seen from above, on a wooden table."><figcaption>photo</figcaption></figure>'
+        f'height="{PIXELS}" alt="A small cup of espresso on a red saucer with a spoon."><figcaption>photo</figcaption></figure>'
         f"{shown}</div></fieldset></div>\n"
     )
 
