@@ -1,4 +1,4 @@
-"""The command line: ``posgrad-edu doctor``, ``lab``, ``exercise``, ``explain``, ``study`` and ``audit``, a file each.
+"""The command line: ``posgrad-edu doctor``, ``lab``, ``exercise``, ``explain``, ``study``, ``audit``, ``site``.
 
     posgrad-edu doctor                                     # is everything here that the course needs?
     posgrad-edu lab                                        # open the course in JupyterLab
@@ -6,6 +6,7 @@
     posgrad-edu explain coffee --class espresso --method gradcam --handling positive --out map.png
     posgrad-edu study --jobs 2 --out results               # measure all of it
     posgrad-edu audit captum:GuidedBackprop                # one page about one method, also another package's
+    posgrad-edu site --host 0.0.0.0                        # show the web pages to a room
 
 A mistake is answered with one line on stderr and exit code 2; ``doctor`` exits with 1 if something is amiss.
 """
@@ -22,6 +23,7 @@ from posgrad_edu.cli.audit import audit
 from posgrad_edu.cli.doctor import doctor
 from posgrad_edu.cli.explain import explain
 from posgrad_edu.cli.lab import exercise, lab
+from posgrad_edu.cli.site import site
 from posgrad_edu.cli.study import study
 from posgrad_edu.study.running import installed_version
 
@@ -66,5 +68,5 @@ def main(
     """Build gradient-based saliency methods, flip one switch, measure what positive gradients take away."""
 
 
-for command in (doctor, lab, exercise, explain, study, audit):
+for command in (doctor, lab, exercise, explain, study, audit, site):
     app.command()(command)
