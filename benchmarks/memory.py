@@ -24,13 +24,15 @@ TRIM = "get_ipython().events.register('post_run_cell', lambda *_: __import__('ct
 
 
 def report(pid: int, what: str) -> None:
-    """Print one line about a process's memory, in MiB."""
+    """Print one line about a process: its memory in MiB, and the processor time that it has taken."""
     parts = psutil.Process(pid).memory_maps(grouped=True)
     own = sum(part.private_dirty for part in parts)
     files = sum(part.rss for part in parts) - own
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     peak = int(status["VmHWM"].split()[0]) / 1024
-    print(f"{what:36} own {own / MIB:5.0f}  files {files / MIB:5.0f}  peak {peak:5.0f}", flush=True)
+    seconds = sum(psutil.Process(pid).cpu_times()[:2])
+    line = f"own {own / MIB:5.0f}  files {files / MIB:5.0f}  peak {peak:5.0f}  processor {seconds:4.0f} s"
+    print(f"{what:36} {line}", flush=True)
 
 
 def run(notebook: Path, trim: bool, each_cell: bool) -> None:
