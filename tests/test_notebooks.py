@@ -303,7 +303,7 @@ def test_the_cell_for_colab_does_nothing_elsewhere(
     assert asked == []
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
     if where is None:
-        with pytest.raises(SystemExit, match="no address to install it from. Ask whoever gave it to you"):
+        with pytest.raises(SystemExit, match=r"no address to install it from\. Ask whoever gave it to you"):
             exec(colab.source(where), names)
     else:
         exec(colab.source(where), names)
