@@ -18,6 +18,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import posgrad_edu as pg
+from posgrad_edu.cli import course as cli_course
 from posgrad_edu.cli import doctor
 from posgrad_edu.cli import lab as cli_lab
 from posgrad_edu.cli.app import app
@@ -272,7 +273,7 @@ def test_doctor_finds_a_foreign_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_doctor_promises_no_course_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", tmp_path / "site-packages" / "posgrad_edu")
     monkeypatch.chdir(tmp_path)
     assert doctor._course().startswith(", but the course isn't here. Change to its folder")
 
@@ -348,7 +349,7 @@ def test_lab_elsewhere_opens_the_course_beside_the_package(
     course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_lab, "__file__", str(course / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", course / "posgrad_edu")
     run("lab")
     assert f"--ServerApp.root_dir={course}" in started[0]
 
@@ -436,7 +437,7 @@ def test_a_copy_alone_needs_a_place(course: Path, started: list[list[str]], monk
 
 def test_lab_without_a_course(started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", tmp_path / "site-packages" / "posgrad_edu")
     assert "Change to the course's folder" in refused("lab")
     assert started == []
 
