@@ -290,8 +290,37 @@ def deleted_tests(assignment: str) -> NotebookNode:
     return notebook
 
 
+def colab(assignment: str) -> NotebookNode:
+    """All answers right, as Colab saves it: no ids of cells, its own notes, widgets without their state."""
+    notebook = perfect(assignment)
+    notebook.nbformat_minor = 0
+    views = {"ab12": {"model_module": "@jupyter-widgets/base", "model_name": "LayoutModel", "state": {}}}
+    notebook.metadata |= {
+        "colab": {"provenance": [], "gpuType": "T4"},
+        "accelerator": "GPU",
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "widgets": {"application/vnd.jupyter.widget-state+json": views},
+    }
+    for n, cell in enumerate(notebook.cells):
+        del cell["id"]
+        cell.metadata |= {"id": f"Xy{n:02d}"}
+        if cell.cell_type == "code":
+            cell.metadata |= {"outputId": f"out-{n}", "colab": {"base_uri": "https://localhost:8080/", "height": 35}}
+            cell.outputs = [NotebookNode(output_type="stream", name="stdout", text="from Colab\n")]
+    return notebook
+
+
+def ends_kernel(assignment: str) -> NotebookNode:
+    """All answers right but the first, which leaves Python as soon as it's defined."""
+    answers = solutions(assignment)
+    first = next(iter(answers))
+    return with_answers(assignment, answers | {first: "import os\n\nos._exit(1)"})
+
+
+HONEST = (perfect, colab, ends_kernel, blank, half, wrong)
+TAMPERED = (copied_tests, changed_tests, deleted_tests)
 SUBMISSIONS: dict[str, Callable[[str], NotebookNode]] = {
-    kind.__name__: kind for kind in (perfect, blank, half, wrong, copied_tests, changed_tests, deleted_tests)
+    kind.__name__: kind for kind in HONEST + TAMPERED
 }
 
 
