@@ -21,6 +21,7 @@ from nbgrader.preprocessors import ClearHiddenTests, Execute, NbGraderPreprocess
 NEEDED = ("nbgrader", "tags", "deletable", "editable")  # of a cell's metadata
 MEMORY_GB = 8  # that a submission's kernel may take; the largest exercise needs about 2
 LIMIT_MEMORY = f"import resource; resource.setrlimit(resource.RLIMIT_DATA, ({MEMORY_GB} << 30, {MEMORY_GB} << 30))"
+ENDED = "This cell ended the kernel: it left Python, or took too much memory.\nThe other cells ran without it."
 
 
 class ForgetOtherPrograms(NbGraderPreprocessor):
@@ -85,7 +86,9 @@ class ExecuteTheOthers(Execute):
             except DeadKernelError:
                 if self._running in self._fatal | {-1}:  # it died for another reason
                     raise
-                self.log.warning("Cell %d ended the kernel. It counts as an error, the others run without it.", self._running)
+                self.log.warning(
+                    "Cell %d ended the kernel. It counts as an error, the others run without it.", self._running
+                )
                 self._fatal.add(self._running)
 
     def preprocess_cell(self, cell: NotebookNode, resources: Any, cell_index: int) -> tuple[NotebookNode, Any]:
@@ -93,8 +96,7 @@ class ExecuteTheOthers(Execute):
         if cell_index not in self._fatal:
             self._running = cell_index
             return super().preprocess_cell(cell, resources, cell_index)
-        says = "This cell ended the kernel: it left Python, or took too much memory. The other cells ran without it."
-        error = {"output_type": "error", "ename": "KernelEnded", "evalue": says, "traceback": [f"KernelEnded: {says}"]}
+        error = {"output_type": "error", "ename": "KernelEnded", "evalue": ENDED, "traceback": ["KernelEnded", ENDED]}
         cell.outputs = [NotebookNode(error)]
         return cell, resources
 

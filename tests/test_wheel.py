@@ -108,7 +108,8 @@ def test_solutions_are_in_the_sdist_only(dist: Path) -> None:
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        texts = [archive.read(n).decode() for n in names if n.startswith("posgrad_edu/course/") and n.endswith(".ipynb")]
+        pages = [n for n in names if n.startswith("posgrad_edu/course/") and n.endswith(".ipynb")]
+        texts = [archive.read(name).decode() for name in pages]
     assert [name for name in names if re.search(r"exercises/(source|typical_mistakes)|\.gift$", name)] == []
     assert [text[:200] for text in texts if re.search(r"BEGIN SOLUTION|BEGIN HIDDEN|Marking", text)] == []
     assert [c for text in texts for c in json.loads(text)["cells"] if c.get("outputs")] == []
@@ -152,8 +153,9 @@ def fill_in(exercise: Path) -> None:
     nbformat.write(copy, exercise)
 
 
-def printed(path: Path) -> str:
-    """Return what a notebook's cells have printed."""
+def printed(path: Path) -> list[str]:
+    """Return the lines that a notebook's cells have printed."""
     cells: list[Any] = nbformat.read(path, as_version=4).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
-    return "\n".join(o.text for cell in code for o in cell.outputs if o.output_type == "stream")
+    text = "".join(o.text for cell in code for o in cell.outputs if o.output_type == "stream")
+    return [line for line in text.splitlines() if line]

@@ -1,8 +1,9 @@
-"""The command line: ``posgrad-edu doctor``, ``lab``, ``exercise``, ``explain``, ``study`` and ``audit``, a file each.
+"""The command line, ``posgrad-edu``: a file for each command.
 
     posgrad-edu doctor                                     # is everything here that the course needs?
     posgrad-edu lab                                        # open the course in JupyterLab
     posgrad-edu exercise 02                                # open your copy of an exercise
+    posgrad-edu grade                                      # for instructors: open the grading of exercises
     posgrad-edu explain coffee --class espresso --method gradcam --handling positive --out map.png
     posgrad-edu study --jobs 2 --out results               # measure all of it
     posgrad-edu audit captum:GuidedBackprop                # one page about one method, also another package's
@@ -19,6 +20,7 @@ import typer
 from posgrad_edu.cli.audit import audit
 from posgrad_edu.cli.doctor import doctor
 from posgrad_edu.cli.explain import explain
+from posgrad_edu.cli.grade import grade
 from posgrad_edu.cli.lab import exercise, lab
 from posgrad_edu.cli.study import study
 from posgrad_edu.study.running import installed_version
@@ -46,5 +48,5 @@ def main(
     """Build gradient-based saliency methods, flip one switch, measure what positive gradients take away."""
 
 
-for command in (doctor, lab, exercise, explain, study, audit):
+for command in (doctor, lab, exercise, grade, explain, study, audit):
     app.command()(command)

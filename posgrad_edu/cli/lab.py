@@ -115,9 +115,17 @@ def must_have_jupyterlab(copy_only: bool) -> None:
 
 def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> None:
     """Run JupyterLab on the course's folder, at one notebook, until it ends; exit with its code."""
+    run_lab(root, f"/lab/tree/{quote(page.relative_to(root).as_posix())}", port, no_browser)
+
+
+def run_lab(root: Path, address: str, port: int | None, no_browser: bool, start_in: Path | None = None) -> None:
+    """Run JupyterLab on a folder, at an address such as ``/lab/tree/NOTEBOOK``, until it ends; exit with its code.
+
+    start_in: the folder in which it's started, if not the current one; there nbgrader looks for its settings.
+    """
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *QUIET]
     command += [f"--ServerApp.tornado_settings={UPLOADS}"]
-    command += [f"--LabApp.default_url=/lab/tree/{quote(page.relative_to(root).as_posix())}"]
+    command += [f"--LabApp.default_url={address}"]
     command += [] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     command += ["--no-browser"] if no_browser else []
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
@@ -127,11 +135,12 @@ def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> N
         paths = [config, *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
         # Threads that wait for work sleep: on a busy computer, spinning ones make each map many times slower.
         env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])  # nbgrader calls alembic
         env["POSGRAD_EDU_UPLOAD_MB"] = str(UPLOAD_MB)  # for the widget that says what fits
         if not home_is_writable():
             typer.echo("posgrad-edu: no home can be written to: settings last until JupyterLab ends.", err=True)
             env["HOME"] = config
-        raise typer.Exit(_run(command, env))
+        raise typer.Exit(_run(command, env, start_in))
 
 
 def home_is_writable() -> bool:
@@ -160,9 +169,9 @@ def find_notebook(root: Path, word: str | None) -> Path:
     return beginning_with(word, pages, "notebook")
 
 
-def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
+def _run(command: Sequence[str], env: Mapping[str, str], start_in: Path | None = None) -> int:
     """Run a program to its end and return its exit code. Ctrl-C is left to it: JupyterLab asks back."""
-    process = subprocess.Popen(command, env=env)
+    process = subprocess.Popen(command, env=env, cwd=start_in)
     handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:

@@ -292,7 +292,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Commands that ``lab`` would have started; each ends with exit code 3."""
     commands: list[list[str]] = []
 
-    def start(command: list[str], env: dict[str, str]) -> SimpleNamespace:
+    def start(command: list[str], env: dict[str, str], cwd: Path | None) -> SimpleNamespace:
         folder = Path(env["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0])
         assert json.loads((folder / "labconfig" / "page_config.json").read_text())["disabledExtensions"]
         commands.append(command)
@@ -512,7 +512,7 @@ def test_lab_without_a_home(
         (tmp_path / "home").mkdir()
         read_only(monkeypatch, tmp_path / "home")
     environments = []
-    monkeypatch.setattr(cli_lab, "_run", lambda command, env: environments.append(env) or 0)
+    monkeypatch.setattr(cli_lab, "_run", lambda command, env, start_in: environments.append(env) or 0)
     assert "no home can be written to" in run("lab").stderr
     assert environments[0]["HOME"] == environments[0]["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0]
 
