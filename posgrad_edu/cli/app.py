@@ -1,8 +1,9 @@
-"""The command line: ``posgrad-edu doctor``, ``lab``, ``exercise``, ``explain``, ``study``, ``audit``, ``site``.
+"""The command line, ``posgrad-edu``: a file for each command.
 
     posgrad-edu doctor                                     # is everything here that the course needs?
     posgrad-edu lab                                        # open the course in JupyterLab
     posgrad-edu exercise 02                                # open your copy of an exercise
+    posgrad-edu grade                                      # for instructors: open the grading of exercises
     posgrad-edu explain coffee --class espresso --method gradcam --handling positive --out map.png
     posgrad-edu study --jobs 2 --out results               # measure all of it
     posgrad-edu audit captum:GuidedBackprop                # one page about one method, also another package's
@@ -22,6 +23,7 @@ from typer.core import TyperGroup
 from posgrad_edu.cli.audit import audit
 from posgrad_edu.cli.doctor import doctor
 from posgrad_edu.cli.explain import explain
+from posgrad_edu.cli.grade import grade
 from posgrad_edu.cli.lab import exercise, lab
 from posgrad_edu.cli.site import site
 from posgrad_edu.cli.study import study
@@ -68,5 +70,5 @@ def main(
     """Build gradient-based saliency methods, flip one switch, measure what positive gradients take away."""
 
 
-for command in (doctor, lab, exercise, explain, study, audit, site):
+for command in (doctor, lab, exercise, grade, explain, study, audit, site):
     app.command()(command)

@@ -22,6 +22,7 @@ from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import posgrad_edu as pg
+from posgrad_edu.cli import course as cli_course
 from posgrad_edu.cli import doctor
 from posgrad_edu.cli import lab as cli_lab
 from posgrad_edu.cli.app import app
@@ -371,7 +372,7 @@ def test_doctor_finds_a_foreign_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_doctor_promises_no_course_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", tmp_path / "site-packages" / "posgrad_edu")
     monkeypatch.chdir(tmp_path)
     assert doctor._course().startswith(", but the course isn't here. Change to its folder")
 
@@ -390,7 +391,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Commands that ``lab`` would have started; each ends with exit code 3."""
     commands: list[list[str]] = []
 
-    def start(command: list[str], env: dict[str, str]) -> SimpleNamespace:
+    def start(command: list[str], env: dict[str, str], cwd: Path | None) -> SimpleNamespace:
         folder = Path(env["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0])
         assert json.loads((folder / "labconfig" / "page_config.json").read_text())["disabledExtensions"]
         commands.append(command)
@@ -447,7 +448,7 @@ def test_lab_elsewhere_opens_the_course_beside_the_package(
     course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_lab, "__file__", str(course / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", course / "posgrad_edu")
     run("lab")
     assert f"--ServerApp.root_dir={course}" in started[0]
 
@@ -535,7 +536,7 @@ def test_a_copy_alone_needs_a_place(course: Path, started: list[list[str]], monk
 
 def test_lab_without_a_course(started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", tmp_path / "site-packages" / "posgrad_edu")
     assert "Change to the course's folder" in refused("lab")
     assert started == []
 
@@ -610,7 +611,7 @@ def test_lab_without_a_home(
         (tmp_path / "home").mkdir()
         read_only(monkeypatch, tmp_path / "home")
     environments = []
-    monkeypatch.setattr(cli_lab, "_run", lambda command, env: environments.append(env) or 0)
+    monkeypatch.setattr(cli_lab, "_run", lambda command, env, start_in: environments.append(env) or 0)
     assert "no home can be written to" in run("lab").stderr
     assert environments[0]["HOME"] == environments[0]["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0]
 
