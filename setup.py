@@ -15,7 +15,14 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).resolve().parent
 COURSE = ("notebooks/**/*.ipynb", "notebooks/drawings/*.svg", "exercises/release/*/[!.]*")
 PAGES = ("docs/*.md", "docs/*.csv", "docs/figures/*")
-FOR_INSTRUCTORS = {"instructors.md", "syllabus.md", "rubrics.md", "minutes_form.md", "lesson_seconds.csv"}
+FOR_INSTRUCTORS = {
+    "instructors.md",
+    "jupyterhub.md",
+    "syllabus.md",
+    "rubrics.md",
+    "minutes_form.md",
+    "lesson_seconds.csv",
+}
 
 
 def carried() -> list[Path]:

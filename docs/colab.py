@@ -20,7 +20,9 @@ UNKNOWN = "This copy of the course has no address to install it from. Ask whoeve
 # Colab has PyTorch, timm and its own ipywidgets, which a newer version would break: so no extra of the package.
 INSTALL = """\
     course = "posgrad-edu @ git+{}"
-    get_ipython().run_line_magic("pip", f"install -q '{{course}}'")"""
+    get_ipython().run_line_magic("pip", f"install -q '{{course}}'")
+    get_ipython().system("posgrad-edu lab --copy-only --folder /content/course")
+    get_ipython().run_line_magic("cd", "-q /content/course/my-course")  # some cells read files of the course"""
 METADATA = {"tags": [TAG], "jupyter": {"source_hidden": True}}  # folded: a learner has nothing to do with it
 
 

@@ -297,7 +297,9 @@ def test_the_cell_for_colab_does_nothing_elsewhere(
     colab: ModuleType, where: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str]] = []
-    shell = SimpleNamespace(run_line_magic=lambda name, line: asked.append((name, line)))
+    shell = SimpleNamespace(
+        run_line_magic=lambda name, line: asked.append((name, line)), system=lambda line: asked.append(("!", line))
+    )
     names = {"get_ipython": lambda: shell}
     exec(colab.source(where), names)
     assert asked == []
@@ -307,7 +309,11 @@ def test_the_cell_for_colab_does_nothing_elsewhere(
             exec(colab.source(where), names)
     else:
         exec(colab.source(where), names)
-        assert asked == [("pip", f"install -q 'posgrad-edu @ git+{where}'")]
+        assert asked == [
+            ("pip", f"install -q 'posgrad-edu @ git+{where}'"),
+            ("!", "posgrad-edu lab --copy-only --folder /content/course"),
+            ("cd", "-q /content/course/my-course"),
+        ]
 
 
 def test_the_cell_for_colab_is_put_in_once_and_moves_the_numbers_by_one(colab: ModuleType) -> None:

@@ -152,8 +152,10 @@ def home_is_writable() -> bool:
 
 
 def from_here(path: Path, root: Path) -> str:
-    """Return a path as one would type it here: relative where one stands in the course's folder, else absolute."""
-    return (Path(os.path.relpath(path)) if Path.cwd().is_relative_to(root) else path).as_posix()
+    """Return a path as one would type it here: relative in the course's folder and above it, absolute elsewhere."""
+    here = Path.cwd()
+    near = here.is_relative_to(root) or root.is_relative_to(here)
+    return (Path(os.path.relpath(path)) if near else path).as_posix()
 
 
 def copy_first(root: Path) -> str:
