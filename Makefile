@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help lab test unit repeat coverage mutants verdicts release grade-demo lint clean
+.PHONY: help lab test unit repeat coverage mutants verdicts site release grade-demo lint clean
 .NOTPARALLEL:  # both commands install into the same .venv
 
 help: ## Show this list
@@ -53,6 +53,9 @@ verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two pr
 	cp study/summary.csv docs/verdicts.csv
 	cp study/figures/* docs/figures/
 
+site: $(VENV)/.stamp-site ## Make the course's web pages, build/site; posgrad-edu site shows them
+	$(BIN)/python docs/site/build.py
+
 release: $(VENV)/.stamp-instructor ## Make exercises/release anew from exercises/source
 	$(BIN)/python exercises/course.py release
 
@@ -71,14 +74,18 @@ clean: ## Remove .venv and all caches; your own files stay
 # A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.
 $(VENV)/.stamp-tests: pyproject.toml
 	$(call install,tests)
-	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $@  # the tests need the packages of both, too
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $@  # the tests need their packages, too
 
 $(VENV)/.stamp-mutants: pyproject.toml
 	$(call install,mutants)
-	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-tests $@
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $(VENV)/.stamp-tests $@
 
 $(VENV)/.stamp-instructor: pyproject.toml
 	$(call install,instructor)
+	@touch $(VENV)/.stamp-notebooks $@
+
+$(VENV)/.stamp-site: pyproject.toml
+	$(call install,site)
 	@touch $(VENV)/.stamp-notebooks $@
 
 $(VENV)/.stamp-notebooks: pyproject.toml

@@ -88,8 +88,12 @@ def lines_of_code(source: str) -> int:
 
 
 def size(path: Path) -> Size:
-    """Return how long a lesson is; its seconds are those of the last measurement."""
+    """Return how long a lesson is; its seconds are those of the last measurement.
+
+    The cell for Colab isn't the lesson's, and is folded: it counts neither as a cell nor as code.
+    """
     notebook = read(path)
+    notebook.cells = [cell for cell in notebook.cells if "colab" not in cell.metadata.get("tags", [])]
     code = sources(notebook, "code")
     return Size(
         words=sum(len(text.split()) for text in sources(notebook, "markdown")),
@@ -141,7 +145,7 @@ def minutes() -> None:
     """Write the minutes of the model into each lesson's row "Time"."""
     for path in LESSONS:
         notebook = read(path)
-        for cell in notebook.cells[:3]:
+        for cell in notebook.cells[:4]:  # the second may be the one for Colab
             if cell.cell_type == "markdown":
                 cell.source = TIME.sub(rf"\g<1>{size(path).minutes}\g<2>", cell.source)
         nbformat.write(notebook, path)

@@ -1,32 +1,40 @@
-"""Draw docs/first_look.png, the picture in the README: python docs/make_first_look.py."""
+"""Draw the README's picture by the README's own command: python docs/make_first_look.py
 
+docs/first_look.webp flips the switch every three seconds. docs/first_look.jpg shows both at once, for those who want no
+motion. The command is written in README.md alone.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
 from pathlib import Path
 
-import posgrad_edu as pg
-from posgrad_edu.viz import map_title, show_grid, to_png
+from typer.testing import CliRunner
 
-COLUMNS = {
-    "GradCAM, signed": ("gradcam", "signed"),
-    "GradCAM, positive": ("gradcam", "positive"),
-    "GradCAM++, as published": ("gradcam++", None),
-}
+from posgrad_edu.cli.app import app
 
-clf = pg.load_classifier()
-photo = pg.load_photo("coffee")
-x = clf.preprocess(photo).unsqueeze(0)
-classes = [clf.index("espresso"), clf.least_likely(photo)]
-maps = {title: pg.explain(clf.net, x, [classes], *switch)[0] for title, switch in COLUMNS.items()}
+ROOT = Path(__file__).resolve().parents[1]
+FILM, STILL = "first_look.webp", "first_look.jpg"
 
-# GradCAM++ has other units. One factor for both classes makes its espresso as strong as positive GradCAM's.
-factor = maps["GradCAM, positive"][0].max() / maps["GradCAM++, as published"][0].max()
-maps["GradCAM++, as published"] *= factor
-print(f"GradCAM++ is divided by {1 / factor:.1f}.")
 
-probabilities = clf.probabilities(photo)
-rows = {
-    map_title(clf.labels[c], float(probabilities[c])): {title: found[row] for title, found in maps.items()}
-    for row, c in enumerate(classes)
-}
-figure = show_grid(clf.view(photo), rows, share="row")
-Path(__file__).with_name("first_look.png").write_bytes(to_png(figure))
-print(figure.alt)
+def command(out: Path, readme: str) -> list[str]:
+    """Return the arguments of the README's command that draws the picture, with another file to write."""
+    (line,) = re.findall(rf"^    posgrad-edu (explain .*) --out {re.escape(FILM)}$", readme, re.MULTILINE)
+    return [*shlex.split(line), "--out", str(out)]
+
+
+def draw(folder: Path) -> str:
+    """Write both pictures into a folder and return what the command says of the maps; ``RuntimeError`` if it fails."""
+    readme, said = (ROOT / "README.md").read_text(encoding="utf-8"), ""
+    for name in (FILM, STILL):
+        result = CliRunner().invoke(app, command(folder / name, readme))
+        if result.exit_code:
+            raise RuntimeError(result.output)
+        said = result.output
+    return said
+
+
+if __name__ == "__main__":
+    sys.stdout.write(draw(ROOT / "docs"))

@@ -64,6 +64,7 @@ class Course:
         config.CourseDirectory.root = str(root)
         self.database = f"sqlite:///{root / 'gradebook.db'}"
         config.CourseDirectory.db_url = self.database
+        self.warnings: dict[str, list[str]] = {}  # what autograding said of each student's last submission
         self.api = NbGraderAPI(CourseDirectory(config=config), config=config)
 
     def generate(self, assignment: str) -> Path:
@@ -80,7 +81,8 @@ class Course:
 
     def grade(self, student: str, assignment: str) -> dict[str, Points]:
         """Grade a submission and write its feedback; return the points of each graded cell."""
-        _must(self.api.autograde(assignment, student))
+        graded = _must(self.api.autograde(assignment, student))
+        self.warnings[student] = [line for line in graded["log"].splitlines() if line.startswith("[WARNING]")]
         _must(self.api.generate_feedback(assignment, student))
         with Gradebook(self.database) as book:
             grades = book.find_submission_notebook(assignment, assignment, student).grades
@@ -92,9 +94,10 @@ class Course:
         return path.read_text(encoding="utf-8")
 
 
-def _must(outcome: dict[str, Any]) -> None:
+def _must(outcome: dict[str, Any]) -> dict[str, Any]:
     if not outcome["success"]:
         raise RuntimeError("nbgrader failed:\n" + "\n".join(filter(None, (outcome.get("log"), outcome.get("error")))))
+    return outcome
 
 
 # --- What learners get ---
@@ -290,9 +293,36 @@ def deleted_tests(assignment: str) -> NotebookNode:
     return notebook
 
 
-SUBMISSIONS: dict[str, Callable[[str], NotebookNode]] = {
-    kind.__name__: kind for kind in (perfect, blank, half, wrong, copied_tests, changed_tests, deleted_tests)
-}
+def colab(assignment: str) -> NotebookNode:
+    """All answers right, as Colab saves it: no ids of cells, its own notes, widgets without their state."""
+    notebook = perfect(assignment)
+    notebook.nbformat_minor = 0
+    views = {"ab12": {"model_module": "@jupyter-widgets/base", "model_name": "LayoutModel", "state": {}}}
+    notebook.metadata |= {
+        "colab": {"provenance": [], "gpuType": "T4"},
+        "accelerator": "GPU",
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "widgets": {"application/vnd.jupyter.widget-state+json": views},
+    }
+    for n, cell in enumerate(notebook.cells):
+        del cell["id"]
+        cell.metadata |= {"id": f"Xy{n:02d}"}
+        if cell.cell_type == "code":
+            cell.metadata |= {"outputId": f"out-{n}", "colab": {"base_uri": "https://localhost:8080/", "height": 35}}
+            cell.outputs = [NotebookNode(output_type="stream", name="stdout", text="from Colab\n")]
+    return notebook
+
+
+def ends_kernel(assignment: str) -> NotebookNode:
+    """All answers right but the first, which leaves Python as soon as it's defined."""
+    answers = solutions(assignment)
+    first = next(iter(answers))
+    return with_answers(assignment, answers | {first: "import os\n\nos._exit(1)"})
+
+
+HONEST = (perfect, colab, ends_kernel, blank, half, wrong)
+TAMPERED = (copied_tests, changed_tests, deleted_tests)
+SUBMISSIONS: dict[str, Callable[[str], NotebookNode]] = {kind.__name__: kind for kind in HONEST + TAMPERED}
 
 
 def grade_all(course: Course, assignment: str, kinds: Iterable[str]) -> pd.DataFrame:

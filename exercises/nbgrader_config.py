@@ -1,27 +1,29 @@
 """nbgrader's settings for this course. Run its commands in this folder: nbgrader autograde 02_gradcam"""
 
+import sys
+from pathlib import Path
+
+from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbgrader.preprocessors import (
+    AssignLatePenalties,
     CheckCellMetadata,
     ClearOutput,
     DeduplicateIds,
-    NbGraderPreprocessor,
-    OverwriteCells,
+    IgnorePattern,
+    LimitOutput,
     OverwriteKernelspec,
+    SaveAutoGrades,
 )
 
-
-class ForgetCopies(NbGraderPreprocessor):
-    """Make the copy of a graded cell an ordinary one.
-
-    ``DeduplicateIds`` leaves an empty mark on it, on which ``OverwriteCells`` with ``add_missing_cells`` fails.
-    """
-
-    def preprocess_cell(self, cell, resources, cell_index):
-        """Take the empty mark away."""
-        if cell.metadata.get("nbgrader") == {}:
-            del cell.metadata["nbgrader"]
-        return cell, resources
-
+sys.path.append(str(Path(__file__).resolve().parent))  # nbgrader, too, runs this file by its path
+from grading import (
+    ExecuteTheOthers,
+    FeedbackPage,
+    ForgetCopies,
+    ForgetOtherPrograms,
+    OverwriteChangedCells,
+    kernel_arguments,
+)
 
 c = get_config()  # noqa: F821  nbgrader defines it
 
@@ -32,16 +34,30 @@ c.ClearSolutions.code_stub = {"python": 'raise NotImplementedError("Write your c
 c.ClearSolutions.text_stub = "*Write your answer here, in place of this line.*"
 
 # A changed test cell is always replaced by the right one. With this, a deleted one comes back.
-c.OverwriteCells.add_missing_cells = True
+c.OverwriteChangedCells.add_missing_cells = True
 c.Autograde.sanitize_preprocessors = [
     ClearOutput,
+    ForgetOtherPrograms,
     DeduplicateIds,
     ForgetCopies,
     OverwriteKernelspec,
-    OverwriteCells,
+    OverwriteChangedCells,
     CheckCellMetadata,
 ]
 
 # Seconds for one cell. An endless loop ends with its cell; the cells after it are still graded.
-c.Execute.timeout = 60
-c.Execute.interrupt_on_timeout = True
+c.ExecuteTheOthers.timeout = 60
+c.ExecuteTheOthers.interrupt_on_timeout = True
+c.ExecuteTheOthers.extra_arguments = kernel_arguments()
+c.ExecuteTheOthers.store_widget_state = False  # feedback would load scripts from a network to show it
+c.Autograde.autograde_preprocessors = [
+    ExecuteTheOthers,
+    IgnorePattern,
+    ClearMetadataPreprocessor,
+    LimitOutput,
+    SaveAutoGrades,
+    AssignLatePenalties,
+    CheckCellMetadata,
+]
+
+c.GenerateFeedback.exporter_class = FeedbackPage

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -143,3 +145,58 @@ def test_networks_are_compared_on_what_all_of_them_have(depth: ModuleType) -> No
         f"parameters{lite2}": 0.7,
     }
     assert set(found.photos) == {1}
+
+
+BREAKS = """
+import json, sys
+import torch
+import posgrad_edu as pg
+from posgrad_edu.handling import POSITIVE, SIGNED
+from posgrad_edu.engine.contrast import contrasts
+
+def seen():
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2, bias=False)).eval()
+    net[1].weight.data.copy_(torch.tensor([[1.0, -2, 3], [1, 1, 1]]))
+    x, values = torch.ones(1, 3, 1, 1), torch.tensor([-1.0, 1.0])
+    against = pg.explain(net, x, 0, "gradient", contrast=1).sum().item()
+    centred = contrasts(torch.tensor([[1.0, 3.0]]), "mean").tolist()
+    return [POSITIVE(values).tolist(), SIGNED(values).tolist(), against, centred]
+
+before = seen()
+import posgrad_edu.handling as h
+import posgrad_edu.engine.contrast as c
+exec(sys.stdin.read())
+print(json.dumps([before, seen()]))
+"""
+CHANGED = {
+    "nothing": {},
+    "positive does nothing": {0: [-1.0, 1.0]},
+    "signed clamps": {1: [0.0, 1.0], 2: 0.0},
+    "contrast ignored": {2: 2.0, 3: [[1.0, 3.0]]},
+}
+
+
+@pytest.fixture
+def mutations(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import lesson_mutations
+
+    return lesson_mutations
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_broken_library_is_broken_as_it_is_called(mutations: ModuleType, name: str) -> None:
+    assert set(mutations.FIRST_LINES) == set(mutations.USES) == set(CHANGED)
+    broken = subprocess.run(
+        [sys.executable, "-c", BREAKS], input=mutations.FIRST_LINES[name], capture_output=True, text=True, timeout=120
+    )
+    assert broken.returncode == 0, broken.stderr
+    before, after = json.loads(broken.stdout)
+    assert before == [[0.0, 1.0], [-1.0, 1.0], -1.0, [[-1.0, 1.0]]]
+    assert after == [CHANGED[name].get(n, value) for n, value in enumerate(before)]
+
+
+def test_each_break_concerns_a_lesson(mutations: ModuleType) -> None:
+    code = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb")}
+    for name, pattern in mutations.USES.items():
+        assert any(re.search(pattern, text.replace('\\"', '"'), re.IGNORECASE) for text in code.values()), name

@@ -327,8 +327,10 @@ def test_grading_synthetic_submissions(tmp_path: Path) -> None:
     table = course.grade_all(graded, name, course.SUBMISSIONS)
     total = {kind: float(table.loc["sum", kind]) for kind in table.columns}
     by_machine = sum(p for key, p in points(source(name)).items() if key.startswith("test"))
-    assert total["perfect"] == by_machine
+    assert total["perfect"] == total["colab"] == by_machine
     assert 0 < total["half"] < total["perfect"]
+    assert 0 < total["ends_kernel"] < total["perfect"]
+    assert table.loc["test-1", "ends_kernel"] == "0"
     assert {kind for kind, earned in total.items() if not earned} == {
         "blank", "wrong", "copied_tests", "changed_tests", "deleted_tests"
     }  # fmt: skip
@@ -336,6 +338,23 @@ def test_grading_synthetic_submissions(tmp_path: Path) -> None:
     assert table.loc["answer-4", "blank"] == "0"
     assert all(float(table.loc["seconds", kind]) < 60 for kind in course.SUBMISSIONS)
     assert "you averaged over the channels instead of the positions" in graded.feedback("wrong", name)
+    assert all("KernelEnded" not in graded.feedback(kind, name) for kind in ("perfect", "colab"))
+    assert "This cell ended the kernel" in graded.feedback("ends_kernel", name)
+
+
+@pytest.mark.slow
+def test_who_changed_no_test_is_not_warned_of(tmp_path: Path) -> None:
+    """nbgrader alone says of each honest submission that checksums have changed: hidden tests are missing there."""
+    name = "02_gradcam"
+    graded = course.Course(tmp_path)
+    graded.generate(name)
+    config = graded.api.config.Autograde
+    config.autograde_preprocessors = [kind for kind in config.autograde_preprocessors if "Execute" not in kind.__name__]
+    for kind in ("perfect", "colab", "blank", "changed_tests"):
+        graded.submit(kind, name, course.SUBMISSIONS[kind](name))
+        graded.grade(kind, name)
+    assert graded.warnings["perfect"] == graded.warnings["colab"] == graded.warnings["blank"] == []
+    assert sum("checksum" in line for line in graded.warnings["changed_tests"]) == 5  # its test cells
 
 
 def test_wrong_is_wrong_in_five_ways() -> None:

@@ -132,3 +132,11 @@ def test_each_drawing_is_shown_with_its_words(course: SimpleNamespace) -> None:
     for script in DRAWINGS:
         alt = runpy.run_path(str(script))["draw"]().alt
         assert f"![{alt}](drawings/{script.stem}.svg)" in texts[script.stem]
+
+
+def test_a_drawing_that_is_not_there_is_answered_with_those_that_are() -> None:
+    make = runpy.run_path(str(ROOT / "docs" / "drawings" / "make.py"))
+    with pytest.raises(ValueError, match=r"There is no drawing '99'\. There are: \d\d_"):
+        make["scripts"](["02", "99"])
+    assert [path.stem for path in make["scripts"](["02"])] == ["02_gradcam"]
+    assert make["scripts"]([]) == DRAWINGS

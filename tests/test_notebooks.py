@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import runpy
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).resolve().parents[1]
 course = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "lessons.py")))
@@ -184,7 +187,8 @@ def test_nothing_tells_an_answer_before_it_is_asked_for(path: Path) -> None:
 def test_a_lesson_says_first_what_it_is_for(path: Path) -> None:
     first = cells(path, "markdown")[0]["source"]
     if path.name.startswith("00"):  # opens with a puzzle, in one cell of code; what it's for stands right below
-        assert [cell["cell_type"] for cell in read(path)["cells"][:3]] == ["markdown", "code", "markdown"]
+        own = [cell for cell in read(path)["cells"] if "colab" not in cell["metadata"].get("tags", [])]
+        assert [cell["cell_type"] for cell in own[:3]] == ["markdown", "code", "markdown"]
         first += cells(path, "markdown")[1]["source"]
     rows = dict(re.findall(r"^\| \*\*(.+?)\*\* \| (.+?) \|$", first, re.MULTILINE))
     assert list(rows) == ["You will be able to", "You need", "Time"]
@@ -266,3 +270,60 @@ def test_numbers_are_unique_and_titles_agree_with_the_readme() -> None:
         assert title(ROOT / "notebooks" / name).startswith(f"{number} · {words}"), name
     for path in LESSONS:
         assert title(path).startswith(f"{path.name[:2]} · ")
+
+
+# --- Colab ---
+
+
+@pytest.fixture
+def colab(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import colab
+
+    return colab
+
+
+@every_lesson
+def test_a_lesson_s_second_cell_is_the_one_for_colab(path: Path, colab: ModuleType) -> None:
+    found = [cell for cell in read(path)["cells"] if "colab" in cell["metadata"].get("tags", [])]
+    assert found == [read(path)["cells"][1]]
+    assert text(found[0]["source"]) == colab.source(colab.address()), "python docs/colab.py"
+    assert found[0]["outputs"] == []
+    assert found[0]["metadata"]["jupyter"] == {"source_hidden": True}
+
+
+@pytest.mark.parametrize("where", [None, "https://github.com/someone/course"])
+def test_the_cell_for_colab_does_nothing_elsewhere(
+    colab: ModuleType, where: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    shell = SimpleNamespace(
+        run_line_magic=lambda name, line: asked.append((name, line)), system=lambda line: asked.append(("!", line))
+    )
+    names = {"get_ipython": lambda: shell}
+    exec(colab.source(where), names)
+    assert asked == []
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    if where is None:
+        with pytest.raises(SystemExit, match=r"no address to install it from\. Ask whoever gave it to you"):
+            exec(colab.source(where), names)
+    else:
+        exec(colab.source(where), names)
+        assert asked == [
+            ("pip", f"install -q 'posgrad-edu @ git+{where}'"),
+            ("!", "posgrad-edu lab --copy-only --folder /content/course"),
+            ("cd", "-q /content/course/my-course"),
+        ]
+
+
+def test_the_cell_for_colab_is_put_in_once_and_moves_the_numbers_by_one(colab: ModuleType) -> None:
+    first = new_code_cell("1 + 1", execution_count=1, outputs=[new_output("execute_result", execution_count=1)])
+    before = new_notebook(cells=[new_markdown_cell("# Why?"), first, new_code_cell("x", execution_count=2)])
+    once = colab.with_cell(copy.deepcopy(before), None)
+    again = colab.with_cell(copy.deepcopy(once), "https://github.com/someone/course")
+    for made in (once, again):
+        code = [cell for cell in made.cells if cell.cell_type == "code"]
+        assert [cell.execution_count for cell in code] == [1, 2, 3]
+        assert code[1].outputs[0].execution_count == 2
+        assert [cell.source for cell in code[1:]] == ["1 + 1", "x"]
+    assert "someone" in again.cells[1].source

@@ -10,6 +10,8 @@ import json
 import os
 import pkgutil
 import re
+import runpy
+import shlex
 import subprocess
 import sys
 import tokenize
@@ -17,9 +19,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from typer.main import get_command
+from typer.testing import CliRunner
 
 import posgrad_edu as pg
 from posgrad_edu.cli.app import app
@@ -340,9 +345,41 @@ def test_code_in_documents_runs_and_prints_what_they_say(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_first_look_is_five_lines() -> None:
+def test_ten_lines_make_show_and_compare_maps() -> None:
     (block,) = blocks("README.md", "python")
-    assert len([line for line in block.splitlines() if line]) == 5
+    assert len([line for line in block.splitlines() if line]) <= 10
+    assert all(call in block for call in (".explain(", ".show()", ".compare("))
+
+
+def test_the_clone_command_names_the_repository_once_it_is_known() -> None:
+    address = re.search(r'^Repository\s*=\s*"([^"]+)"', read("pyproject.toml"), re.MULTILINE)
+    clone = re.findall(r"^    git clone (.+)$", read("README.md"), re.MULTILINE)
+    assert clone == [address[1] if address else "<the address of this repository>"]
+
+
+def frames(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """Yield the levels of each frame of a film, and how many milliseconds it stays."""
+    film = Image.open(path)
+    for n in range(getattr(film, "n_frames", 1)):
+        film.seek(n)
+        film.load()
+        yield np.asarray(film.convert("RGB")).astype(int), film.info.get("duration", 0)
+
+
+def test_the_readmes_picture_turns_from_blue_to_red_and_can_be_read() -> None:
+    path = ROOT / "docs" / "first_look.webp"
+    assert path.stat().st_size <= 1.5e6
+    (signed, first), (positive, second) = frames(path)
+    assert min(first, second) >= 2500
+    middle, two_thirds = signed.shape[0] // 2, 2 * signed.shape[1] // 3
+    cup = np.s_[middle - 150 : middle, two_thirds + 60 : -80]  # of the class that isn't there
+    redness = [(frame[cup][..., 0] - frame[cup][..., 2]).mean() for frame in (signed, positive)]
+    assert redness[0] < -30 < 30 < redness[1]
+    (picture,) = re.findall(r"<picture>.*?</picture>", read("README.md"), re.DOTALL)
+    assert 'media="(prefers-reduced-motion: reduce)" srcset="docs/first_look.jpg"' in picture
+    assert (ROOT / "docs" / "first_look.jpg").is_file()
+    (alt,) = re.findall(r'<img src="docs/first_look.webp" alt="([^"]+)"', picture)
+    assert all(word in alt for word in ("espresso", "punching bag", "red", "blue"))
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -361,17 +398,24 @@ def test_commands_in_documents_exist(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_the_readmes_explain_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shlex
+def test_the_readmes_command_draws_the_readmes_picture(tmp_path: Path) -> None:
+    drawn = runpy.run_path(str(ROOT / "docs" / "make_first_look.py"))["draw"](tmp_path)
+    assert re.search(r"gradcam, signed, class 967, espresso.*Evidence for the class only", drawn)
+    for name in ("first_look.webp", "first_look.jpg"):
+        for (new, _), (kept, _) in zip(frames(tmp_path / name), frames(ROOT / "docs" / name), strict=True):
+            assert new.shape == kept.shape, "python docs/make_first_look.py"
+            assert np.abs(new - kept).mean() < 1, "python docs/make_first_look.py"
 
-    from typer.testing import CliRunner
 
+@pytest.mark.slow
+def test_the_readmes_explain_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     lines = re.findall(r"^    posgrad-edu (explain .*)$", read("README.md"), re.MULTILINE)
     assert lines
     for line in lines:
         result = CliRunner().invoke(app, shlex.split(line))
         assert result.exit_code == 0, result.output
+        assert (tmp_path / shlex.split(line)[-1]).stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", [*DOCUMENTS, *(relative(p) for p in ROOT.glob("docs/*.md"))])

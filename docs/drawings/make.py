@@ -16,8 +16,12 @@ OUT = HERE.parents[1] / "notebooks" / "drawings"
 
 
 def scripts(numbers: list[str]) -> list[Path]:
-    """Return the drawings' scripts: all, or those whose names begin with one of these numbers."""
-    return sorted(path for path in HERE.glob("[0-9]*.py") if path.name.startswith(tuple(numbers) or ""))
+    """Return the drawings' scripts: all, or those whose names begin with one of these; ``ValueError`` if none does."""
+    known = sorted(HERE.glob("[0-9]*.py"))
+    for number in numbers:
+        if not any(path.name.startswith(number) for path in known):
+            raise ValueError(f"There is no drawing {number!r}. There are: {', '.join(path.stem for path in known)}.")
+    return [path for path in known if path.name.startswith(tuple(numbers) or "")]
 
 
 def drawn(script: Path) -> Schematic:
@@ -27,7 +31,11 @@ def drawn(script: Path) -> Schematic:
 
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
-    for script in scripts(sys.argv[1:]):
+    try:
+        chosen = scripts(sys.argv[1:])
+    except ValueError as error:
+        sys.exit(str(error))
+    for script in chosen:
         drawing = drawn(script)
         drawing.save(OUT / f"{script.stem}.svg")
         print(f"![{drawing.alt}](drawings/{script.stem}.svg)")

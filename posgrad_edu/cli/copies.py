@@ -20,12 +20,13 @@ from posgrad_edu.data.files import whole_file, write_text
 from posgrad_edu.errors import unknown_name
 
 LESSONS, MY_LESSONS = Path("notebooks"), Path("my-course")
+WORKSHOPS = LESSONS / "workshops"
 RELEASE, MY_EXERCISES = Path("exercises", "release"), Path("exercises", "mine")
 DRAWINGS = "drawings"  # what lessons show, in a folder beside them
 
 
 def lesson_copy(root: Path, lesson: Path, fresh: bool = False) -> Path:
-    """Return a learner's copy of a lesson; all lessons that have none yet are copied, so that links lead to copies.
+    """Return a learner's copy of a lesson; all that have none yet are copied, so that links lead to copies.
 
     fresh: make another copy of this one, beside the one that is there, as ``05_name-2.ipynb``.
     Raises ``PermissionError`` in a course that can't be written to.
@@ -34,13 +35,15 @@ def lesson_copy(root: Path, lesson: Path, fresh: bool = False) -> Path:
     mine.mkdir(exist_ok=True)
     _must_be_writable(mine)
     _copy_drawings(root)
-    there = (mine / lesson.name).exists()
-    for path in sorted((root / LESSONS).glob("*.ipynb")):
-        if not (mine / path.name).exists():
-            write_text(without_outputs(path.read_text(encoding="utf-8")), mine / path.name)
+    copy_of_it = mine / lesson.relative_to(root / LESSONS)
+    there = copy_of_it.exists()
+    for path in sorted((root / LESSONS).glob("*.ipynb")) + sorted((root / WORKSHOPS).glob("*.ipynb")):
+        copy = mine / path.relative_to(root / LESSONS)
+        if not copy.exists():
+            write_text(without_outputs(path.read_text(encoding="utf-8")), copy)
     if not (fresh and there):
-        return mine / lesson.name
-    names = (mine / f"{lesson.stem}-{n}.ipynb" for n in itertools.count(2))
+        return copy_of_it
+    names = (copy_of_it.with_name(f"{lesson.stem}-{n}.ipynb") for n in itertools.count(2))
     new = next(path for path in names if not path.exists())
     write_text(without_outputs(lesson.read_text(encoding="utf-8")), new)
     return new

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import typer
 
-from posgrad_edu.cli.lab import copy_first, course_folder
+from posgrad_edu.cli.course import CARRIED, OWN_FOLDER, START, found_course
+from posgrad_edu.cli.lab import copy_first
 from posgrad_edu.data import photos
 from posgrad_edu.methods import explain
 from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, load_classifier
@@ -36,9 +37,10 @@ def doctor() -> None:
 
 def _course() -> str:
     """Return how to open the course from here, if it's here."""
-    try:
-        root = course_folder()
-    except OSError:
+    root = found_course()
+    if root is None and (CARRIED / START).is_file():
+        return f": posgrad-edu lab opens the course, in a new folder here, {OWN_FOLDER}."
+    if root is None:
         return ", but the course isn't here. Change to its folder, the one that holds notebooks: posgrad-edu lab"
     if not os.access(root, os.W_OK):  # copies of lessons are made there
         return f", but the course can't be written to. {copy_first(root)}"
@@ -60,7 +62,7 @@ def _package(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        raise Problem("not installed. In the course's folder: pip install -e '.[notebooks]'") from None
+        raise Problem("not installed. pip install 'posgrad-edu[notebooks]'") from None
 
 
 def _weights() -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import typer
 
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.models import WeightsError
+
+RANDOM = ', and weights="random" for an untrained network.'  # which commands don't offer
+CALL = re.compile(r"load_classifier\([^()]*download=True\)")
 
 
 @contextlib.contextmanager
@@ -25,5 +29,5 @@ def in_words(error: Exception) -> str:
     """Return an error's message in one line: the system's without its number, a download as the option it is here."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"'{error.filename}': {error.strerror}. Check that the disk isn't full and who may write there."
-    text = " ".join(str(error).split())
-    return f"{text} On the command line: --download." if "download=True" in text else text
+    # Who types commands has no Python to write in: the option stands where the call would.
+    return CALL.sub("--download", " ".join(str(error).split()).replace(RANDOM, "."))

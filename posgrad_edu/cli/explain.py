@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -19,19 +19,23 @@ from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import COARSE, Method, resolve
 from posgrad_edu.models.classifier import Classifier, Prediction, in_words, resolve_class, resolve_contrast
+from posgrad_edu.models.explanation import drawn_how
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.schema import PUBLISHED
-from posgrad_edu.viz import describe_map, map_title, show_grid, symmetric_limit
+from posgrad_edu.viz import describe_map, map_title
+from posgrad_edu.viz.frames import film, show_frames
+from posgrad_edu.viz.grid import PANEL, Share, scales, show_grid
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-FIGURE_ENDINGS = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+STILL_ENDINGS, FILM_ENDINGS = (".png", ".jpg", ".jpeg", ".pdf", ".svg"), (".gif", ".webp")
+FIGURE_ENDINGS = (*STILL_ENDINGS, *FILM_ENDINGS)
+SCALES: dict[str, Share] = {"class": "column", "row": "row", "map": "map"}  # classes make columns
+MOST_PIXELS = 200e6  # of a picture: more needs several GB while it is drawn
 DEFAULT_CLASSES, DEFAULT_METHODS, DEFAULT_HANDLINGS = ["most likely"], ["gradcam"], [PUBLISHED]
 
 Classes = Annotated[list[str], typer.Option("--class", help="A label, a number, runner-up, least likely.")]
 Methods = Annotated[list[str], typer.Option("--method", help="gradcam, lrp, ...")]
 Handlings = Annotated[list[str], typer.Option("--handling", help="signed, positive, negative, ...")]
+Scale = Annotated[str, typer.Option("--scale", help="What shares one: class (in a method's rows), row, or map.")]
 
 
 def explain(
@@ -43,15 +47,19 @@ def explain(
     network: Annotated[str, typer.Option(help="A classifier of torchvision or timm.")] = "efficientnet-lite0",
     contrast: Annotated[str | None, typer.Option(help="Subtract this logit: mean (of all), or a class.")] = None,
     layer: Annotated[str | None, typer.Option(help="The layer that CAMs look at, if not the last.")] = None,
+    scale: Scale = "row",
+    size: Annotated[float, typer.Option(help="How wide a map is, in inches.")] = PANEL,
+    dpi: Annotated[float, typer.Option(help="Pixels in an inch.")] = 110,
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that aren't here.")] = False,
 ) -> None:
     """Draw what in a photo speaks for a class (red) and against it (blue), and say it in words.
 
     --class, --method and --handling can be given several times. Classes make columns; methods and handlings
-    make rows, each with a scale of its own.
+    make rows. A .gif or .webp shows the rows one after another.
     """
     with one_line_errors():
         _check_out(out, photo)
+        _check_size(scale, size, dpi)
         chosen = {f"{m}, {h}": _method(m, h, layer) for m in methods for h in handlings}
         picture = open_photo(photo)
         clf = load_classifier(network, download=download)
@@ -61,11 +69,11 @@ def explain(
         rows = {title: method(clf.net, x, targets, against)[0] for title, method in chosen.items()}
         if against is not None:
             rows = {f"{title}, {in_words(against, clf.labels)}": maps for title, maps in rows.items()}
-        fine = not all(isinstance(method, COARSE) for method in chosen.values())
-        figure = _draw(clf.view(picture), asked, rows, fine)
-        with whole_file(out) as file:
-            figure.savefig(file, format=out.suffix[1:].lower())
-        typer.echo("\n".join([*_sentences(asked, rows), f"Written to {out}."]))
+        how = {"share": SCALES[scale], "groups": [method.name for method in chosen.values()], "size": size}
+        how |= drawn_how([not isinstance(method, COARSE) for method in chosen.values()])
+        grid = _grid(asked, rows)
+        _write(out, clf.view(picture), grid, how, dpi)
+        typer.echo("\n".join([*_sentences(asked, rows, _limits(grid, how)), f"Written to {out}."]))
 
 
 def open_photo(photo: str) -> Image:
@@ -90,20 +98,48 @@ def _method(name: str, handling: str, layer: str | None) -> Method:
     return resolve(name, None if handling == PUBLISHED else handling, layer)
 
 
-def _draw(view: Image, asked: Sequence[Prediction], rows: dict[str, Tensor], fine: bool) -> Figure:
-    """Return the figure: a column for each class, a row with its own scale for each method and handling."""
+def _grid(asked: Sequence[Prediction], rows: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the maps (K, H, W) of each method and handling, by the class's heading."""
     headings = [map_title(one.label, one.probability) for one in asked]
-    grid = {title: dict(zip(headings, maps, strict=True)) for title, maps in rows.items()}
-    # Of fine maps a few pixels lie far above all others, and a photo below would hide the rest.
-    return show_grid(view, grid, share="row", quantile=0.999 if fine else None, style="heatmap" if fine else "overlay")
+    return {title: dict(zip(headings, maps, strict=True)) for title, maps in rows.items()}
 
 
-def _sentences(asked: Sequence[Prediction], rows: dict[str, Tensor]) -> Iterator[str]:
+def _write(out: Path, view: Image, grid: Mapping[str, Mapping[str, Tensor]], how: dict[str, Any], dpi: float) -> None:
+    """Draw the figure, or a film of its rows, and write it whole or not at all."""
+    moves = out.suffix.lower() in FILM_ENDINGS
+    figures = show_frames(view, grid, **how) if moves else [show_grid(view, grid, **how)]
+    width, height = figures[0].get_size_inches() * dpi
+    if width * height * len(figures) > MOST_PIXELS:
+        raise ValueError(f"The picture would have {width:.0f} x {height:.0f} pixels. Choose a smaller --size or --dpi.")
+    kind = out.suffix[1:].lower()
+    with whole_file(out) as file:
+        if moves:
+            file.write(film(figures, kind, dpi))
+        else:
+            figures[0].savefig(file, format=kind, dpi=dpi)
+
+
+def _limits(grid: Mapping[str, Mapping[str, Tensor]], how: dict[str, Any]) -> dict[tuple[int, int], float]:
+    """Return each map's magnitude of full colour, by row and column."""
+    return {place: scale.limit for scale in scales(grid, **how) for place in scale.places}
+
+
+def _sentences(
+    asked: Sequence[Prediction], rows: Mapping[str, Tensor], limits: Mapping[tuple[int, int], float]
+) -> Iterator[str]:
     """Yield what each map shows, in words."""
-    for title, maps in rows.items():
-        for one, values in zip(asked, maps, strict=True):
+    for r, (title, maps) in enumerate(rows.items()):
+        for c, (one, values) in enumerate(zip(asked, maps, strict=True)):
             heading = f"{title}, class {one.index}, {map_title(one.label, one.probability)}"
-            yield f"{heading}: {describe_map(values, symmetric_limit(maps) if len(asked) > 1 else None)}"
+            yield f"{heading}: {describe_map(values, limits[r, c] if len(asked) > 1 else None)}"
+
+
+def _check_size(scale: str, size: float, dpi: float) -> None:
+    """Refuse a scale that doesn't exist, and sizes of nothing."""
+    if scale not in SCALES:
+        raise unknown_name("scale", scale, SCALES)
+    if not (0.5 <= size <= 50 and 10 <= dpi <= 2400):
+        raise ValueError(f"--size is 0.5 to 50 inches and --dpi 10 to 2400 pixels, not {size:g} and {dpi:g}.")
 
 
 def _check_out(out: Path, photo: str) -> None:

@@ -2,6 +2,7 @@
 
     posgrad-edu lab                  # the first lesson
     posgrad-edu lab 08               # a lesson
+    posgrad-edu lab workshop_90      # a workshop's notebook
     posgrad-edu exercise 08          # your own copy of an exercise
 
 Exit code: JupyterLab's own, or 2 for a mistake in the command.
@@ -22,10 +23,10 @@ from urllib.parse import quote
 
 import typer
 
-from posgrad_edu.cli.copies import LESSONS, beginning_with, exercise_copy, lesson_copy
+from posgrad_edu.cli.copies import LESSONS, WORKSHOPS, beginning_with, exercise_copy, lesson_copy
+from posgrad_edu.cli.course import OWN_FOLDER, START, course_folder
 from posgrad_edu.cli.errors import one_line_errors
 
-START = LESSONS / "00_start_here.ipynb"
 # The course runs offline: no news, no look for updates, no list of extensions.
 QUIET = (
     "--LabApp.news_url=None",
@@ -41,6 +42,9 @@ NO_QUESTION = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcem
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Use this port and no other.")]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Only print the address.")]
 CopyOnly = Annotated[bool, typer.Option("--copy-only", help="Make your copy and don't open it.")]
+Folder = Annotated[
+    Path | None, typer.Option(help="Where the course is or shall be.", show_default=f"found, or {OWN_FOLDER}")
+]
 
 
 def lab(
@@ -49,13 +53,14 @@ def lab(
     no_browser: NoBrowser = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Make a new copy, beside the one that is there.")] = False,
     copy_only: CopyOnly = False,
+    folder: Folder = None,
 ) -> None:
     """Open your own copy of a lesson, in my-course, without answers. It's made once, and never overwritten."""
     with one_line_errors():
         must_have_jupyterlab(copy_only)
-        root = course_folder()
+        root = course_folder(folder)
         page = find_notebook(root, notebook)
-        is_lesson = page.parent == root / LESSONS
+        is_lesson = page.parent in (root / LESSONS, root / WORKSHOPS)
         if (fresh or copy_only) and not is_lesson:
             raise ValueError(f"'{notebook}' isn't a lesson. Name one, such as 05.")
         if is_lesson:
@@ -76,9 +81,9 @@ def own_lesson(root: Path, lesson: Path, fresh: bool, needed: bool) -> Path:
             raise OSError(f"'{error.filename}' can't be written to. {copy_first(root)}") from error
         typer.echo(f"posgrad-edu: '{lesson}' can't be copied, so changes aren't saved. {copy_first(root)}", err=True)
         return lesson
-    typer.echo(f"Your copy: {copy.relative_to(root).as_posix()}")
+    typer.echo(f"Your copy: {from_here(copy, root)}")
     if copy.stem != lesson.stem:
-        typer.echo(f"The one before stays: {copy.with_name(lesson.name).relative_to(root).as_posix()}")
+        typer.echo(f"The one before stays: {from_here(copy.with_name(lesson.name), root)}")
     return copy
 
 
@@ -87,16 +92,17 @@ def exercise(
     port: Port = None,
     no_browser: NoBrowser = False,
     copy_only: CopyOnly = False,
+    folder: Folder = None,
 ) -> None:
     """Open your own copy of an exercise, in exercises/mine. It's made the first time, and never overwritten."""
     with one_line_errors():
         must_have_jupyterlab(copy_only)
-        root = course_folder()
+        root = course_folder(folder)
         try:
             page = exercise_copy(root, name)
         except PermissionError as error:
             raise OSError(f"'{error.filename}' can't be written to. {copy_first(root)}") from error
-    typer.echo(f"Your copy: {page.relative_to(root).as_posix()}")
+    typer.echo(f"Your copy: {from_here(page, root)}")
     if not copy_only:
         open_in_lab(root, page, port, no_browser)
 
@@ -104,14 +110,22 @@ def exercise(
 def must_have_jupyterlab(copy_only: bool) -> None:
     """Raise ``OSError`` where a notebook is to be opened and nothing is installed that could."""
     if not copy_only and importlib.util.find_spec("jupyterlab") is None:
-        raise OSError("JupyterLab isn't installed. In the course's folder: pip install -e '.[notebooks]'")
+        raise OSError("JupyterLab isn't installed. Add what the notebooks need: pip install 'posgrad-edu[notebooks]'")
 
 
 def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> None:
     """Run JupyterLab on the course's folder, at one notebook, until it ends; exit with its code."""
+    run_lab(root, f"/lab/tree/{quote(page.relative_to(root).as_posix())}", port, no_browser)
+
+
+def run_lab(root: Path, address: str, port: int | None, no_browser: bool, start_in: Path | None = None) -> None:
+    """Run JupyterLab on a folder, at an address such as ``/lab/tree/NOTEBOOK``, until it ends; exit with its code.
+
+    start_in: the folder in which it's started, if not the current one; there nbgrader looks for its settings.
+    """
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", *QUIET]
     command += [f"--ServerApp.tornado_settings={UPLOADS}"]
-    command += [f"--LabApp.default_url=/lab/tree/{quote(page.relative_to(root).as_posix())}"]
+    command += [f"--LabApp.default_url={address}"]
     command += [] if port is None else [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
     command += ["--no-browser"] if no_browser else []
     command += ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
@@ -121,11 +135,12 @@ def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> N
         paths = [config, *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
         # Threads that wait for work sleep: on a busy computer, spinning ones make each map many times slower.
         env = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", "")])  # nbgrader calls alembic
         env["POSGRAD_EDU_UPLOAD_MB"] = str(UPLOAD_MB)  # for the widget that says what fits
         if not home_is_writable():
             typer.echo("posgrad-edu: no home can be written to: settings last until JupyterLab ends.", err=True)
             env["HOME"] = config
-        raise typer.Exit(_run(command, env))
+        raise typer.Exit(_run(command, env, start_in))
 
 
 def home_is_writable() -> bool:
@@ -136,13 +151,11 @@ def home_is_writable() -> bool:
         return False
 
 
-def course_folder() -> Path:
-    """Return the folder that holds ``notebooks/``: this one, one above it, or where the package lies."""
+def from_here(path: Path, root: Path) -> str:
+    """Return a path as one would type it here: relative in the course's folder and above it, absolute elsewhere."""
     here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / START).is_file():
-            return folder
-    raise FileNotFoundError(f"There is no {START.as_posix()} here. Change to the course's folder and try again.")
+    near = here.is_relative_to(root) or root.is_relative_to(here)
+    return (Path(os.path.relpath(path)) if near else path).as_posix()
 
 
 def copy_first(root: Path) -> str:
@@ -159,12 +172,13 @@ def find_notebook(root: Path, word: str | None) -> Path:
         if path.suffix == ".ipynb" and path.is_relative_to(root):
             return path
         raise ValueError(f"'{word}' isn't a notebook in the course's folder, '{root}'. Copy it into notebooks there.")
-    return beginning_with(word, sorted((root / LESSONS).glob("*.ipynb")), "notebook")
+    pages = [*sorted((root / LESSONS).glob("*.ipynb")), *sorted((root / WORKSHOPS).glob("*.ipynb"))]
+    return beginning_with(word, pages, "notebook")
 
 
-def _run(command: Sequence[str], env: Mapping[str, str]) -> int:
+def _run(command: Sequence[str], env: Mapping[str, str], start_in: Path | None = None) -> int:
     """Run a program to its end and return its exit code. Ctrl-C is left to it: JupyterLab asks back."""
-    process = subprocess.Popen(command, env=env)
+    process = subprocess.Popen(command, env=env, cwd=start_in)
     handlers = {signal.SIGINT: lambda *_: None, signal.SIGTERM: lambda *_: process.terminate()}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import weakref
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -28,6 +28,7 @@ from posgrad_edu.errors import UnsupportedOperation, unknown_name
 
 # Attention: each position becomes a mixture of all, so that a map at a layer below shows other places.
 ATTENTION = ("Bmm", "ScaledDotProduct")
+MANY = 12  # more layers in a row than that are named by the first and the last
 _NOWHERE = (
     "No layer of this network has an output with positions (N, C, h, w) that all of its paths go through, so a class "
     "activation map has nothing to show. Use a method that works in input space, such as 'gradient'."
@@ -88,8 +89,23 @@ def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.M
         return layer
     name = re.sub(r"\[(\d+)\]", r".\1", layer)  # layer4[2] is layer4.2
     if name not in modules:
-        raise unknown_name("layer", layer, modules)
+        raise _no_layer(net, layer, modules)
     return modules[name]
+
+
+def _no_layer(net: nn.Module, layer: str, modules: Iterable[str]) -> ValueError:
+    """Return (not raise) the error for a layer that doesn't exist: with near names, or the network's outer layers."""
+    error = unknown_name("layer", layer, (name for name in modules if name))
+    if "Did you mean" in str(error):
+        return error
+    outer = []
+    for name, module in net.named_children():
+        inner = [f"{name}.{child}" for child, _ in module.named_children()]
+        if not isinstance(module, nn.Sequential) or len(inner) < 2:
+            outer.append(name)
+        else:
+            outer += inner if len(inner) <= MANY else [f"{inner[0]} to {inner[-1]}"]
+    return ValueError(f"There is no layer {layer!r}. From the photo up, there are: {', '.join(outer)}.")
 
 
 def _search(net: nn.Module, x: Tensor) -> str:

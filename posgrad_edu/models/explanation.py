@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
+QUANTILE = 0.999  # of a fine map's magnitudes, where its colour is full
+
 
 class Shown:
     """Something that Jupyter shows as the figure that ``show`` makes, with its words for those who don't see it."""
@@ -77,7 +79,7 @@ class Explanation(Shown):
 
     def show(self, **options: Any) -> Figure:
         """Return a figure of the photo and the map; options are those of ``viz.show_grid``, such as ``style``."""
-        return _figure(self.photo, {self.heading: self.map}, self.fine, {"title": self.title, **options})
+        return _figure(self.photo, {self.heading: self.map}, [self.fine], {"title": self.title, **options})
 
     def compare(self, other: str | SupportsIndex) -> Comparison:
         """Return this explanation beside the one of another class, in words as for ``clf.explain``, and how alike.
@@ -105,7 +107,7 @@ class Comparison(Shown):
         if self.similarity.degenerate:
             numbers = "one of the maps is constant, so they can't be compared"
         title = f"{self.first.title}: {numbers}".replace("-0.00", "0.00").replace(" -", " −")
-        return _figure(self.first.photo, maps, self.first.fine, {"title": title, **options})
+        return _figure(self.first.photo, maps, [self.first.fine], {"title": title, **options})
 
 
 class Explanations(Shown, Sequence[Explanation]):
@@ -147,13 +149,29 @@ class Explanations(Shown, Sequence[Explanation]):
             for (photo, title), row in rows.items()
         }
         shown = [photos[photo] for photo, _ in rows] if len(photos) > 1 else next(iter(photos.values()))
-        return _figure(shown, maps if len(rows) > 1 else maps[""], any(one.fine for one in self), how | options)
+        first = {row: next(one for one in self if (id(one.photo), one.title) == row) for row in rows}
+        fine = [one.fine for one in first.values()]
+        return _figure(shown, maps if len(rows) > 1 else maps[""], fine, how | options)
 
 
-def _figure(photo: Image | list[Image], maps: Any, fine: bool, options: dict[str, Any]) -> Figure:
-    """Return ``viz.show_grid``'s figure; of fine maps a few pixels lie far above all others, so these saturate."""
-    how: dict[str, Any] = {"style": "heatmap", "quantile": 0.999} if fine else {}
-    return viz.show_grid(photo, maps, **how | options)
+def _figure(photo: Image | list[Image], maps: Any, fine: Sequence[bool], options: dict[str, Any]) -> Figure:
+    """Return ``viz.show_grid``'s figure; fine: of each row of maps, or one for all."""
+    return viz.show_grid(photo, maps, **drawn_how(fine) | options)
+
+
+def drawn_how(fine: Sequence[bool]) -> dict[str, Any]:
+    """Return ``viz.show_grid``'s options for rows of maps that have the photo's detail, and rows that don't.
+
+    Of fine maps a few pixels lie far above all others, so these saturate, and a photo below would hide the rest.
+    """
+    if not any(fine):
+        return {}
+    if all(fine):
+        return {"style": "heatmap", "quantile": QUANTILE}
+    return {
+        "style": ["heatmap" if one else "overlay" for one in fine],
+        "quantile": [QUANTILE if one else None for one in fine],
+    }
 
 
 def handling_of(method: Method) -> str:

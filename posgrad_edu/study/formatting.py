@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -26,5 +27,6 @@ def format_estimate(row: Any, name: str) -> str:
 
 
 def markdown_table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *lines])
+    """Return a table in Markdown; a bar in a cell, as in |x|, doesn't end it."""
+    rows = [[re.sub(r"(?<!\\)\|", r"\|", cell) for cell in line] for line in [header, ["---"] * len(header), *lines]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -43,7 +43,7 @@ from posgrad_edu.metrics import compare_all, energy_in_box, is_degenerate
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.sensitivity import RANDOM_CLASSES, random_classes
 from posgrad_edu.models.classifier import AnyClass, Classifier, resolve_class, resolve_contrast
-from posgrad_edu.models.explanation import Explanation
+from posgrad_edu.models.explanation import QUANTILE, Explanation
 from posgrad_edu.study.formatting import format_number, markdown_table
 from posgrad_edu.study.verdicts import ALIKE_ABOVE
 from posgrad_edu.viz.output import to_jpeg
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 FIELDS = ("Network and photo", "Question", "Method", "Handling", "Controls", "Limits")
 HEADS = 3  # networks with a random last layer
-QUANTILE = 0.999  # of a fine map's magnitudes: a few pixels lie far above all others
 MEASURED = f"Rank correlations with this map, where above {ALIKE_ABOVE} is alike, and the share in a box."
 UNSURE = 0.5  # below it, the network itself gives the class less than half
 PASSING = "That a map differs from its controls doesn't prove it right: noise differs from all of them."

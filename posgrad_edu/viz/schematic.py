@@ -11,6 +11,7 @@ One unit is about as wide as eight letters. x grows to the right, y upwards. Red
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -35,6 +36,7 @@ COLOURS: dict[Kind, tuple[str, str]] = {
     "switch": (INK, AMBER),
 }
 FONT = 11  # points
+DRAWN = {"mathrm": "", "bar": "", "max": "max"}  # a formula's commands that aren't drawn as one sign
 # The same bytes each time, the same letters everywhere.
 SVG: dict[Any, Any] = {"svg.hashsalt": "posgrad_edu", "svg.fonttype": "path"}
 
@@ -189,7 +191,5 @@ class Schematic:
 
 def _letters(line: str) -> int:
     """Return about how many letters wide a line is: of a formula, only what is drawn counts."""
-    plain = line
-    for sign in ("\\mathrm", "\\partial", "\\max", "\\sum", "\\cdot", "\\odot", "\\times", "$", "{", "}", "_", "^"):
-        plain = plain.replace(sign, "m" if sign in ("\\partial", "\\sum") else "")
-    return max(len(plain), 1)
+    plain = re.sub(r"\\([a-z]+)", lambda command: DRAWN.get(command[1], "m"), line)
+    return max(len(re.sub(r"\\,|[${}_^]", "", plain)), 1)

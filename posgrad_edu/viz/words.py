@@ -7,6 +7,7 @@ import numpy as np
 from posgrad_edu.viz.maps import Array, Map, as_array
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
+EVIDENCE = ("evidence for", "evidence against")  # what red and blue mean, unless somebody says otherwise
 
 # --- Numbers ---
 
@@ -46,23 +47,25 @@ def map_title(label: str, probability: float, logit: float | None = None) -> str
     return title if logit is None else f"{title}\nlogit {signed_number(logit, 1)}"
 
 
-def describe_map(map: Map, limit: float | None = None) -> str:
+def describe_map(map: Map, limit: float | None = None, evidence: bool = True) -> str:
     """Return a sentence that says where a map's evidence lies, in ninths of the picture, and of which sign.
 
     limit: the scale's; given, the sentence ends with the strongest value's share of it, or says that it lies beyond.
+    evidence: False names the colours alone, of maps whose values don't speak for a class or against it.
     """
     values = as_array(map)
     positive, negative = values.clip(min=0), -values.clip(max=0)
     total = positive.sum() + negative.sum()
+    red, blue = ("evidence for the class", "evidence against the class") if evidence else ("red", "blue")
     if total == 0:
-        return "No evidence anywhere: the map is zero."
+        return f"No {'evidence' if evidence else 'colour'} anywhere: the map is zero."
     if negative.sum() == 0:
-        sentence = f"Evidence for the class only, most of it {_place(positive)}"
+        sentence = f"{red.capitalize()} only, most of it {_place(positive)}"
     elif positive.sum() == 0:
-        sentence = f"Evidence against the class only, most of it {_place(negative)}"
+        sentence = f"{blue.capitalize()} only, most of it {_place(negative)}"
     else:
         sentence = (
-            f"Most evidence for the class {_place(positive)}, most evidence against it {_place(negative)}; "
+            f"Most {red} {_place(positive)}, most {blue.replace('the class', 'it')} {_place(negative)}; "
             f"{percent(positive.sum() / total)} of the magnitude is positive"
         )
     if limit is not None:
@@ -72,9 +75,9 @@ def describe_map(map: Map, limit: float | None = None) -> str:
     return f"{sentence}."
 
 
-def alt_text(what: str, map: Map, limit: float | None = None) -> str:
+def alt_text(what: str, map: Map, limit: float | None = None, evidence: bool = True) -> str:
     """Return alt text for a picture of a map: what it is, such as "GradCAM for espresso", then what it shows."""
-    return f"{what}: {describe_map(map, limit)}"
+    return f"{what}: {describe_map(map, limit, evidence)}"
 
 
 def _place(magnitudes: Array) -> str:

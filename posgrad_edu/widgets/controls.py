@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from posgrad_edu.engine.cam_layer import find_layer
 from posgrad_edu.engine.contrast import MEAN
 from posgrad_edu.engine.layers import PASSES_ON, is_spatial, watch
-from posgrad_edu.errors import nearest_names
+from posgrad_edu.errors import UnsupportedOperation, nearest_names
 from posgrad_edu.handling import Handling
+from posgrad_edu.methods import ATTENTION_METHODS, METHODS, explain
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.models.labels import plain
 
@@ -126,6 +127,29 @@ def contrast_of(value: str, classes: Sequence[int]) -> Literal["mean"] | Tensor 
     if value == "other":
         return torch.tensor([[*reversed(classes)]])
     return MEAN if value == MEAN else None
+
+
+def usable_methods(clf: Classifier, x: Tensor) -> tuple[list[str], list[str]]:
+    """Return the names of the methods that explain this network, and of those that don't.
+
+    Networks that a CAM can look at do without the attention methods, of which nothing is said. Others, such as vision
+    transformers, are asked: each method explains class 0 of the photo once, or refuses.
+    """
+    try:
+        _ = clf.cam_layer  # found on first use
+        return list(METHODS), []
+    except ValueError:
+        tried = {name: _explains(clf, x, name) for name in (*ATTENTION_METHODS, *METHODS)}
+    yes, no = ([name for name, works in tried.items() if works is asked] for asked in (True, False))
+    return (yes or list(METHODS)), (no if yes else [])
+
+
+def _explains(clf: Classifier, x: Tensor, method: str) -> bool:
+    try:
+        explain(clf.net, x, 0, method)
+    except (ValueError, UnsupportedOperation):
+        return False
+    return True
 
 
 def spatial_layers(clf: Classifier) -> list[str]:

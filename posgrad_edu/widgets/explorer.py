@@ -10,12 +10,13 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ipywidgets as widgets
 from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.handling import HANDLINGS
-from posgrad_edu.methods import METHODS, explain
+from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import overlay, pair_limit, signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
@@ -27,6 +28,7 @@ from posgrad_edu.widgets.controls import (
     number_slider,
     spatial_layers,
     toggles,
+    usable_methods,
 )
 from posgrad_edu.widgets.panel import is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
@@ -59,22 +61,33 @@ class Explorer(ClassBoxPanel):
         super().__init__(clf, next(iter(pictures.values())), "most likely", "least likely")
         self.photos = dict(pictures)
         self._inputs = functools.lru_cache(maxsize=32)(self._read_photo)
+        self.rest = widgets.HTML()  # which methods aren't offered
         self._make_controls()
-        self._begin(CONTROLS, start)
+        self._begin(CONTROLS, start, self.rest)
 
     def _make_controls(self) -> None:
         only = len(self.photos) == 1  # then there's nothing to choose
         self.photo = dropdown("Photo", list(self.photos), disabled=only)
-        self.method = dropdown("Method", list(METHODS), value="gradcam")
-        self.layer = dropdown("Layer", spatial_layers(self.clf), value=self.clf.cam_layer)
+        methods, layers = self._find_offers()
+        self.method = dropdown("Method", methods, value=_first(methods))
+        self.layer = dropdown("Layer", layers, value=self.clf.cam_layer if layers else None)
         self.opacity = number_slider("Opacity", 0.85, 0, 1, 0.05)
         self.contrast = contrast_list()
         meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
         self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings)
         self.size = toggles("Size", SIZES, ["as large as the page's letters", "large, for a projector"])
 
+    def _find_offers(self) -> tuple[list[str], list[str]]:
+        """Return the methods that can explain this network, and the layers for CAMs; say which methods can't."""
+        methods, rest = usable_methods(self.clf, self._x)
+        self.rest.value = f"<small>{refused_methods(rest)}</small>" if rest else ""
+        self.rest.layout.display = None if rest else "none"
+        return methods, spatial_layers(self.clf) if any(map(is_cam, methods)) else []
+
     def _settle(self) -> None:
-        self._offer("layer", spatial_layers(self.clf), self.clf.cam_layer)
+        methods, layers = self._find_offers()
+        self._offer("method", methods, _first(methods))
+        self._offer("layer", layers, self.clf.cam_layer if layers else None)
 
     def close(self) -> None:
         super().close()
@@ -84,7 +97,8 @@ class Explorer(ClassBoxPanel):
         in_a_room = self.size.value == "room"
         (self.add_class if in_a_room else self.remove_class)(ROOM)
         self.photo_name, self._style = self.photo.value, style_of(self.method.value)
-        self.layer.disabled = self.opacity.disabled = self._style == "heatmap"
+        self.layer.disabled = not is_cam(self.method.value)
+        self.opacity.disabled = self._style == "heatmap"
         self.view, self._x, self._logits = self._inputs(self.photo_name)
         super()._measure()
 
@@ -110,8 +124,8 @@ class Explorer(ClassBoxPanel):
     @property
     def limit(self) -> float:
         """The magnitude of full colour, one for both maps, so that the weaker of the two can still be seen."""
-        # Signed maps set the scale of a CAM, whatever the switch says: flipping it changes the colours.
-        return pair_limit(self._with("signed")) if is_cam(self.method.value) else super().limit
+        # Signed maps set the scale of a coarse map, whatever the switch says: flipping it changes the colours.
+        return pair_limit(self._with("signed")) if self._style == "overlay" else super().limit
 
     @property
     def setting(self) -> str:
@@ -130,3 +144,13 @@ class Explorer(ClassBoxPanel):
         if self._style == "overlay":
             return overlay(self.view, values, limit, self.opacity.value)
         return super()._picture(values, limit)
+
+
+def refused_methods(names: Sequence[str]) -> str:
+    """Say which methods aren't offered for a network."""
+    return f"Not offered, because this network does what they have no rule for: {', '.join(names)}."
+
+
+def _first(methods: Sequence[str]) -> str:
+    """Return the method to begin with: GradCAM, or what comes nearest to it for a vision transformer."""
+    return next((name for name in ("gradcam", "gradient-rollout") if name in methods), methods[0])

@@ -21,6 +21,7 @@ from torch import Tensor
 from posgrad_edu.data import Source, read_image
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
+from posgrad_edu.viz import map_title
 from posgrad_edu.widgets.answer import Answer, in_words
 from posgrad_edu.widgets.controls import in_rows
 from posgrad_edu.widgets.explorer import Explorer
@@ -128,7 +129,7 @@ class OwnPhoto(Answer):
         self._arrange(self._choice, self.words, self.pictures)
 
     def _answer(self, photo: Image, title: str) -> str:
-        best = ", ".join(f"{p.label} {p.probability:.0%}" for p in self.clf.top(photo, k=min(3, len(self.clf.labels))))
+        best = ", ".join(map_title(p.label, p.probability) for p in self.clf.top(photo, k=min(3, len(self.clf.labels))))
         view = self.clf.view(photo)
         size = f"{photo.width} × {photo.height} pixels, shown to the network as {view.width} × {view.height}"
         return f"{title}: {size}. The network says: {best}."

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from posgrad_edu import viz
 from posgrad_edu.data.photos import load_photo
-from posgrad_edu.methods import METHODS
+from posgrad_edu.methods import ATTENTION_METHODS, COARSE, METHODS
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.similarity import Similarity, compare, is_degenerate, spearman
@@ -390,7 +390,8 @@ def is_cam(method: str) -> bool:
 
 def style_of(method: str) -> Style:
     """Return how a method's maps are drawn."""
-    return "overlay" if is_cam(method) else "heatmap"
+    kind = (METHODS | ATTENTION_METHODS).get(method)
+    return "overlay" if kind is not None and issubclass(kind, COARSE) else "heatmap"
 
 
 def rank_correlation(maps: Tensor) -> float:

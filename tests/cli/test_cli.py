@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,15 +15,20 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
+import torch
+from matplotlib.figure import Figure
 from PIL import Image
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 import posgrad_edu as pg
+from posgrad_edu.cli import course as cli_course
 from posgrad_edu.cli import doctor
 from posgrad_edu.cli import lab as cli_lab
 from posgrad_edu.cli.app import app
 from posgrad_edu.cli.explain import predictions
 from posgrad_edu.models import weights
+from posgrad_edu.viz import heatmap, overlay, symmetric_limit, two_digits
 from posgrad_edu.widgets.controls import find_classes
 
 NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
@@ -72,6 +78,17 @@ def test_help_names_every_command() -> None:
         assert command in result.stdout
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_help_is_not_cut_off(columns: int) -> None:
+    text = CliRunner().invoke(app, ["--help"], terminal_width=columns).stdout.partition("Commands:")[2]
+    assert "..." not in text
+    assert max(map(len, text.splitlines())) <= columns
+    words = " ".join(text.replace("-\n", "-").split())
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        first = re.split(r"(?<=[.?])\s", " ".join((command.help or "").split()))[0]
+        assert re.sub(r"-\s+", "-", f"{name} {first}") in re.sub(r"-\s+", "-", words), name
+
+
 def test_version() -> None:
     assert run("--version").stdout == f"posgrad-edu {pg.__version__}\n"
 
@@ -109,6 +126,81 @@ def test_a_grid_has_a_row_a_method_and_handling_and_a_column_a_class(tmp_path: P
     assert len(lines) == 4 * 3 + 1
     assert pixels(grid).shape[0] > 3 * pixels(one).shape[0]
     assert pixels(grid).shape[1] > 1.5 * pixels(one).shape[1]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The figures that are written."""
+    figures: list[Any] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **o: (figures.append(self), save(self, *a, **o)))
+    return figures
+
+
+def ends(figure: Any) -> list[str]:
+    """Return the upper end of each colour bar, as it is written."""
+    bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    return [(bar.get_xticklabels() if bar.get_xlabel() else bar.get_yticklabels())[-1].get_text() for bar in bars]
+
+
+GROUPS = ["--class", "espresso", "--class", "least likely", "--method", "gradcam", "--method", "gradient"]
+GROUPS += ["--handling", "signed", "--handling", "positive"]
+
+
+@pytest.mark.parametrize(("scale", "bars"), [("row", 4), ("class", 4), ("map", 8)])
+def test_scales(scale: str, bars: int, tmp_path: Path, drawn: list[Any]) -> None:
+    clf, coffee = pg.load_classifier(), pg.load_photo("coffee")
+    classes = [clf.index("espresso"), clf.least_likely(coffee)]
+    x = clf.batch(coffee)
+    cams = torch.stack([pg.explain(clf.net, x, [classes], "gradcam", h)[0].abs() for h in ("signed", "positive")])
+    result = run("explain", "coffee", *GROUPS, "--scale", scale, "--out", tmp_path / "map.png")
+    assert result.exit_code == 0, result.output
+    (figure,) = drawn
+    assert len(ends(figure)) == bars
+    # GradCAM's bars come first; those of gradients, whose few extreme pixels saturate, are never one with them.
+    expected = {
+        "row": cams.amax((1, 2, 3)),
+        "class": cams.amax((0, 2, 3)),
+        "map": cams.amax((2, 3)).flatten(),
+    }[scale]
+    assert ends(figure)[: len(expected)] == [f"+{two_digits(float(value))}" for value in expected]
+
+
+def test_a_mixed_grid_keeps_the_photo_below_the_coarse_maps(tmp_path: Path, drawn: list[Any]) -> None:
+    mixed = ["--method", "gradcam", "--method", "gradient", "--handling", "signed"]
+    assert run("explain", "coffee", *mixed, "--out", tmp_path / "map.png").exit_code == 0
+    clf, coffee = pg.load_classifier(), pg.load_photo("coffee")
+    cam, gradient = (pg.explain(clf.net, clf.batch(coffee), 967, name)[0] for name in ("gradcam", "gradient"))
+    pictures = [np.asarray(ax.images[0].get_array()) for ax in drawn[0].axes if ax.images]
+    assert (pictures[1] == overlay(clf.view(coffee), cam, symmetric_limit([cam]))).all()
+    assert (pictures[2] == heatmap(gradient, symmetric_limit([gradient], 0.999))).all()
+
+
+def test_size_and_resolution(tmp_path: Path) -> None:
+    sizes = {}
+    for name, options in {"plain": [], "dpi": ["--dpi", 220], "size": ["--size", 4.4]}.items():
+        out = tmp_path / f"{name}.png"
+        assert run("explain", "coffee", "--out", out, *options).exit_code == 0
+        sizes[name] = Image.open(out).size
+    assert np.abs(np.subtract(sizes["dpi"], np.multiply(2, sizes["plain"]))).max() <= 1
+    assert sizes["size"][0] - sizes["plain"][0] == pytest.approx(2 * 2.2 * 110, abs=2)  # the photo and one map
+
+
+@pytest.mark.parametrize("ending", [".webp", ".gif"])
+def test_a_film_flips_the_switch(ending: str, tmp_path: Path) -> None:
+    out = tmp_path / f"flip{ending}"
+    classes = ["--class", "espresso", "--class", "least likely", "--handling", "signed", "--handling", "positive"]
+    assert run("explain", "coffee", *classes, "--scale", "class", "--out", out).exit_code == 0
+    film = Image.open(out)
+    colours = []
+    for n in range(film.n_frames):  # type: ignore[attr-defined]
+        film.seek(n)
+        frame = np.asarray(film.convert("RGB")).astype(int)
+        height, width = frame.shape[:2]
+        right = frame[height // 4 : height // 2, 2 * width // 3 : -width // 8]  # the punching bag's map
+        colours.append((right[..., 0] - right[..., 2]).mean())
+    assert len(colours) == 2
+    assert colours[0] < -10 < 10 < colours[1]  # blue turns red
 
 
 @pytest.mark.slow
@@ -188,7 +280,12 @@ def test_words_for_classes(word: str, index: int) -> None:
         (["cat", "--method", "gradcan"], "Did you mean 'gradcam'"),
         (["cat", "--handling", "posit"], "'positive'"),
         (["cat", "--network", "resnet5"], "'resnet50'"),
-        (["cat", "--layer", "blocks.99"], "blocks.99"),
+        (["cat", "--layer", "blocks.99"], "Did you mean 'blocks."),
+        (["cat", "--layer", "foo"], "there are: conv_stem, bn1, blocks.0, "),
+        (["cat", "--scale", "column"], "There is no scale 'column'. There are: class, row, map."),
+        (["cat", "--dpi", "0"], "--dpi 10 to 2400"),
+        (["cat", "--size", "nan"], "not nan and 110"),
+        (["cat", "--size", "50", "--dpi", "1200"], "Choose a smaller --size or --dpi"),
         (["cat", "--contrast", "1000"], "classes are 0 to 999"),
         (["cat", "--contrast", "most likely"], "would be held against itself"),
         (["cat", "--method", "lrp", "--layer", "blocks.5"], "'layer'"),
@@ -218,7 +315,10 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path, monkeypatch: pytest
 
 def test_weights_that_are_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    assert "not on this computer" in refused("explain", "cat", "--network", "vgg16", "--out", tmp_path / "map.png")
+    said = refused("explain", "cat", "--network", "vgg16", "--out", tmp_path / "map.png")
+    assert "not on this computer. --download fetches them once (528 MB)." in said
+    assert "download=True" not in said  # who types commands writes no Python
+    assert "weights=" not in said
 
 
 # --- doctor ---
@@ -272,7 +372,7 @@ def test_doctor_finds_a_foreign_kernel(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_doctor_promises_no_course_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", tmp_path / "site-packages" / "posgrad_edu")
     monkeypatch.chdir(tmp_path)
     assert doctor._course().startswith(", but the course isn't here. Change to its folder")
 
@@ -291,7 +391,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Commands that ``lab`` would have started; each ends with exit code 3."""
     commands: list[list[str]] = []
 
-    def start(command: list[str], env: dict[str, str]) -> SimpleNamespace:
+    def start(command: list[str], env: dict[str, str], cwd: Path | None) -> SimpleNamespace:
         folder = Path(env["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0])
         assert json.loads((folder / "labconfig" / "page_config.json").read_text())["disabledExtensions"]
         commands.append(command)
@@ -348,7 +448,7 @@ def test_lab_elsewhere_opens_the_course_beside_the_package(
     course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_lab, "__file__", str(course / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", course / "posgrad_edu")
     run("lab")
     assert f"--ServerApp.root_dir={course}" in started[0]
 
@@ -436,7 +536,7 @@ def test_a_copy_alone_needs_a_place(course: Path, started: list[list[str]], monk
 
 def test_lab_without_a_course(started: list[list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_lab, "__file__", str(tmp_path / "site-packages" / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.setattr(cli_course, "PACKAGE", tmp_path / "site-packages" / "posgrad_edu")
     assert "Change to the course's folder" in refused("lab")
     assert started == []
 
@@ -511,7 +611,7 @@ def test_lab_without_a_home(
         (tmp_path / "home").mkdir()
         read_only(monkeypatch, tmp_path / "home")
     environments = []
-    monkeypatch.setattr(cli_lab, "_run", lambda command, env: environments.append(env) or 0)
+    monkeypatch.setattr(cli_lab, "_run", lambda command, env, start_in: environments.append(env) or 0)
     assert "no home can be written to" in run("lab").stderr
     assert environments[0]["HOME"] == environments[0]["JUPYTER_CONFIG_PATH"].split(os.pathsep)[0]
 
@@ -570,6 +670,20 @@ def test_exercise_opens_a_copy_and_never_overwrites_it(course: Path, started: li
     assert run("exercise", "02", "--no-browser").exit_code == 3  # JupyterLab's own
     assert "--LabApp.default_url=/lab/tree/exercises/mine/02_gradcam/02_gradcam.ipynb" in started[0]
     assert (mine / "02_gradcam.ipynb").read_text() == '{"answers": 1}'
+
+
+def test_the_path_of_a_copy_is_the_one_from_where_one_stands(
+    course: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder, path in {"exercises": "mine", "notebooks": "../exercises/mine"}.items():
+        monkeypatch.chdir(course / folder)
+        said = run("exercise", "02", "--copy-only").output
+        assert said == f"Your copy: {path}/02_gradcam/02_gradcam.ipynb\n"
+        assert Path(said.removeprefix("Your copy: ").strip()).is_file()
+    assert run("lab", "05", "--copy-only").output == "Your copy: ../my-course/05_more.ipynb\n"
+    monkeypatch.setattr(cli_lab, "__file__", str(course / "posgrad_edu" / "cli" / "lab.py"))
+    monkeypatch.chdir(tmp_path)  # not in the course: it's found where the package lies
+    assert Path(run("exercise", "02", "--copy-only").output.removeprefix("Your copy: ").strip()).is_file()
 
 
 def test_exercise_that_is_not_there(course: Path, started: list[list[str]]) -> None:

@@ -107,7 +107,7 @@ def test_coarse_maps_lie_on_the_photo_and_fine_ones_beside_it(clf: Classifier, m
     assert seen == [
         {"title": "gradcam, signed"},
         {**fine, "title": "gradient, signed"},
-        {**fine, "share": "row"},
+        {"style": ["overlay", "heatmap"], "quantile": [None, 0.999], "share": "row"},  # the CAM keeps the photo
         {**fine, "style": "overlay", "title": "mine"},
     ]
 

@@ -17,7 +17,7 @@ import pytest
 from posgrad_edu.data.files import write_table
 from posgrad_edu.methods import METHODS
 from posgrad_edu.study.claims import CLAIMS, WHY, WHY_OF_A_CONTRAST, reason
-from posgrad_edu.study.formatting import format_estimate
+from posgrad_edu.study.formatting import format_estimate, markdown_table
 from posgrad_edu.study.report import markdown_report
 from posgrad_edu.study.schema import in_order, published_handling
 from posgrad_edu.study.summary import MEASURES, interval, intervals, read_summary, stages, summarize
@@ -559,3 +559,11 @@ def test_the_committed_verdicts_are_what_the_committed_summary_says() -> None:
     docs = Path(__file__).resolve().parents[2] / "docs"
     text = (docs / "verdicts.md").read_text(encoding="utf-8")
     assert text.startswith(markdown_report(read_summary(docs / "verdicts.csv"))), "make verdicts writes both anew"
+
+
+def test_a_bar_in_a_cell_does_not_end_it() -> None:
+    table = markdown_table(["of |x|", "b"], [["1", "a \\| b"]])
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in table.splitlines()]
+    assert [len(line) for line in cells] == [2, 2, 2]
+    assert table.splitlines()[0] == "| of \\|x\\| | b |"
+    assert table.splitlines()[2] == "| 1 | a \\| b |"  # escaped once

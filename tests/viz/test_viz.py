@@ -36,6 +36,7 @@ from posgrad_edu.viz import (
     true_minus,
     two_digits,
 )
+from posgrad_edu.viz.frames import film, show_frames
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -307,6 +308,96 @@ def test_a_scale_a_row(photo: Image.Image) -> None:
     assert (shared["c"] > 250).all()  # nearly white beside the large ones
     assert (each["c"] == each["a"]).all()
     assert (each["d"] == each["b"]).all()
+
+
+def test_a_scale_a_column_holds_for_rows_of_one_group(photo: Image.Image) -> None:
+    rows = {
+        "gradcam, signed": {"a": ramp(), "b": ramp() * 3},
+        "gradcam, positive": {"a": ramp() * 2, "b": ramp()},
+        "other": {"a": ramp() * 50, "b": ramp() * 70},
+    }
+    grid = show_grid(photo, rows, share="column", groups=["gradcam", "gradcam", "other"])
+    bars = [ax for ax in grid.axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_xlim()[1] for bar in bars] == [2, 3, 50, 70]
+    assert {bar.get_xlabel() for bar in bars} == {"evidence against ← → evidence for"}
+    ungrouped = show_grid(photo, rows, share="column", words=None)
+    bars = [ax for ax in ungrouped.axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_xlim()[1] for bar in bars] == [50, 70]
+    assert {bar.get_xlabel() for bar in bars} == {""}
+    with pytest.raises(ValueError, match="a group for each row"):
+        show_grid(photo, rows, share="column", groups=["gradcam"])
+
+
+def test_a_scale_a_map(photo: Image.Image) -> None:
+    figure = show_grid(photo, {"a": ramp(), "b": ramp() * 3}, style="heatmap", share="map")
+    assert (panels(figure)["a"] == panels(figure)["b"]).all()
+    bars = [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    assert [bar.get_ylim()[1] for bar in bars] == [1, 3]
+    assert [len(bar.texts) for bar in bars] == [0, 2]  # the words stand where nothing else does
+
+
+def test_limits_by_scale(photo: Image.Image) -> None:
+    figure = show_grid(photo, {"a": ramp(), "b": ramp()}, style="heatmap", share="column", limit=[2, 4])
+    assert (panels(figure)["a"] == heatmap(ramp(), 2)).all()
+    assert (panels(figure)["b"] == heatmap(ramp(), 4)).all()
+    with pytest.raises(ValueError, match=r"1 don't fit 2 scale"):
+        show_grid(photo, {"a": ramp(), "b": ramp()}, share="map", limit=[2])
+
+
+def test_a_style_and_a_quantile_for_each_row(photo: Image.Image) -> None:
+    spiked = ramp()
+    spiked[0, 0] = 500
+    rows = {"cam": {"a": spiked}, "fine": {"b": spiked}}
+    figure = show_grid(photo, rows, share="row", style=["overlay", "heatmap"], quantile=[None, 0.99])
+    assert (panels(figure)["a"] == overlay(photo, spiked, 500)).all()
+    assert (figure.axes[-3].images[0].get_array() == heatmap(spiked, symmetric_limit([spiked], 0.99))).all()
+    with pytest.raises(ValueError, match=r"one style, or one for each row of maps: 1 don't fit 2 row"):
+        show_grid(photo, rows, style=["overlay"])
+
+
+def test_words_of_maps_that_are_no_evidence() -> None:
+    figure = show_grid(None, {"m": np.abs(ramp())}, style="heatmap", words=("strong", ""))
+    assert [text.get_text() for text in figure.axes[-1].texts] == ["strong", ""]
+    assert "vidence" not in figure.alt
+    assert figure.alt.startswith("m: Red only, most of it ")
+    plain = show_grid(None, {"m": ramp()}, style="heatmap", words=None)
+    assert list(plain.axes[-1].texts) == []
+    assert "most blue " in plain.alt
+    assert describe_map(np.zeros((2, 2)), evidence=False) == "No colour anywhere: the map is zero."
+
+
+def test_size_is_how_wide_a_panel_is(photo: Image.Image) -> None:
+    small, large = (show_grid(photo, {"a": ramp()}, size=size) for size in (2, 4))
+    assert large.get_size_inches()[0] - small.get_size_inches()[0] == pytest.approx(2 * 2)
+    with pytest.raises(ValueError, match="above 0, not 0"):
+        show_grid(photo, {"a": ramp()}, size=0)
+
+
+def test_frames_have_the_grid_s_scales_and_one_size(photo: Image.Image) -> None:
+    rows = {"signed": {"a": ramp(), "b": ramp() * 3}, "positive": {"a": ramp() * 2, "b": ramp()}}
+    frames = show_frames(photo, rows, share="column", groups=["cam", "cam"])
+    for frame, (label, maps) in zip(frames, rows.items(), strict=True):
+        assert (panels(frame)["a"] == overlay(photo, maps["a"], 2)).all()
+        assert (panels(frame)["b"] == overlay(photo, maps["b"], 3)).all()
+        assert frame.alt.startswith(f"{label}. a: ")
+    assert len({tuple(frame.get_size_inches()) for frame in frames}) == 1
+    own = show_frames(photo, rows, share="row", style=["overlay", "heatmap"], quantile=[None, 0.9])
+    assert (panels(own[0])["a"] == overlay(photo, ramp(), 3)).all()
+    assert (panels(own[1])["a"] == heatmap(ramp() * 2, symmetric_limit(rows["positive"].values(), 0.9))).all()
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_a_film_shows_each_frame_long_enough_to_read(photo: Image.Image, kind: str) -> None:
+    frames = show_frames(photo, {"one": {"a": ramp()}, "two": {"a": -ramp()}})
+    film_made = Image.open(io.BytesIO(film(frames, kind, dpi=50)))
+    assert (film_made.format, film_made.n_frames) == (kind.upper(), 2)  # type: ignore[attr-defined]
+    levels = []
+    for n in range(2):
+        film_made.seek(n)
+        film_made.load()
+        assert film_made.info["duration"] >= 2500
+        levels.append(np.asarray(film_made.convert("RGB")).astype(int))
+    assert np.abs(levels[0] - levels[1]).mean() > 1
 
 
 def test_limit_and_quantile_are_passed_on() -> None:

@@ -112,6 +112,38 @@ def test_every_method_and_handling_is_shown(lab: Explorer) -> None:
             assert len(pictures(lab)) == 3, (method, handling, lab.summary)
 
 
+def test_a_vision_transformer_is_offered_what_explains_it() -> None:
+    scene = pg.scenes.make_scenes(1, seed=3)[0]
+    clf = pg.load_classifier("scenes-transformer")
+    lab = Explorer(clf, {"scene": scene.image})
+    offered = ["attention-rollout", "gradient-rollout", "gradient", "input-x-gradient"]
+    assert list(lab.method.options) == offered
+    assert lab.method.value == "gradient-rollout"
+    expected = pg.explain(clf.net, clf.batch(scene.image), [list(lab.classes)], "gradient-rollout")[0]
+    assert torch.equal(lab.maps, expected)
+    assert lab.layer.disabled
+    assert not lab.opacity.disabled  # coarse maps lie over the photo
+    refused = sorted(set(pg.METHODS) - set(offered), key=list(pg.METHODS).index)
+    assert f"no rule for: {', '.join(refused)}." in lab.rest.value
+    for method in offered:
+        lab.method.value = method
+        assert len(pictures(lab)) == 3, lab.summary
+        assert "shape" not in lab.summary
+
+
+def test_offers_follow_another_network(clf: pg.Classifier) -> None:
+    ours = pg.Classifier(clf.net, clf.preprocess, clf.labels)
+    lab = Explorer(ours, ["coffee"])
+    assert list(lab.method.options) == list(pg.METHODS)
+    assert lab.rest.value == ""
+    other = pg.load_classifier("scenes-transformer")
+    lab.clf.net, lab.clf.preprocess, lab.clf._labels = other.net, other.preprocess, other._labels
+    lab.clf._cam_layer = None
+    lab.refresh()
+    assert lab.method.value == "gradient-rollout", lab.summary
+    assert "gradcam++" in lab.rest.value
+
+
 def test_opacity_fades_the_colours(lab: Explorer) -> None:
     strong = redness(pictures(lab)[1])
     lab.opacity.value = 0.2

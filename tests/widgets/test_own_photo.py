@@ -298,14 +298,18 @@ def test_the_words_follow_a_network_that_changes(lying: Path) -> None:
     net[4].bias.data.copy_(torch.tensor([50.0, -50.0]))
     assert own.explorer is not None
     own.explorer.handling.value = "positive"
-    assert "The network says: yes 100%, no 0%" in own.summary != before
+    assert (
+        "The network says: yes 100\N{NO-BREAK SPACE}%, no <\N{NO-BREAK SPACE}0.1\N{NO-BREAK SPACE}%"
+        in own.summary
+        != before
+    )
     net.train()
     own.explorer.handling.value = "signed"
     assert "eval" in own.summary
     assert is_pale(own)
     net.eval()
     own.explorer.handling.value = "positive"
-    assert "The network says: yes 100%, no 0%" in own.summary
+    assert "The network says: yes 100\N{NO-BREAK SPACE}%, no <\N{NO-BREAK SPACE}0.1\N{NO-BREAK SPACE}%" in own.summary
     assert own.pictures.value
 
 
