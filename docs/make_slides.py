@@ -40,7 +40,7 @@ class OfflineSlides(OfflinePage, SlidesExporter):
 
 
 def shown(notebook: NotebookNode, path: Path) -> NotebookNode:
-    """Return a workshop's notebook as it is shown: questions in place of ``Predict``, no other widget, no link to a file.
+    """Return a workshop's notebook as it is shown: questions in place of ``Predict``, no other widget, no dead link.
 
     Drawings are named as from the folder of lessons: an exporter embeds only what lies in the folder that it is given.
     """

@@ -1,4 +1,4 @@
-"""Pages made from notebooks that show all they have without a network: formulas are MathML, no script is from elsewhere."""
+"""Pages made from notebooks that need no network: formulas are MathML, and no script comes from elsewhere."""
 
 from __future__ import annotations
 
