@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help lab test unit repeat coverage mutants verdicts site release grade-demo lint clean
+.PHONY: help lab test unit repeat coverage mutants verdicts site release grade-demo slides dist lint clean
 .NOTPARALLEL:  # both commands install into the same .venv
 
 help: ## Show this list
@@ -62,13 +62,21 @@ release: $(VENV)/.stamp-instructor ## Make exercises/release anew from exercises
 grade-demo: $(VENV)/.stamp-instructor ## Grade synthetic submissions of an exercise, and print their points
 	OMP_NUM_THREADS=1 $(BIN)/python exercises/course.py grade-demo $(ASSIGNMENT)
 
+slides: $(VENV)/.stamp-tests ## Make the workshops' slides in build/slides
+	$(BIN)/python docs/make_slides.py
+
+dist: $(VENV)/.stamp-tests ## Build the sdist and the wheel, which carries the course, in dist
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 lint: $(VENV)/.stamp-tests ## Check style and types only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean: ## Remove .venv and all caches; your own files stay
-	rm -rf $(VENV) mutants .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) mutants .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.

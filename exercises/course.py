@@ -3,6 +3,7 @@
     python exercises/course.py release              # source/ -> release/
     python exercises/course.py grade-demo           # submissions of one assignment, graded: prints the points
     python exercises/course.py timings              # minutes and points -> docs/instructors.md
+    python exercises/course.py rubrics              # what earns each point -> docs/rubrics.md
 
 The first two work in a temporary folder: no gradebook is left behind, and yours isn't touched.
 """
@@ -205,6 +206,60 @@ def timings_section(text: str) -> str:
 def timings() -> None:
     """Write the minutes and points of all lessons and exercises into docs/instructors.md."""
     INSTRUCTORS.write_text(timings_section(INSTRUCTORS.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+RUBRICS = HERE.parent / "docs" / "rubrics.md"
+TASK_TITLE = re.compile(r"^## (Task (\d+) · .+)$", re.MULTILINE)
+EARNS = re.compile(r"\*What earns points:\* (.+?)(?=\n\n|\Z)", re.DOTALL)
+CRITERION = re.compile(r"(.+?) \((\d+)\)(?:[;.,]| and |$)\s*(?:and )?")
+RUBRICS_HEAD = """# Rubric sheets
+
+What earns each point of each exercise, for marking by hand (☐) and for answering questions. Made from the exercises by
+`python exercises/course.py rubrics`; the model answers stand in `exercises/source`, and what four points look like in
+[instructors.md](instructors.md#rubrics).
+"""
+
+
+def rubric(assignment: str) -> str:
+    """Return an exercise's sheet: a row for each graded cell, and for each point that a person gives."""
+    cells = read(SOURCE, assignment).cells
+    titles = {found[2]: found[1] for cell in cells for found in TASK_TITLE.finditer(cell.source)}
+    heading = _found(TITLE, cells[0].source)
+    rows = ["| task | cell | points | what earns them |", "|---|---|---|---|"]
+    for cell in (cell for cell in cells if cell.metadata.get("nbgrader", {}).get("grade")):
+        number, points = grade_id(cell).split("-")[1], cell.metadata.nbgrader.points
+        if is_test(cell):
+            rows.append(f"| {titles[number]} | {grade_id(cell)} | {points} | {_tested(cell)} |")
+        for words, each in [] if is_test(cell) else criteria(cells, number):
+            rows.append(f"| {titles[number]} | {grade_id(cell)} ☐ | {each} | {words} |")
+    return "\n".join([f"## {heading}", "", *rows, ""])
+
+
+def criteria(cells: list[NotebookNode], task: str) -> list[tuple[str, int]]:
+    """Return what earns points in a task that a person marks, and how many each."""
+    (statement,) = [cell.source for cell in cells if grade_id(cell) == f"task-{task}"]
+    text = " ".join(_found(EARNS, statement).split())
+    return [(words.strip(" ;,"), int(points)) for words, points in CRITERION.findall(text)]
+
+
+def _tested(cell: NotebookNode) -> str:
+    """Return by what a machine gives a cell's points."""
+    if grade_id(cell).endswith("-guess"):
+        return "a guess is written down; a wrong one costs nothing"
+    checks = ", ".join(f"`{name}`" for name in dict.fromkeys(re.findall(r"checks\.(check_\w+)", cell.source)))
+    hidden = ", and tests that aren't shown" if "BEGIN HIDDEN" in cell.source else ""
+    return (checks or "the tests in the cell") + hidden
+
+
+def rubrics_text() -> str:
+    """Return the page with all sheets."""
+    return "\n".join([RUBRICS_HEAD, *map(rubric, ASSIGNMENTS)])
+
+
+@app.command()
+def rubrics() -> None:
+    """Write what earns each point of all exercises into docs/rubrics.md."""
+    RUBRICS.write_text(rubrics_text(), encoding="utf-8")
 
 
 # --- Synthetic submissions ---

@@ -18,12 +18,12 @@ from nbgrader.preprocessors import (
 sys.path.append(str(Path(__file__).resolve().parent))  # nbgrader, too, runs this file by its path
 from grading import (
     ExecuteTheOthers,
-    FeedbackPage,
     ForgetCopies,
     ForgetOtherPrograms,
     OverwriteChangedCells,
     kernel_arguments,
 )
+from offline import OfflinePage
 
 c = get_config()  # noqa: F821  nbgrader defines it
 
@@ -60,4 +60,4 @@ c.Autograde.autograde_preprocessors = [
     CheckCellMetadata,
 ]
 
-c.GenerateFeedback.exporter_class = FeedbackPage
+c.GenerateFeedback.exporter_class = OfflinePage

@@ -316,6 +316,22 @@ def test_times_of_the_whole_course_are_said_rightly() -> None:
     assert abs(int(said[2]) - exercises / 60) < 0.6
 
 
+def test_rubric_sheets_are_those_of_the_exercises() -> None:
+    """Otherwise: python exercises/course.py rubrics"""
+    assert course.RUBRICS.read_text(encoding="utf-8") == course.rubrics_text()
+
+
+@every_assignment
+def test_a_rubric_sheet_adds_up_to_each_cell_s_points(name: str) -> None:
+    rows = re.findall(r"^\| Task .+? \| (\S+?)( ☐)? \| (\d+) \| (.+?) \|$", course.rubric(name), re.MULTILINE)
+    sums: dict[str, int] = {}
+    for cell, by_hand, each, words in rows:
+        assert bool(by_hand) == cell.startswith("answer")
+        assert len(words) >= 10, words
+        sums[cell] = sums.get(cell, 0) + int(each)
+    assert sums == points(source(name))
+
+
 # --- Grading ---
 
 

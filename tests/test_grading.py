@@ -28,6 +28,7 @@ pytest.importorskip("nbgrader", reason="needs the extra 'instructor'")
 ROOT = Path(__file__).resolve().parents[1]
 EXERCISES = ROOT / "exercises"
 grading = SimpleNamespace(**runpy.run_path(str(EXERCISES / "grading.py")))
+offline = SimpleNamespace(**runpy.run_path(str(EXERCISES / "offline.py")))
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
@@ -110,7 +111,7 @@ def test_what_other_programs_leave_is_taken_away() -> None:
 
 def page_of(*texts: str) -> str:
     notebook = new_notebook(cells=[new_markdown_cell(text) for text in texts])
-    return grading.FeedbackPage().from_notebook_node(notebook)[0]
+    return offline.OfflinePage().from_notebook_node(notebook)[0]
 
 
 def test_formulas_need_no_script() -> None:
@@ -123,7 +124,7 @@ def test_formulas_need_no_script() -> None:
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
     page = page_of("$x$")
-    assert grading.ELSEWHERE.findall(page) == []
+    assert offline.ELSEWHERE.findall(page) == []
     assert "cdnjs" not in page.split("</head>")[0].split("mermaid")[0]
 
 

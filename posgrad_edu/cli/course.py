@@ -24,7 +24,7 @@ def course_folder(folder: Path | None = None) -> Path:
     found = found_course(folder)
     if found is not None:
         return found
-    if not (CARRIED / START).is_file():
+    if not is_carried():
         where = "here" if folder is None else f"in '{folder}'"
         raise FileNotFoundError(f"There is no {START.as_posix()} {where}. Change to the course's folder and try again.")
     return unpacked((folder or Path(OWN_FOLDER)).resolve())
@@ -35,6 +35,11 @@ def found_course(folder: Path | None = None) -> Path | None:
     here = Path.cwd()
     places = (here, here / OWN_FOLDER, *here.parents, PACKAGE.parent) if folder is None else (folder.resolve(),)
     return next((place for place in places if (place / START).is_file()), None)
+
+
+def is_carried() -> bool:
+    """Tell whether a wheel was installed, which brought the course along."""
+    return (CARRIED / START).is_file()
 
 
 def unpacked(root: Path) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from posgrad_edu.cli.course import CARRIED, OWN_FOLDER, START, found_course
+from posgrad_edu.cli.course import OWN_FOLDER, found_course, is_carried
 from posgrad_edu.cli.lab import copy_first
 from posgrad_edu.data import photos
 from posgrad_edu.methods import explain
@@ -38,7 +38,7 @@ def doctor() -> None:
 def _course() -> str:
     """Return how to open the course from here, if it's here."""
     root = found_course()
-    if root is None and (CARRIED / START).is_file():
+    if root is None and is_carried():
         return f": posgrad-edu lab opens the course, in a new folder here, {OWN_FOLDER}."
     if root is None:
         return ", but the course isn't here. Change to its folder, the one that holds notebooks: posgrad-edu lab"
