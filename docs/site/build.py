@@ -26,7 +26,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "docs"), str(ROOT)]
 
 import api  # noqa: E402
-import notebooks  # noqa: E402
+import lesson_pages  # noqa: E402
 import puzzle  # noqa: E402
 
 # What readers get, by patterns from the repository's root.
@@ -96,16 +96,16 @@ def files(has_lab: bool) -> Iterable[tuple[Path, bytes]]:
     for path in found(*TEXTS, *FILES, *PICTURES):
         yield path, (ROOT / path).read_bytes()
     for path in found(*LESSONS):
-        yield path, notebooks.lesson(ROOT / path, has_lab)
+        yield path, lesson_pages.lesson(ROOT / path, has_lab)
     for path in found(*EXERCISES):
-        yield path, notebooks.exercise(ROOT / path)
+        yield path, lesson_pages.exercise(ROOT / path)
     for folder, place in (("pages", "."), ("static", "_static"), ("templates", "_templates")):
         for path in sorted((HERE / folder).rglob("*")):
             if path.is_file():
                 yield Path(place) / path.relative_to(HERE / folder), path.read_bytes()
     yield Path("references.bib"), (HERE / "references.bib").read_bytes()
-    yield Path("lessons.md"), notebooks.lessons_page([ROOT / p for p in found("notebooks/*.ipynb")])
-    yield Path("exercises.md"), notebooks.exercises_page([ROOT / p for p in found(*EXERCISES)])
+    yield Path("lessons.md"), lesson_pages.lessons_page([ROOT / p for p in found("notebooks/*.ipynb")])
+    yield Path("exercises.md"), lesson_pages.exercises_page([ROOT / p for p in found(*EXERCISES)])
     yield from api.pages()
     yield from puzzle.pictures()
     yield from mathjax()

@@ -73,7 +73,8 @@ def page(labels: list[str], alike: dict[str, float], words: dict[tuple[str, int]
         '<div class="puzzle" id="puzzle">'
         f'<fieldset class="switch"><legend>Gradients</legend>{switch}'
         f'<div class="pictures"><figure class="photo"><img src="_static/puzzle/photo.jpg" width="{PIXELS}" '
-        f'height="{PIXELS}" alt="A small cup of espresso on a red saucer with a spoon."><figcaption>photo</figcaption></figure>'
+        f'height="{PIXELS}" alt="A small cup of espresso on a red saucer with a spoon.">'
+        "<figcaption>photo</figcaption></figure>"
         f"{shown}</div></fieldset></div>\n"
     )
 

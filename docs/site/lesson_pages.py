@@ -100,7 +100,8 @@ def question(asked: Asked) -> str:
         for n, choice in enumerate(choices)
     )
     return (
-        f'<div class="question" id="{key}" role="group" aria-labelledby="{key}-asks" data-answer="{choices.index(answer)}">'
+        f'<div class="question" id="{key}" role="group" aria-labelledby="{key}-asks" '
+        f'data-answer="{choices.index(answer)}">'
         f'<p id="{key}-asks"><strong>Predict first.</strong> {html.escape(asks)}</p><ul>{buttons}</ul>'
         f'<p class="reply" role="status"></p></div>'
     )
@@ -165,8 +166,8 @@ def lessons_page(paths: list[Path]) -> bytes:
 def exercises_page(paths: list[Path]) -> bytes:
     """Return the page that lists the exercises."""
     text = (
-        "# Exercises\n\nWhat learners get, without answers. `posgrad-edu exercise 02` makes a copy of your own and opens "
-        "it; its checks say what is wrong, as often as you like. More: [how they work](exercises/README.md).\n"
+        "# Exercises\n\nWhat learners get, without answers. `posgrad-edu exercise 02` makes a copy of your own and "
+        "opens it; its checks say what is wrong, as often as you like. More: [how they work](exercises/README.md).\n"
     )
     return _page(text, paths, "exercises/release/{stem}/{stem}", ["exercises/README"])
 
