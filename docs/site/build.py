@@ -70,6 +70,7 @@ def build(
     has_lab = (lab / "index.html").is_file()
     lay_out(sources, has_lab)
     code = run_sphinx(sources, out, has_lab, jobs)
+    mend(out)
     if has_lab:
         shutil.rmtree(out / "lab", ignore_errors=True)
         shutil.copytree(lab, out / "lab")
@@ -142,6 +143,25 @@ def write(path: Path, content: bytes) -> None:
     if not path.is_file() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+# What screen readers miss in what Sphinx and the theme write, and what they should find there.
+MENDED = {
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
+    '<aside class="toc-drawer': '<aside aria-label="This page" class="toc-drawer',
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<th class="head"><p></p></th>': '<td class="head"></td>',  # a column without a name
+}
+
+
+def mend(out: Path) -> None:
+    """Say in the pages what their parts are, for those who hear them."""
+    for path in out.rglob("*.html"):
+        text = before = path.read_text(encoding="utf-8")
+        for wrong, right in MENDED.items():
+            text = text.replace(wrong, right)
+        if text != before:
+            path.write_text(text, encoding="utf-8")
 
 
 def run_sphinx(sources: Path, out: Path, has_lab: bool, jobs: int) -> int:
