@@ -28,6 +28,7 @@ sys.path[:0] = [str(HERE), str(ROOT / "docs"), str(ROOT)]
 import api  # noqa: E402
 import lesson_pages  # noqa: E402
 import puzzle  # noqa: E402
+import repository  # noqa: E402
 
 # What readers get, by patterns from the repository's root.
 TEXTS = (
@@ -51,6 +52,7 @@ PICTURES = (
 LESSONS = ("notebooks/**/*.ipynb",)
 EXERCISES = ("exercises/release/*/*.ipynb",)
 REST = "<!-- the rest -->"  # in pages/index.md: pages that no list names
+PLACES = "<!-- places -->\n\n"  # there, too: where the course runs without an install, once the repository is known
 
 LAB = ROOT / "build" / "lab"
 SITE, SOURCES = ROOT / "build" / "site", ROOT / "build" / "site-sources"
@@ -84,7 +86,7 @@ def build(
 def lay_out(to: Path, has_lab: bool) -> None:
     """Write what Sphinx reads into a folder. Files that stay the same keep their time, so that Sphinx skips them."""
     made = dict(files(has_lab))
-    made |= {Path("index.md"): with_rest(made)}
+    made |= {Path("index.md"): first_page(made)}
     for name, content in made.items():
         write(to / name, content)
     for old in to.rglob("*"):
@@ -126,9 +128,11 @@ def mathjax() -> Iterable[tuple[Path, bytes]]:
             yield Path("_static", "mathjax", place), Path(str(entry.locate())).read_bytes()
 
 
-def with_rest(made: dict[Path, bytes]) -> bytes:
+def first_page(made: dict[Path, bytes], root: Path = ROOT) -> bytes:
     """Return the first page, whose last list names the pages that no other list does: a new page is never lost."""
-    text = made[Path("index.md")].decode()
+    places = repository.elsewhere(root)
+    said = f"Without an install: {' · '.join([*places, f'[the repository]({repository.address(root)})'])}\n\n"
+    text = made[Path("index.md")].decode().replace(PLACES, said if places else "")
     listed = {
         line.strip() for name, page in made.items() if name.suffix == ".md" for line in page.decode().splitlines()
     }

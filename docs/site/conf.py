@@ -68,9 +68,6 @@ html_theme_options = {"navigation_with_keys": False, "top_of_page_buttons": []}
 html_baseurl = repository.site() or "http://localhost:8000/"
 sitemap_url_scheme = "{link}"
 sitemap_excludes = ["search.html", "genindex.html", "py-modindex.html", "404.html"]
-html_context = {
-    "places": {"Binder": repository.binder("notebooks/00_start_here.ipynb"), "Repository": repository.address()}
-}
 
 # MathJax lies in a package from PyPI; build.py copies it here. Formulas are drawn without a network.
 mathjax_path = "mathjax/tex-chtml.js"

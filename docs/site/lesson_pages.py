@@ -173,8 +173,9 @@ def exercises_page(paths: list[Path]) -> bytes:
 
 
 def _page(text: str, paths: Iterable[Path], where: str, others: Iterable[str] = ()) -> bytes:
+    what, verb = ("exercise", "practise") if others else ("lesson", "learn to")
     names = {where.format(stem=path.stem): path for path in paths}
     rows = [f"| [{title(p)}]({name}.ipynb) | {able(p)} | {minutes(p)} |" for name, p in names.items()]
-    table = "\n".join(["| | you learn to | minutes |", "|---|---|---|", *rows])
+    table = "\n".join([f"| {what} | you {verb} | minutes |", "|---|---|---|", *rows])
     listed = "\n".join([*names, *others])
     return f"{text}\n{table}\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n".encode()

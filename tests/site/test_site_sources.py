@@ -138,7 +138,7 @@ References:
 """
     assert docstrings.as_rest(text).split("\n") == [
         r"Return a map\_ of \|x\|, as *h* says, where a \* b \* c > 0.",
-        *("", "The map is", "", "::", "", "    M = h(G) * A", "", "    S = 1", "", ""),
+        *("", "The map is", "", "::", "", "    M = h(G) * A", "", "    S = 1", ""),
         *(
             "* ``limit``: the magnitude of full colour, such as",
             "  ``0.3``; None: its own.",
@@ -213,7 +213,19 @@ def test_a_new_page_is_never_lost() -> None:
     import build
 
     made = {Path("index.md"): b"lessons\n<!-- the rest -->\n", Path("lessons.md"): b"", Path("docs/new.md"): b"# New"}
-    assert build.with_rest(made) == b"lessons\ndocs/new\n"
+    assert build.first_page(made) == b"lessons\ndocs/new\n"
+
+
+def test_the_first_page_leads_to_binder_once_it_can(tmp_path: Path) -> None:
+    import build
+
+    made = {Path("index.md"): b"Run it.\n\n<!-- places -->\n\nMore.\n"}
+    (tmp_path / "pyproject.toml").write_text(UNSET, encoding="utf-8")
+    assert build.first_page(made, tmp_path) == b"Run it.\n\nMore.\n"
+    text = build.first_page(made, project(tmp_path, "https://github.com/Ada/maps")).decode()
+    assert "[Run on Binder](https://mybinder.org/v2/gh/Ada/maps/" in text
+    assert "[Run in Colab](https://colab.research.google.com/github/Ada/maps/" in text
+    assert "[the repository](https://github.com/Ada/maps)" in text
 
 
 def test_nothing_is_written_twice(tmp_path: Path) -> None:
