@@ -72,11 +72,18 @@ def badges(root: Path = ROOT) -> str:
 
     Plain links: badges drawn by another server would tell it who reads the page.
     """
-    start = "notebooks/00_start_here.ipynb"
     if address(root) is None:
         return ""
-    places = {"Read the site": site(root), "Run on Binder": binder(start, root), "Run in Colab": colab(start, root)}
-    return " · ".join(f"[{words}]({where})" for words, where in places.items())
+    return " · ".join([f"[Read the site]({site(root)})", *elsewhere(root)])
+
+
+def elsewhere(root: Path = ROOT) -> list[str]:
+    """Return links to Binder and Colab as Markdown; none where no address is set."""
+    if address(root) is None:
+        return []
+    lesson = "00_start_here.ipynb"  # on Binder a copy without answers, which .binder/ makes
+    places = {"Run on Binder": binder(f"my-course/{lesson}", root), "Run in Colab": colab(f"notebooks/{lesson}", root)}
+    return [f"[{words}]({where})" for words, where in places.items()]
 
 
 def with_badges(readme: str, root: Path = ROOT) -> str:

@@ -26,8 +26,9 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT / "docs"), str(ROOT)]
 
 import api  # noqa: E402
-import notebooks  # noqa: E402
+import lesson_pages  # noqa: E402
 import puzzle  # noqa: E402
+import repository  # noqa: E402
 
 # What readers get, by patterns from the repository's root.
 TEXTS = (
@@ -51,6 +52,7 @@ PICTURES = (
 LESSONS = ("notebooks/**/*.ipynb",)
 EXERCISES = ("exercises/release/*/*.ipynb",)
 REST = "<!-- the rest -->"  # in pages/index.md: pages that no list names
+PLACES = "<!-- places -->\n\n"  # there, too: where the course runs without an install, once the repository is known
 
 LAB = ROOT / "build" / "lab"
 SITE, SOURCES = ROOT / "build" / "site", ROOT / "build" / "site-sources"
@@ -70,6 +72,7 @@ def build(
     has_lab = (lab / "index.html").is_file()
     lay_out(sources, has_lab)
     code = run_sphinx(sources, out, has_lab, jobs)
+    mend(out)
     if has_lab:
         shutil.rmtree(out / "lab", ignore_errors=True)
         shutil.copytree(lab, out / "lab")
@@ -83,7 +86,7 @@ def build(
 def lay_out(to: Path, has_lab: bool) -> None:
     """Write what Sphinx reads into a folder. Files that stay the same keep their time, so that Sphinx skips them."""
     made = dict(files(has_lab))
-    made |= {Path("index.md"): with_rest(made)}
+    made |= {Path("index.md"): first_page(made)}
     for name, content in made.items():
         write(to / name, content)
     for old in to.rglob("*"):
@@ -96,16 +99,16 @@ def files(has_lab: bool) -> Iterable[tuple[Path, bytes]]:
     for path in found(*TEXTS, *FILES, *PICTURES):
         yield path, (ROOT / path).read_bytes()
     for path in found(*LESSONS):
-        yield path, notebooks.lesson(ROOT / path, has_lab)
+        yield path, lesson_pages.lesson(ROOT / path, has_lab)
     for path in found(*EXERCISES):
-        yield path, notebooks.exercise(ROOT / path)
+        yield path, lesson_pages.exercise(ROOT / path)
     for folder, place in (("pages", "."), ("static", "_static"), ("templates", "_templates")):
         for path in sorted((HERE / folder).rglob("*")):
             if path.is_file():
                 yield Path(place) / path.relative_to(HERE / folder), path.read_bytes()
     yield Path("references.bib"), (HERE / "references.bib").read_bytes()
-    yield Path("lessons.md"), notebooks.lessons_page([ROOT / p for p in found("notebooks/*.ipynb")])
-    yield Path("exercises.md"), notebooks.exercises_page([ROOT / p for p in found(*EXERCISES)])
+    yield Path("lessons.md"), lesson_pages.lessons_page([ROOT / p for p in found("notebooks/*.ipynb")])
+    yield Path("exercises.md"), lesson_pages.exercises_page([ROOT / p for p in found(*EXERCISES)])
     yield from api.pages()
     yield from puzzle.pictures()
     yield from mathjax()
@@ -125,9 +128,11 @@ def mathjax() -> Iterable[tuple[Path, bytes]]:
             yield Path("_static", "mathjax", place), Path(str(entry.locate())).read_bytes()
 
 
-def with_rest(made: dict[Path, bytes]) -> bytes:
+def first_page(made: dict[Path, bytes], root: Path = ROOT) -> bytes:
     """Return the first page, whose last list names the pages that no other list does: a new page is never lost."""
-    text = made[Path("index.md")].decode()
+    places = repository.elsewhere(root)
+    said = f"Without an install: {' · '.join([*places, f'[the repository]({repository.address(root)})'])}\n\n"
+    text = made[Path("index.md")].decode().replace(PLACES, said if places else "")
     listed = {
         line.strip() for name, page in made.items() if name.suffix == ".md" for line in page.decode().splitlines()
     }
@@ -142,6 +147,25 @@ def write(path: Path, content: bytes) -> None:
     if not path.is_file() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+# What screen readers miss in what Sphinx and the theme write, and what they should find there.
+MENDED = {
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="All pages">',
+    '<aside class="toc-drawer': '<aside aria-label="This page" class="toc-drawer',
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    '<th class="head"><p></p></th>': '<td class="head"></td>',  # a column without a name
+}
+
+
+def mend(out: Path) -> None:
+    """Say in the pages what their parts are, for those who hear them."""
+    for path in out.rglob("*.html"):
+        text = before = path.read_text(encoding="utf-8")
+        for wrong, right in MENDED.items():
+            text = text.replace(wrong, right)
+        if text != before:
+            path.write_text(text, encoding="utf-8")
 
 
 def run_sphinx(sources: Path, out: Path, has_lab: bool, jobs: int) -> int:

@@ -64,13 +64,10 @@ html_show_sourcelink = False
 html_show_sphinx = False
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 html_theme_options = {"navigation_with_keys": False, "top_of_page_buttons": []}
-# A sitemap holds whole addresses. Until the repository's is set, it's the one at which `posgrad-edu site` shows the site.
+# A sitemap holds whole addresses. Until the repository's is set, it's the one that `posgrad-edu site` serves at.
 html_baseurl = repository.site() or "http://localhost:8000/"
 sitemap_url_scheme = "{link}"
 sitemap_excludes = ["search.html", "genindex.html", "py-modindex.html", "404.html"]
-html_context = {
-    "places": {"Binder": repository.binder("notebooks/00_start_here.ipynb"), "Repository": repository.address()}
-}
 
 # MathJax lies in a package from PyPI; build.py copies it here. Formulas are drawn without a network.
 mathjax_path = "mathjax/tex-chtml.js"

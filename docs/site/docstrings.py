@@ -14,7 +14,7 @@ from itertools import groupby
 SECTION = re.compile(r"^(Example|Examples|References|Reference):$")
 ENTRY = re.compile(r"^(\**\w+(?:, \**\w+)*): (?=\S)")
 # Code in double backticks and *emphasis* mean what they mean; all other signs are text.
-MEANT = re.compile(r"(``.+?``|\*[A-Za-z][^*\n]*[A-Za-z]\*(?!\w))")
+MEANT = re.compile(r"(``.+?``|(?<![\w*])\*[A-Za-z](?:[^*\n]*[A-Za-z])?\*(?![\w*]))")
 SIGNS = re.compile(r"([\\*`|]|(?<=\w)_(?!\w))")
 
 

@@ -1,4 +1,4 @@
-"""What Sphinx doesn't bring: hidden answers, links from names in texts to the reference, and from papers to their entry."""
+"""What Sphinx doesn't bring: hidden answers, and links from names to the reference and from papers to their entry."""
 
 from __future__ import annotations
 

@@ -53,11 +53,12 @@ def site(
         server = open_server(built_site(folder), host, port)
     with contextlib.suppress(KeyboardInterrupt), server:
         address = shown_address(host, server.server_address[1])
-        typer.echo(f"{address}\nCtrl-C ends it.")
+        typer.echo(address)
         if is_loopback(host):  # which a phone can't reach
             typer.echo("Only this computer sees it. To all in the same network: --host 0.0.0.0")
         else:
             typer.echo(qr_code(address, coloured=sys.stdout.isatty()))
+        typer.echo("Ctrl-C ends it.")
         server.serve_forever()
 
 

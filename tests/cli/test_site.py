@@ -132,10 +132,11 @@ def test_ctrl_c_ends_it_quietly(host: str, pages: Path) -> None:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     try:
         assert process.stdout is not None
-        assert process.stdout.readline().startswith("http://")
+        shown = "".join(iter(process.stdout.readline, "Ctrl-C ends it.\n"))
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
     assert (process.returncode, errors) == (0, "")
-    assert ("█" in output) == (host == "0.0.0.0")
+    assert shown.startswith("http://")
+    assert ("█" in shown) == (host == "0.0.0.0")

@@ -61,20 +61,18 @@ function prepare(question) {
   show(question, before === null ? -1 : Number(before));
 }
 
-/** An address that points into a hidden part leads to the question before it. */
-function lead() {
-  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const closed = target && [...document.querySelectorAll("details.gate:not([open])")].find((gate) => gate.contains(target));
-  if (closed instanceof HTMLElement) {
-    const question = document.getElementById(closed.dataset.question ?? "");
-    question?.scrollIntoView({ block: "center" });
-    question?.querySelector("button")?.focus({ preventScroll: true });
-  }
+/** A browser opens what an address or a search on the page points into. Before a guess, that leads to the question. @param {Element} gate */
+function guard(gate) {
+  gate.addEventListener("toggle", () => {
+    if (!(gate instanceof HTMLDetailsElement) || !gate.open) return;
+    const question = document.getElementById(gate.dataset.question ?? "");
+    if (!question || question.querySelector("[aria-pressed='true']")) return;
+    gate.open = false;
+    question.scrollIntoView({ block: "center" });
+    question.querySelector("button")?.focus({ preventScroll: true });
+  });
 }
 
 const asked = /** @type {HTMLElement[]} */ ([...document.querySelectorAll(".question")]);
+document.querySelectorAll("details.gate").forEach(guard);
 asked.forEach(prepare);
-if (asked.length) {
-  lead();
-  window.addEventListener("hashchange", lead);
-}

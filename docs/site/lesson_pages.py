@@ -100,7 +100,8 @@ def question(asked: Asked) -> str:
         for n, choice in enumerate(choices)
     )
     return (
-        f'<div class="question" id="{key}" role="group" aria-labelledby="{key}-asks" data-answer="{choices.index(answer)}">'
+        f'<div class="question" id="{key}" role="group" aria-labelledby="{key}-asks" '
+        f'data-answer="{choices.index(answer)}">'
         f'<p id="{key}-asks"><strong>Predict first.</strong> {html.escape(asks)}</p><ul>{buttons}</ul>'
         f'<p class="reply" role="status"></p></div>'
     )
@@ -165,15 +166,16 @@ def lessons_page(paths: list[Path]) -> bytes:
 def exercises_page(paths: list[Path]) -> bytes:
     """Return the page that lists the exercises."""
     text = (
-        "# Exercises\n\nWhat learners get, without answers. `posgrad-edu exercise 02` makes a copy of your own and opens "
-        "it; its checks say what is wrong, as often as you like. More: [how they work](exercises/README.md).\n"
+        "# Exercises\n\nWhat learners get, without answers. `posgrad-edu exercise 02` makes a copy of your own and "
+        "opens it; its checks say what is wrong, as often as you like. More: [how they work](exercises/README.md).\n"
     )
     return _page(text, paths, "exercises/release/{stem}/{stem}", ["exercises/README"])
 
 
 def _page(text: str, paths: Iterable[Path], where: str, others: Iterable[str] = ()) -> bytes:
+    what, verb = ("exercise", "practise") if others else ("lesson", "learn to")
     names = {where.format(stem=path.stem): path for path in paths}
     rows = [f"| [{title(p)}]({name}.ipynb) | {able(p)} | {minutes(p)} |" for name, p in names.items()]
-    table = "\n".join(["| | you learn to | minutes |", "|---|---|---|", *rows])
+    table = "\n".join([f"| {what} | you {verb} | minutes |", "|---|---|---|", *rows])
     listed = "\n".join([*names, *others])
     return f"{text}\n{table}\n\n```{{toctree}}\n:hidden:\n\n{listed}\n```\n".encode()
