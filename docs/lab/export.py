@@ -1,4 +1,4 @@
-"""Export the package's own methods for the browser: python docs/lab/export.py OUT [--only NAME ...] [--references FILE].
+"""Export the package's own methods for the browser: python docs/lab/export.py OUT.
 
     OUT/model/manifest.json     what there is: methods, layers, handlings, labels, photos, random layers, shift
     OUT/model/weights.bin       the network's weights, once for all graphs
@@ -6,7 +6,9 @@
     OUT/model/random/*.bin      what replaces parts of the weights where layers are random
     OUT/photos/*.png            the sample photos
 
-It takes the packages of the extra ``lab``, one core, and two minutes. Nothing is fetched.
+It takes the extra ``lab``, one core, and about a minute. Nothing is fetched. For the page's tests:
+
+    python docs/lab/export.py OUT --references FILE     numbers of ``pg.explain``, and nothing else
 """
 
 from __future__ import annotations
@@ -20,20 +22,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from catalogue import POSITIVE, GraphSpec, entry, graphs
-from onnx_graph import OnnxGraph
-from references import references
+from exporting.catalogue import PHOTOS, POSITIVE, SHIFTS, GraphSpec, entry, graphs
+from exporting.onnx_graph import OnnxGraph
+from exporting.references import references
+from exporting.tracing import INPUTS, Shifted, trace
+from exporting.weights import FILE, as_bytes, place, random_steps, ranges, summary, tensors
 from torch import Tensor
-from tracing import INPUTS, Shifted, trace
-from weights import FILE, as_bytes, place, random_steps, ranges, summary, tensors
 
 import posgrad_edu as pg
 from posgrad_edu.data.files import whole_file, write_text
 from posgrad_edu.data.photos import photo_credits
 from posgrad_edu.models import Classifier
-from posgrad_edu.widgets.shift_slider import SHIFTS
 
-PHOTOS = ("coffee", "cat", "rocket", "astronaut", "motorcycle", "china", "flower")
 SEED = 0
 RANDOM_STAGES = ("blocks.6", "blocks.5")  # the head, and these
 
@@ -84,7 +84,8 @@ def graph(clf: Classifier, spec: GraphSpec, x: Tensor) -> bytes:
     results = translated.add(traced, INPUTS)
     model = translated.model(dict(zip([*spec.methods, "logits"], results, strict=True)), spec.name)
     place(model, ranges(clf.net))
-    return model.SerializeToString()
+    data: bytes = model.SerializeToString()
+    return data
 
 
 def described(clf: Classifier, random: list[dict[str, Any]]) -> dict[str, Any]:

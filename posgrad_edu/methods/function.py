@@ -64,7 +64,7 @@ class FunctionMethod(Method):
             forward(net, x, target)  # refuses a class or a contrast that doesn't exist, as every method does
         against = reference()
         if isinstance(against, Weights):
-            raise UnsupportedOperation(f"{self.name} takes classes, not weights of logits. Ask for a class or a contrast.")
+            raise UnsupportedOperation(f"{self.name} takes a class or a contrast, not weights of logits: give it one.")
         if isinstance(against, Tensor):
             # Photo by photo: a function may ask about many variants of its photos, in an order of its own.
             rows = [

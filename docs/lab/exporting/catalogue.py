@@ -9,10 +9,13 @@ from typing import Any
 from torch import nn
 
 from posgrad_edu.methods import COARSE, METHODS, Method
+from posgrad_edu.methods.base import make_method
 
 # Layers for CAMs: the one that the package takes, then ends of stages, ever earlier and finer.
 LAYERS = ("bn2.act", "blocks.6", "blocks.4", "blocks.2", "blocks.1")
 CAMS = ("gradcam", "gradcam++", "layercam")
+PHOTOS = ("coffee", "cat", "rocket", "astronaut", "motorcycle", "china", "flower")  # the page's first photo first
+SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)  # those of the ShiftSlider
 POSITIVE = {"signed": 0, "positive": 1, "absolute": 2}  # the values of the graphs' input
 
 # Title, and one line on what it is.
@@ -41,7 +44,8 @@ class GraphSpec:
 def graphs(net: nn.Module) -> Iterator[GraphSpec]:
     """Yield the graphs to export. net: the network whose layers CAMs look at."""
     for layer in LAYERS:
-        yield GraphSpec(f"cam-{layer}", {n: METHODS[n](layer=net.get_submodule(layer)) for n in CAMS})  # type: ignore[call-arg]
+        module = net.get_submodule(layer)
+        yield GraphSpec(f"cam-{layer}", {name: make_method(METHODS[name], {"layer": module}) for name in CAMS})
     yield GraphSpec("gradient", {name: METHODS[name]() for name in ("gradient", "input-x-gradient")})
     for name in ("fullgrad", "deconvnet", "guided-backprop", "rectgrad"):
         yield GraphSpec(name, {name: METHODS[name]()})

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch.nn.functional as F
-from catalogue import POSITIVE
 from torch import Tensor
 
 import posgrad_edu as pg
+from exporting.catalogue import POSITIVE
 from posgrad_edu.models import Classifier
 
 PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "flower")

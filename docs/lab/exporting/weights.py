@@ -1,4 +1,4 @@
-"""The one file with the network's weights, which all graphs share, and what replaces parts of it when layers are random."""
+"""The file with the network's weights, shared by all graphs, and what replaces parts of it where layers are random."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class RandomStep(NamedTuple):
 def random_steps(net: nn.Module, x: Tensor, seed: int, stages: Iterable[str]) -> Iterator[RandomStep]:
     """Yield the cascade of ``metrics.randomization`` from the output down, a step for each block.
 
-    x: a photo (1, 3, H, W). stages: the last ones that become random, as "blocks.5". What a step replaces stays replaced
-    in those after it.
+    x: a photo (1, 3, H, W). stages: the last ones that become random, as "blocks.5". What a step replaces stays
+    replaced in those after it.
     """
     layers, where = randomizable_layers(net, x), ranges(net)
     trained, done = tensors(net), 0
@@ -96,6 +96,6 @@ def patched(weights: bytes, steps: Iterable[RandomStep]) -> bytes:
 
 
 def summary(step: RandomStep, file: str) -> dict[str, Any]:
-    """Return what the manifest says of a step: its ranges in the weight file; their bytes follow one another in ``file``."""
+    """Return what the manifest says of a step: ranges in the weight file, whose new bytes lie in ``file`` in order."""
     replaced = [{"name": name, "offset": offset, "length": length} for name, offset, length in step.replaced]
     return {"depth": step.depth, "layers": step.layers, "file": file, "replaced": replaced}

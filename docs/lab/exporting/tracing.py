@@ -1,7 +1,7 @@
 """The package's own methods, traced: what a method does with one photo becomes a graph that a browser can run.
 
-Nothing is written anew here. ``make_fx`` runs a method's ``record`` and ``read`` once, on a sample photo, and notes each
-operation that torch carries out, those of the way back among them. What was a choice at that time becomes an input:
+Nothing is written anew here. ``make_fx`` runs a method's ``record`` and ``read`` once, on a sample photo, and notes
+each operation that torch carries out, those of the way back among them. What was a choice then becomes an input:
 
     photo     (1, 3, 224, 224)  as ``clf.preprocess`` gives it
     score     (1, 1000)         s of the contrast Σ_k s_k f_k: a class, or a class minus what it is held against

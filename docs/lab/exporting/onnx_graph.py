@@ -1,8 +1,8 @@
 """From a graph of torch's operations to one of ONNX's, small enough to be sent to a browser.
 
-torch has an exporter of its own, ``torch.onnx.export``. It stops at some of the operations on the way back (a transposed
-convolution's output padding, kthvalue, copysign), copies constants, and takes long. What is needed here are the fifty
-operations below, each with one line that says what it is in ONNX. What isn't among them is refused by name.
+torch has an exporter of its own, ``torch.onnx.export``. It stops at some of the operations on the way back, such as
+kthvalue, copies constants into each graph, and takes long. Needed here are the fifty operations below, and for each a
+line or a few that say what it is in ONNX. What isn't among them is refused by name.
 
     graph = OnnxGraph(known={...})                 # tensors that stay outside, in the file with the weights
     graph.add(module)                              # a torch.fx.GraphModule of aten operations
@@ -27,28 +27,25 @@ WEIGHTS = "weights.bin"
 aten = torch.ops.aten
 
 # What only hands its input on.
-SAME = (aten.clone, aten.alias, aten.detach, aten.lift_fresh_copy, aten.contiguous, aten.view_as, aten._to_copy)
+SAME = (aten.clone, aten.alias, aten.lift_fresh_copy)
 ELEMENTWISE = {
     aten.mul: "Mul",
     aten.div: "Div",
     aten.sub: "Sub",
+    aten.add: "Add",
     aten.gt: "Greater",
     aten.lt: "Less",
     aten.eq: "Equal",
-    aten.bitwise_and: "And",
-    aten.logical_and: "And",
-    aten.maximum: "Max",
+    aten.bitwise_and: "And",  # of two conditions
     aten.neg: "Neg",
     aten.abs: "Abs",
     aten.sign: "Sign",
-    aten.sqrt: "Sqrt",
     aten.reciprocal: "Reciprocal",
-    aten.relu: "Relu",
     aten._prelu_kernel: "PRelu",
+    aten.where: "Where",
 }
 REDUCED = {aten.sum: "ReduceSum", aten.mean: "ReduceMean", aten.amax: "ReduceMax", aten.amin: "ReduceMin"}
-RESHAPED = (aten.view, aten.reshape, aten._unsafe_view, aten.unsqueeze, aten.squeeze, aten.flatten)
-FILLED = {aten.zeros_like: 0.0, aten.new_zeros: 0.0, aten.zeros: 0.0, aten.ones_like: 1.0, aten.ones: 1.0}
+RESHAPED = (aten.view, aten.unsqueeze)
 
 
 class OnnxGraph:
@@ -63,6 +60,7 @@ class OnnxGraph:
         self.constants: dict[str, np.ndarray] = {}
         self.outside: dict[str, Tensor] = {}
         self.inputs: dict[str, Sequence[int]] = {}
+        self.results: dict[str, Sequence[int]] = {}
         self.made: dict[tuple, list[str]] = {}
         self.maker: dict[str, onnx.NodeProto] = {}
 
@@ -81,7 +79,7 @@ class OnnxGraph:
 
     def constant(self, value: Any, kind: type = np.float32) -> str:
         """Return the name of a small constant; equal ones are one."""
-        array = np.asarray(value, dtype=kind)
+        array: np.ndarray = np.asarray(value, dtype=kind)
         if array.size > 4096:
             raise ValueError(f"A constant of shape {array.shape} would be stored in the graph. It belongs outside.")
         short = "i" if kind is np.int64 else "c"
@@ -109,6 +107,7 @@ class OnnxGraph:
         """Add all operations of a traced function; return the names of its results."""
         env: dict[fx.Node, Any] = {}
         names = iter(inputs)
+        node: Any  # what its arguments are, its operation decides
         for node in module.graph.nodes:
             if node.op == "placeholder":
                 env[node] = next(names)
@@ -120,28 +119,27 @@ class OnnxGraph:
             elif node.op == "call_function":
                 env[node] = self.translate(node, env)
             elif node.op == "output":
+                self.results = {env[result]: shape(result) for result in node.args[0]}
                 return [env[result] for result in node.args[0]]
         raise ValueError("The traced function returns nothing.")
 
-    def translate(self, node: fx.Node, env: dict[fx.Node, Any]) -> Any:
+    def translate(self, node: Any, env: dict[fx.Node, Any]) -> Any:
         if node.target is operator.getitem:
-            results, place = env[node.args[0]], node.args[1]  # type: ignore[index]
+            results, place = env[node.args[0]], node.args[1]
             return results[place] if place < len(results) else None  # others' derivatives, which nobody asks for
-        packet = node.target.overloadpacket  # type: ignore[union-attr]
+        packet = node.target.overloadpacket
         args = [self.argument(a, env) for a in node.args]
         if packet in SAME:
             return args[0]
+        if packet in RESHAPED:
+            return self.reshaped(node, args[0])
         if packet is aten.mul and _is_bool(node.args[1]):  # a gate
             return self.op("Where", args[1], args[0], self.constant(0.0))
-        if packet in ELEMENTWISE:
+        if packet in ELEMENTWISE and not node.kwargs:
             return self.op(ELEMENTWISE[packet], *(self.value(a) for a in args))
         if packet in REDUCED:
             keep = node.args[2] if len(node.args) > 2 else False
             return self.op(REDUCED[packet], args[0], self.indices(*_listed(node.args[1])), keepdims=int(bool(keep)))
-        if packet in RESHAPED:
-            return self.op("Reshape", args[0], self.indices(*shape(node)))
-        if packet in FILLED:
-            return self.filled(FILLED[packet], shape(node))
         if packet not in TRANSLATIONS:
             raise NotImplementedError(f"{node.target} has no translation to ONNX. Add one to docs/lab/onnx_graph.py.")
         return TRANSLATIONS[packet](self, node, *args)
@@ -155,16 +153,14 @@ class OnnxGraph:
         """Return the name of an operand: a tensor's, or that of a number made a constant."""
         return value if isinstance(value, str) else self.constant(float(value))
 
-    def filled(self, value: float, size: Sequence[int]) -> str:
-        """Return the name of a tensor of one value; small or not, it takes no room."""
-        one = helper.make_tensor("value", TensorProto.FLOAT, [1], [value])
-        return self.op("ConstantOfShape", self.indices(*size), value=one)
+    def reshaped(self, node: fx.Node, x: str) -> str:
+        """Return a tensor in another shape."""
+        return x if shape(node) == shape(node.args[0]) else self.op("Reshape", x, self.indices(*shape(node)))
 
     # --- To a file ---
 
     def model(self, outputs: Mapping[str, str], title: str) -> onnx.ModelProto:
-        """Return the model with these outputs, names in the graph by names outside; all that they don't need is left out."""
-        sizes = {name: list(value) for name, value in self.sizes(outputs).items()}
+        """Return the model without what its outputs don't need. outputs: names in the graph, by their names outside."""
         nodes = [*self.needed(outputs.values())]
         nodes += [helper.make_node("Identity", [inside], [name]) for name, inside in outputs.items()]
         used = {name for node in nodes for name in node.input}
@@ -172,14 +168,11 @@ class OnnxGraph:
             nodes,
             title,
             [_described(name, size) for name, size in self.inputs.items() if name in used],
-            [_described(name, sizes[name]) for name in outputs],
+            [_described(name, self.results[inside]) for name, inside in outputs.items()],
             [numpy_helper.from_array(array, name) for name, array in self.constants.items() if name in used],
         )
         graph.initializer.extend(_outside(name, tensor) for name, tensor in self.outside.items() if name in used)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9)
-
-    def sizes(self, outputs: Mapping[str, str]) -> dict[str, Sequence[int]]:
-        return {name: [1, 1000] if name == "logits" else [1, 224, 224] for name in outputs}
 
     def needed(self, names: Any) -> list[onnx.NodeProto]:
         """Return the nodes that these names depend on, in order."""
@@ -192,7 +185,7 @@ class OnnxGraph:
         return kept[::-1]
 
 
-def shape(node: fx.Node) -> tuple[int, ...]:
+def shape(node: Any) -> tuple[int, ...]:
     """Return the shape of a traced operation's result."""
     return tuple(int(n) for n in node.meta["tensor_meta"].shape)
 
@@ -217,30 +210,24 @@ def _outside(name: str, tensor: Tensor) -> TensorProto:
 # --- Operations that take more than a line ---
 
 
-def _addition(g: OnnxGraph, node: fx.Node, a: Any, b: Any) -> str:
-    if node.kwargs.get("alpha", 1) != 1:
-        raise NotImplementedError("An addition of a multiple has no translation to ONNX here.")
-    return g.op("Add", g.value(a), g.value(b))
-
-
-def _reversed_difference(g: OnnxGraph, node: fx.Node, a: str, b: Any, alpha: float = 1) -> str:
+def _reversed_difference(g: OnnxGraph, node: Any, a: str, b: Any, alpha: float = 1) -> str:
     return g.op("Sub", g.value(b), a)
 
 
-def _clipped(g: OnnxGraph, node: fx.Node, z: str, low: Any = None, high: Any = None) -> str:
+def _clipped(g: OnnxGraph, node: Any, z: str, low: Any = None, high: Any = None) -> str:
     if low == 0 and high is None:
         return g.op("Relu", z)
     return g.op("Clip", z, *("" if bound is None else g.value(bound) for bound in (low, high)))
 
 
-def _hardtanh_back(g: OnnxGraph, node: fx.Node, grad: str, z: str, low: float, high: float) -> str:
+def _hardtanh_back(g: OnnxGraph, node: Any, grad: str, z: str, low: float, high: float) -> str:
     inside = g.op("And", g.op("Greater", z, g.constant(low)), g.op("Less", z, g.constant(high)))
     return g.op("Where", inside, grad, g.constant(0.0))
 
 
 def _convolution(
     g: OnnxGraph,
-    node: fx.Node,
+    node: Any,
     x: str,
     w: str,
     b: str | None,
@@ -264,7 +251,7 @@ def _convolution(
 
 def _convolution_back(
     g: OnnxGraph,
-    node: fx.Node,
+    node: Any,
     grad: str,
     x: str,
     w: str,
@@ -278,8 +265,8 @@ def _convolution_back(
     mask: list[bool],
 ) -> list[str]:
     """The gradient with regard to the input: a convolution with the transposed weights."""
-    before, after, kernel = (shape(node.args[i])[2:] for i in (1, 0, 2))  # type: ignore[arg-type]
-    channels = shape(node.args[2])[0]  # type: ignore[arg-type]
+    before, after, kernel = (shape(node.args[i])[2:] for i in (1, 0, 2))
+    channels = shape(node.args[2])[0]
     if stride == [1, 1] and groups in (1, channels):
         return [g.op("Conv", grad, _turned(g, w, kernel, groups), pads=_turned_pads(kernel, padding), group=groups)]
     # What the division by the stride has cut off is given back at the end.
@@ -287,7 +274,7 @@ def _convolution_back(
         h - ((o - 1) * s - 2 * p + d * (k - 1) + 1)
         for h, o, s, p, d, k in zip(before, after, stride, padding, dilation, kernel, strict=True)
     ]
-    settings = {"strides": stride, "dilations": dilation, "group": groups}
+    settings: dict[str, Any] = {"strides": stride, "dilations": dilation, "group": groups}
     return [g.op("ConvTranspose", grad, w, pads=[*padding, *padding], output_padding=more, **settings)]
 
 
@@ -305,7 +292,7 @@ def _turned_pads(kernel: Sequence[int], padding: list[int]) -> list[int]:
     return [*pads, *pads]
 
 
-def _pad(g: OnnxGraph, node: fx.Node, x: str, pads: list[int], value: float = 0.0) -> str:
+def _pad(g: OnnxGraph, node: Any, x: str, pads: list[int], value: float = 0.0) -> str:
     """torch counts a border from the last axis, left before right; ONNX gives all beginnings, then all ends."""
     if value:
         raise NotImplementedError("A border that isn't zero has no translation to ONNX here.")
@@ -317,7 +304,7 @@ def _pad(g: OnnxGraph, node: fx.Node, x: str, pads: list[int], value: float = 0.
     return g.op("Pad", x, g.indices(0, 0, top, left, 0, 0, bottom, right), g.constant(0.0))
 
 
-def _cropped(g: OnnxGraph, node: fx.Node, x: str, begin: list[int], end: list[int]) -> str:
+def _cropped(g: OnnxGraph, node: Any, x: str, begin: list[int], end: list[int]) -> str:
     """A border taken away; a transposed convolution needn't compute it in the first place."""
     maker = g.maker[x]
     if maker.op_type == "ConvTranspose":
@@ -329,14 +316,14 @@ def _cropped(g: OnnxGraph, node: fx.Node, x: str, begin: list[int], end: list[in
     return g.op("Slice", x, g.indices(*begin), g.indices(*ends), g.indices(2, 3))
 
 
-def _batch_norm(g: OnnxGraph, node: fx.Node, x: str, w: str, b: str, mean: str, var: str, *rest: Any) -> list[str]:
+def _batch_norm(g: OnnxGraph, node: Any, x: str, w: str, b: str, mean: str, var: str, *rest: Any) -> list[str]:
     training, _, epsilon = rest
     if training:
         raise NotImplementedError("A BatchNorm in training mode has no translation to ONNX here.")
     return [g.op("BatchNormalization", x, w, b, mean, var, epsilon=epsilon)]
 
 
-def _batch_norm_back(g: OnnxGraph, node: fx.Node, grad: str, x: str, w: str, mean: str, var: str, *rest: Any) -> list:
+def _batch_norm_back(g: OnnxGraph, node: Any, grad: str, x: str, w: str, mean: str, var: str, *rest: Any) -> list:
     *_, training, epsilon, _ = rest
     if training:
         raise NotImplementedError("A BatchNorm in training mode has no translation to ONNX here.")
@@ -344,7 +331,7 @@ def _batch_norm_back(g: OnnxGraph, node: fx.Node, grad: str, x: str, w: str, mea
     return [g.op("Mul", grad, g.op("Reshape", g.op("Div", w, deviation), g.indices(1, -1, 1, 1)))]
 
 
-def _transposed(g: OnnxGraph, node: fx.Node, x: str) -> str:
+def _transposed(g: OnnxGraph, node: Any, x: str) -> str:
     return g.op("Transpose", x, perm=[1, 0])
 
 
@@ -356,31 +343,27 @@ def _factor(g: OnnxGraph, b: str) -> tuple[str, dict[str, int]]:
     return b, {}
 
 
-def _product(g: OnnxGraph, node: fx.Node, a: str, b: str) -> str:
+def _product(g: OnnxGraph, node: Any, a: str, b: str) -> str:
     factor, settings = _factor(g, b)
     return g.op("Gemm", a, factor, **settings)
 
 
-def _product_and_sum(g: OnnxGraph, node: fx.Node, c: str, a: str, b: str) -> str:
+def _product_and_sum(g: OnnxGraph, node: Any, c: str, a: str, b: str) -> str:
     factor, settings = _factor(g, b)
     return g.op("Gemm", a, factor, c, **settings)
 
 
-def _pairs(g: OnnxGraph, node: fx.Node, c: Any, x: str, y: Any) -> str:
-    return g.op("Where", c, g.value(x), g.value(y))
-
-
-def _select(g: OnnxGraph, node: fx.Node, x: str, axis: int, index: int) -> str:
-    if shape(node.args[0])[axis] == 1:  # type: ignore[arg-type]
-        return g.op("Reshape", x, g.indices(*shape(node)))
+def _select(g: OnnxGraph, node: Any, x: str, axis: int, index: int) -> str:
+    if shape(node.args[0])[axis] == 1:
+        return g.reshaped(node, x)
     return g.op("Gather", x, g.constant(index, np.int64), axis=axis)
 
 
-def _gather(g: OnnxGraph, node: fx.Node, x: str, axis: int, index: str) -> str:
+def _gather(g: OnnxGraph, node: Any, x: str, axis: int, index: str) -> str:
     return g.op("GatherElements", x, index, axis=axis)
 
 
-def _stack(g: OnnxGraph, node: fx.Node, parts: list[str], axis: int = 0) -> str:
+def _stack(g: OnnxGraph, node: Any, parts: list[str], axis: int = 0) -> str:
     whole = shape(node)
     if len(parts) == 1:
         return g.op("Reshape", parts[0], g.indices(*whole))
@@ -389,47 +372,48 @@ def _stack(g: OnnxGraph, node: fx.Node, parts: list[str], axis: int = 0) -> str:
     return g.op("Concat", *(g.op("Reshape", p, g.indices(*one)) for p in parts), axis=axis)
 
 
-def _expand(g: OnnxGraph, node: fx.Node, x: str, *rest: Any, **k: Any) -> str:
-    if shape(node.args[0]) == shape(node):  # type: ignore[arg-type]
+def _expand(g: OnnxGraph, node: Any, x: str, *rest: Any, **k: Any) -> str:
+    if shape(node.args[0]) == shape(node):
         return x
     return g.op("Expand", x, g.indices(*shape(node)))
 
 
-def _kth_value(g: OnnxGraph, node: fx.Node, x: str, k: int, axis: int = -1, keep: bool = False) -> list[str]:
+def _kth_value(g: OnnxGraph, node: Any, x: str, k: int, axis: int = -1, keep: bool = False) -> list[str]:
     """The k-th smallest of n values is the smallest of the n - k + 1 largest."""
-    size = shape(node.args[0])  # type: ignore[arg-type]
+    size = shape(node.args[0])
     largest = g.op("TopK", x, g.indices(size[axis] - k + 1), outputs=2, axis=axis, largest=1, sorted=0)
     return [g.op("ReduceMin", largest, g.indices(axis), keepdims=int(keep))]
 
 
-def _copysign(g: OnnxGraph, node: fx.Node, size: str, sign: str) -> str:
+def _copysign(g: OnnxGraph, node: Any, size: str, sign: str) -> str:
     magnitude = g.op("Abs", size)
     return g.op("Where", g.op("Less", sign, g.constant(0.0)), g.op("Neg", magnitude), magnitude)
 
 
-def _upsampled(g: OnnxGraph, node: fx.Node, x: str, size: list[int], align_corners: bool, *scales: Any) -> str:
+def _upsampled(g: OnnxGraph, node: Any, x: str, size: list[int], align_corners: bool, *scales: Any) -> str:
     way = "align_corners" if align_corners else "half_pixel"
     sizes = g.indices(*shape(node))
     return g.op("Resize", x, "", "", sizes, mode="linear", coordinate_transformation_mode=way)
 
 
-def _inverse_root(g: OnnxGraph, node: fx.Node, x: str) -> str:
+def _inverse_root(g: OnnxGraph, node: Any, x: str) -> str:
     return g.op("Reciprocal", g.op("Sqrt", x))
 
 
-def _scalar(g: OnnxGraph, node: fx.Node, value: float, **kwargs: Any) -> str:
+def _ones(g: OnnxGraph, node: Any, like: str, **kwargs: Any) -> str:
+    one = helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])
+    return g.op("ConstantOfShape", g.indices(*shape(node)), value=one)
+
+
+def _scalar(g: OnnxGraph, node: Any, value: float, **kwargs: Any) -> str:
     if not math.isfinite(value):
         raise NotImplementedError("A constant that isn't finite has no translation to ONNX here.")
     return g.constant(value)
 
 
 TRANSLATIONS: dict[Any, Callable[..., Any]] = {
-    aten.add: _addition,
-    aten.add_: _addition,
     aten.rsub: _reversed_difference,
     aten.clamp: _clipped,
-    aten.clamp_min: _clipped,
-    aten.hardtanh: _clipped,
     aten.hardtanh_: _clipped,
     aten.hardtanh_backward: _hardtanh_back,
     aten.convolution: _convolution,
@@ -440,7 +424,6 @@ TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     aten.t: _transposed,
     aten.mm: _product,
     aten.addmm: _product_and_sum,
-    aten.where: _pairs,
     aten.select: _select,
     aten.gather: _gather,
     aten.stack: _stack,
@@ -449,5 +432,6 @@ TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     aten.copysign: _copysign,
     aten.upsample_bilinear2d: _upsampled,
     aten.rsqrt: _inverse_root,
+    aten.ones_like: _ones,
     aten.scalar_tensor: _scalar,
 }
