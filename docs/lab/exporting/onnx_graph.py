@@ -107,6 +107,7 @@ class OnnxGraph:
         """Add all operations of a traced function; return the names of its results."""
         env: dict[fx.Node, Any] = {}
         names = iter(inputs)
+        module.graph.eliminate_dead_code()
         node: Any  # what its arguments are, its operation decides
         for node in module.graph.nodes:
             if node.op == "placeholder":
@@ -141,7 +142,7 @@ class OnnxGraph:
             keep = node.args[2] if len(node.args) > 2 else False
             return self.op(REDUCED[packet], args[0], self.indices(*_listed(node.args[1])), keepdims=int(bool(keep)))
         if packet not in TRANSLATIONS:
-            raise NotImplementedError(f"{node.target} has no translation to ONNX. Add one to docs/lab/onnx_graph.py.")
+            raise NotImplementedError(f"{node.target} has no translation to ONNX. Add one to docs/lab/exporting/onnx_graph.py.")
         return TRANSLATIONS[packet](self, node, *args)
 
     def argument(self, value: Any, env: dict[fx.Node, Any]) -> Any:
@@ -306,8 +307,8 @@ def _pad(g: OnnxGraph, node: Any, x: str, pads: list[int], value: float = 0.0) -
 
 def _cropped(g: OnnxGraph, node: Any, x: str, begin: list[int], end: list[int]) -> str:
     """A border taken away; a transposed convolution needn't compute it in the first place."""
-    maker = g.maker[x]
-    if maker.op_type == "ConvTranspose":
+    maker = g.maker.get(x)
+    if maker is not None and maker.op_type == "ConvTranspose":
         settings = {a.name: helper.get_attribute_value(a) for a in maker.attribute}
         settings["pads"] = [p + q for p, q in zip(settings["pads"], [*begin, *end], strict=True)]
         return g.op("ConvTranspose", *maker.input, **settings)
@@ -414,6 +415,7 @@ def _scalar(g: OnnxGraph, node: Any, value: float, **kwargs: Any) -> str:
 TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     aten.rsub: _reversed_difference,
     aten.clamp: _clipped,
+    aten.hardtanh: _clipped,
     aten.hardtanh_: _clipped,
     aten.hardtanh_backward: _hardtanh_back,
     aten.convolution: _convolution,

@@ -89,7 +89,6 @@ def trace(net: Shifted, x: Tensor, methods: Mapping[str, Method]) -> fx.GraphMod
     # The branches that depend on values are taken as this photo takes them: see above.
     graph = make_fx(run, _error_on_data_dependent_ops=False)(x, score, torch.tensor(1.0), torch.tensor(0.0))
     net.shift = 0.0
-    graph.graph.eliminate_dead_code()
     return graph
 
 
