@@ -31,5 +31,6 @@ def run(
 
 
 def apart(ours: np.ndarray, theirs: Tensor) -> float:
-    """Return the largest difference of two maps, in parts of the largest magnitude."""
-    return float(np.abs(ours - theirs.numpy()).max() / theirs.abs().max())
+    """Return the largest difference of two maps, in parts of the largest magnitude; 0 for two that are 0 everywhere."""
+    difference = float(np.abs(ours - theirs.numpy()).max())
+    return difference / float(theirs.abs().max()) if difference else 0.0

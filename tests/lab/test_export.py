@@ -32,6 +32,10 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 EXACT = 1e-4
+# GradCAM++'s alpha = 1 / (2 + S G) has a pole at S G = -2. With positive handling and behind a ReLU neither S nor G is
+# negative where it counts; at the ends of early stages, which are linear, S is of either sign. The package in float32
+# and in float64 differ there by 5e-3 (flower, blocks.1, positive) and 6e-2 (cat, signed).
+NEAR_A_POLE = 5e-2
 # LRP divides by sums of either sign, additions' and averages' with every rule, all layers' with the signed one. Where
 # such a sum is near zero, rounding is multiplied: here the package in float32 and in float64 differ by as much.
 DIVIDED = {"published": 2e-3, "positive": 2e-3, "signed": 5e-2}
@@ -81,6 +85,9 @@ class Setting(NamedTuple):
 
     @property
     def within(self) -> float:
+        """How far two maps may be apart, in parts of the largest magnitude."""
+        if self.method == "gradcam++" and self.graph.endswith(("blocks.1.onnx", "blocks.2.onnx")):
+            return NEAR_A_POLE
         return DIVIDED[self.handling] if self.method == "lrp" else EXACT
 
     def made(self, **options: Any) -> Any:
@@ -155,7 +162,7 @@ def test_without_flipped_gates_nothing_has_to_be_imposed(exported: Exported) -> 
 
 
 def test_contrasts(exported: Exported) -> None:
-    x, target = exported.photo("coffee")
+    _, target = exported.photo("coffee")
     other = exported.clf.least_likely(pg.load_photo("coffee"))
     for setting in exported.settings():
         if setting.handling in ("positive", "published"):
@@ -188,7 +195,7 @@ def test_random_layers(exported: Exported) -> None:
     steps = exported.manifest["randomized"]["steps"]
     layers = randomizable_layers(exported.clf.net, exported.photo("cat")[0])
     assert [step["depth"] for step in steps] == [1, 2, 5, 8, 11, 14, 17]
-    assert sum((step["layers"] for step in steps), []) == layers[:17]
+    assert [name for step in steps for name in step["layers"]] == layers[:17]
     weights = bytearray(exported.weights)
     for step in steps:
         data, at = (exported.folder / "model" / step["file"]).read_bytes(), 0

@@ -142,7 +142,7 @@ class OnnxGraph:
             keep = node.args[2] if len(node.args) > 2 else False
             return self.op(REDUCED[packet], args[0], self.indices(*_listed(node.args[1])), keepdims=int(bool(keep)))
         if packet not in TRANSLATIONS:
-            raise NotImplementedError(f"{node.target} has no translation to ONNX. Add one to docs/lab/exporting/onnx_graph.py.")
+            raise NotImplementedError(f"{node.target} has no translation to ONNX. Add one to exporting/onnx_graph.py.")
         return TRANSLATIONS[packet](self, node, *args)
 
     def argument(self, value: Any, env: dict[fx.Node, Any]) -> Any:
