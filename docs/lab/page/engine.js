@@ -1,0 +1,197 @@
+/** ONNX Runtime with the exported graphs: one weight file, a session for each graph, maps that are kept. */
+
+import * as ort from "./ort/ort.js";
+
+const SESSIONS = 4; // kept open; each holds a copy of the weights
+const KEPT_MAPS = 160; // 0.2 MB each
+
+/**
+ * @typedef {import("./types.js").Manifest} Manifest
+ * @typedef {Record<string, Float32Array>} Result  the graph's outputs: maps, and "logits"
+ * @typedef {{
+ *   photo: string, graph: string, depth: number, positive: number, relu: boolean, shift: number,
+ *   score: [plus: number, minus: number | "mean" | null]
+ * }} Run  score: the class whose logit is asked about, and what is subtracted from it
+ */
+
+/**
+ * A cache of the things used last.
+ * @template T
+ */
+class Kept {
+  /**
+   * @param {number} most
+   * @param {(thing: T) => void} [drop]
+   */
+  constructor(most, drop = () => {}) {
+    this.most = most;
+    this.drop = drop;
+    /** @type {Map<string, T>} */
+    this.things = new Map();
+  }
+
+  /** @param {string} key */
+  get(key) {
+    const thing = this.things.get(key);
+    if (thing !== undefined) {
+      this.things.delete(key);
+      this.things.set(key, thing);
+    }
+    return thing;
+  }
+
+  /**
+   * @param {string} key
+   * @param {T} thing
+   */
+  set(key, thing) {
+    this.things.set(key, thing);
+    for (const [oldest, old] of this.things) {
+      if (this.things.size <= this.most) break;
+      this.things.delete(oldest);
+      this.drop(old);
+    }
+  }
+}
+
+export class Engine {
+  /** @param {URL} base the folder of index.html */
+  constructor(base) {
+    this.base = base;
+    /** @type {Manifest} */
+    this.manifest = /** @type {Manifest} */ ({});
+    this.weights = new Uint8Array();
+    /** @type {Uint8Array | null} */
+    this.random = null;
+    /** @type {Map<string, Float32Array>} the network's inputs by the photo's name */
+    this.inputs = new Map();
+    /** @type {Kept<ort.InferenceSession>} */
+    this.sessions = new Kept(SESSIONS, (session) => void session.release());
+    /** @type {Kept<Result>} */
+    this.results = new Kept(KEPT_MAPS);
+  }
+
+  /**
+   * Fetch what every map needs.
+   * @param {(done: number, total: number) => void} progress in bytes
+   */
+  async load(progress) {
+    this.manifest = await (await this.fetched("model/manifest.json")).json();
+    const wasm = "page/ort/ort-wasm-simd-threaded.wasm";
+    const weights = `model/${this.manifest.weights}`;
+    const total = (this.manifest.files[wasm] ?? 14.3e6) + (this.manifest.files[this.manifest.weights] ?? 18.6e6);
+    let done = 0;
+    const more = (/** @type {number} */ bytes) => progress((done += bytes), total);
+    const [binary, data] = await Promise.all([this.bytes(wasm, more), this.bytes(weights, more)]);
+    this.weights = data;
+    ort.env.wasm.numThreads = 1; // threads would need special headers from the server
+    ort.env.wasm.wasmBinary = binary.buffer;
+  }
+
+  /** @param {string} path */
+  async fetched(path) {
+    const response = await fetch(new URL(path, this.base)).catch(() => null);
+    if (!response?.ok) throw new Error(`The file ${path} can't be loaded. Check the connection, then reload the page.`);
+    return response;
+  }
+
+  /**
+   * Fetch a file, telling after each piece how long it was.
+   * @param {string} path
+   * @param {(bytes: number) => void} [more]
+   */
+  async bytes(path, more = () => {}) {
+    const response = await this.fetched(path);
+    /** @type {Uint8Array[]} */
+    const pieces = [];
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+      pieces.push(piece.value);
+      more(piece.value.length);
+    }
+    const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let start = 0;
+    for (const piece of pieces) {
+      all.set(piece, start);
+      start += piece.length;
+    }
+    return all;
+  }
+
+  /**
+   * Return the weights of the network whose last layers are random.
+   * @param {number} depth how many of them
+   */
+  async weightsAt(depth) {
+    if (depth === 0) return this.weights;
+    const { file, layers } = this.manifest.random;
+    this.random ??= await this.bytes(`model/${file}`);
+    const patched = this.weights.slice();
+    for (const { ranges } of layers.slice(0, depth)) {
+      for (const { offset, length, from } of ranges) patched.set(this.random.subarray(from, from + length), offset);
+    }
+    return patched;
+  }
+
+  /**
+   * @param {string} graph
+   * @param {number} depth
+   */
+  async session(graph, depth) {
+    const key = `${depth} ${graph}`;
+    const kept = this.sessions.get(key);
+    if (kept) return kept;
+    const [model, data] = await Promise.all([this.bytes(`model/${graph}`), this.weightsAt(depth)]);
+    const session = await ort.InferenceSession.create(model, {
+      executionProviders: ["wasm"],
+      externalData: [{ path: this.manifest.weights, data }],
+    });
+    this.sessions.set(key, session);
+    return session;
+  }
+
+  /** @param {Run} run */
+  kept(run) {
+    return this.results.get(JSON.stringify(run));
+  }
+
+  /**
+   * Compute a graph's maps, unless they are kept.
+   * @param {Run} run
+   * @returns {Promise<Result>}
+   */
+  async run(run) {
+    const found = this.kept(run);
+    if (found) return found;
+    const session = await this.session(run.graph, run.depth);
+    const outputs = await session.run(this.feeds(run, session.inputNames));
+    const data = Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]);
+    const result = /** @type {Result} */ (Object.fromEntries(data));
+    this.results.set(JSON.stringify(run), result);
+    return result;
+  }
+
+  /**
+   * @param {Run} run
+   * @param {readonly string[]} names the graph's inputs
+   */
+  feeds(run, names) {
+    const [height, width] = this.manifest.preprocess.size;
+    const score = new Float32Array(this.manifest.labels.length);
+    const [plus, minus] = run.score;
+    if (minus === "mean") score.fill(-1 / score.length);
+    if (typeof minus === "number") score[minus] -= 1;
+    if (plus >= 0) score[plus] += 1;
+    const input = this.inputs.get(run.photo) ?? new Float32Array();
+    const number = (/** @type {number} */ value) => new ort.Tensor("float32", Float32Array.of(value), []);
+    /** @type {Record<string, ort.Tensor>} */
+    const all = {
+      photo: new ort.Tensor("float32", input, [1, 3, height, width]),
+      score: new ort.Tensor("float32", score, [1, score.length]),
+      positive: number(run.positive),
+      shift: number(run.shift),
+      relu: number(run.relu ? 1 : 0),
+    };
+    return Object.fromEntries(names.map((name) => [name, all[name]]));
+  }
+}

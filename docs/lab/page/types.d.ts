@@ -1,0 +1,95 @@
+/** What docs/lab/export.py writes, and what the page and its worker say to each other. */
+
+import type { Preprocess } from "./resize.js";
+import type { State } from "./state.js";
+
+export interface Handling {
+  key: State["handling"];
+  /** The graphs' input of that name: 0 signed, 1 positive, 2 absolute. */
+  positive: number;
+  /** Where this handling has a graph of its own. */
+  graph?: string;
+}
+
+export interface Method {
+  key: string;
+  title: string;
+  about: string;
+  /** Few cells, each of many pixels: best seen over the photo. */
+  coarse: boolean;
+  published: string | null;
+  handlings: Handling[];
+  graph: string;
+  /** The graph's output. */
+  output: string;
+  /** A CAM's layers, the default first. */
+  layers?: { name: string; graph: string }[];
+  /** Whether its graphs have an input for the final ReLU. */
+  relu: boolean;
+}
+
+export interface Range {
+  offset: number;
+  length: number;
+  from: number;
+}
+
+export interface Photo {
+  name: string;
+  file: string;
+  licence: string;
+  credit: string;
+  shows: string;
+}
+
+export interface Manifest {
+  network: string;
+  preprocess: Preprocess;
+  files: Record<string, number>;
+  weights: string;
+  methods: Method[];
+  random: { file: string; seed: number; layers: { name: string; ranges: Range[] }[] };
+  shift: { steps: number[] };
+  labels: string[];
+  synonyms: string[][];
+  photos: Photo[];
+}
+
+/** Two maps of one setting, and all that is needed to say what they are. */
+export interface Answer {
+  state: State;
+  classes: [number, number];
+  maps: [Float32Array, Float32Array];
+  /** The logits as the network with this shift gives them. */
+  logits: Float32Array;
+  /** The largest change of a probability by the shift. */
+  softmaxChange: number;
+  /** The magnitude of full colour of each map. */
+  limits: [number, number];
+  spearman: number;
+  magnitudes: number;
+  /** Milliseconds that it took, 0 where the maps were kept. */
+  took: number;
+}
+
+export interface Seen {
+  width: number;
+  height: number;
+  data: Uint8ClampedArray<ArrayBuffer>;
+}
+
+export type ToWorker =
+  | { kind: "photo"; name: string; blob: Blob }
+  | { kind: "look"; id: number; state: State }
+  | { kind: "impostor"; id: number; state: State; turn: number };
+
+export type FromWorker =
+  | { kind: "progress"; done: number; total: number }
+  | { kind: "ready"; manifest: Manifest; backend: string }
+  | { kind: "broken"; message: string }
+  | { kind: "seen"; id: number; photo: string; view: Seen; top: number[] }
+  | { kind: "busy"; id: number; words: string }
+  | { kind: "answer"; id: number; answer: Answer }
+  | { kind: "question"; id: number; which: "a" | "b"; question: string; options: number[] }
+  | { kind: "failed"; id: number; message: string }
+  | { kind: "impostor"; id: number; index: number; tried: number; spearman: number };
