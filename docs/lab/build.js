@@ -8,8 +8,9 @@
 
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 
-const here = import.meta.dirname;
+const here = fileURLToPath(new URL(".", import.meta.url));
 const out = resolve(process.argv[2] ?? join(here, "../../build/lab"));
 const runtime = join(here, "node_modules/onnxruntime-web");
 const WASM = "ort-wasm-simd-threaded.wasm"; // the leanest: one thread needs no special headers

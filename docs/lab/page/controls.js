@@ -62,8 +62,8 @@ function listen(actions, boxes, manifest) {
   on("layer", "change", () => actions.change({ layer: chosen("layer") }));
   on("contrast", "change", () => actions.change({ contrast: /** @type {State["contrast"]} */ (chosen("contrast")) }));
   on("relu", "change", () => actions.change({ relu: element("relu", HTMLInputElement).checked }));
-  on("depth", "change", () => actions.change({ depth: slid("depth"), shift: 0 }));
-  on("shift", "change", () => actions.change({ shift: manifest().shift.steps[slid("shift")], depth: 0 }));
+  on("depth", "change", () => actions.change({ depth: depths(manifest())[slid("depth")], shift: 0 }));
+  on("shift", "change", () => actions.change({ shift: manifest().shift.values[slid("shift")], depth: 0 }));
   on("swap", "click", () => actions.change({ a: boxes.b.value, b: boxes.a.value }));
   on("impostor", "click", actions.impostor);
   on("share", "click", actions.share);
@@ -85,8 +85,8 @@ function listen(actions, boxes, manifest) {
 function fill(manifest, actions) {
   const methods = manifest.methods.map((each) => new Option(each.title, each.key));
   element("method", HTMLSelectElement).replaceChildren(...methods);
-  element("depth", HTMLInputElement).max = String(manifest.random.layers.length);
-  element("shift", HTMLInputElement).max = String(manifest.shift.steps.length - 1);
+  element("depth", HTMLInputElement).max = String(manifest.randomized.steps.length);
+  element("shift", HTMLInputElement).max = String(manifest.shift.values.length - 1);
   const samples = manifest.photos.map(({ name, file, shows }) => {
     const picture = Object.assign(new Image(), { src: file, alt: "", loading: "lazy", width: 64, height: 48 });
     const choose = () => actions.change({ photo: name, a: "most likely", b: "least likely" });
@@ -125,27 +125,36 @@ function show(state, manifest, actions) {
   element("method", HTMLSelectElement).value = method.key;
   element("contrast", HTMLSelectElement).value = state.contrast;
   element("relu", HTMLInputElement).checked = state.relu;
-  element("about").textContent = method.about;
+  element("about").textContent = method.line;
   showLayers(method, state.layer);
   showHandlings(method, state, actions);
   for (const input of element("samples").querySelectorAll("input")) input.checked = input.value === state.photo;
   const own = state.photo === OWN;
   element("samples").classList.toggle("own", own);
-  const last = manifest.random.layers.length;
-  const [depth, shift] = ["depth", "shift"].map((id) => element(id, HTMLInputElement));
-  depth.value = String(state.depth);
-  element("depth-words").textContent = state.depth ? `${state.depth} of ${last}` : "none";
-  depth.setAttribute("aria-valuetext", state.depth ? `${state.depth} of ${last} layers` : "none");
-  const steps = manifest.shift.steps;
-  const nearest = steps.reduce((best, step, i) => (away(step, state) < away(steps[best], state) ? i : best), 0);
-  shift.value = String(nearest);
-  const words = steps[nearest] ? signedNumber(steps[nearest]) : "0";
-  element("shift-words").textContent = words;
-  shift.setAttribute("aria-valuetext", words);
+  const all = manifest.randomized.layers;
+  const values = manifest.shift.values;
+  const [depth, shift] = [nearest(depths(manifest), state.depth), nearest(values, state.shift)];
+  slide("depth", depth, depth ? `${depths(manifest)[depth]} of ${all}` : "none");
+  slide("shift", shift, values[shift] ? signedNumber(values[shift]) : "0");
 }
 
-/** @param {number} step @param {State} state */
-const away = (step, { shift }) => Math.abs(step - shift);
+/** @param {Manifest} manifest @returns {number[]} how many layers can be random */
+const depths = (manifest) => [0, ...manifest.randomized.steps.map((step) => step.depth)];
+
+/** @param {number[]} values @param {number} wanted @returns {number} the place of the value that is nearest */
+const nearest = (values, wanted) =>
+  values.reduce((best, value, i) => (Math.abs(value - wanted) < Math.abs(values[best] - wanted) ? i : best), 0);
+
+/**
+ * @param {string} id
+ * @param {number} place
+ * @param {string} words
+ */
+function slide(id, place, words) {
+  element(id, HTMLInputElement).value = String(place);
+  element(id, HTMLInputElement).setAttribute("aria-valuetext", words);
+  element(`${id}-words`).textContent = words;
+}
 
 /**
  * @param {import("./types.js").Method} method

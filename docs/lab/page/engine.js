@@ -3,6 +3,8 @@
 import * as ort from "./ort/ort.js";
 
 const SESSIONS = 4; // kept open; each holds a copy of the weights
+const WASM = "page/ort/ort-wasm-simd-threaded.wasm";
+const WASM_BYTES = 14.2e6;
 const KEPT_MAPS = 160; // 0.2 MB each
 
 /**
@@ -61,8 +63,8 @@ export class Engine {
     /** @type {Manifest} */
     this.manifest = /** @type {Manifest} */ ({});
     this.weights = new Uint8Array();
-    /** @type {Uint8Array | null} */
-    this.random = null;
+    /** @type {Map<string, Uint8Array>} what takes the place of weights, by file */
+    this.random = new Map();
     /** @type {Map<string, Float32Array>} the network's inputs by the photo's name */
     this.inputs = new Map();
     /** @type {Kept<ort.InferenceSession>} */
@@ -77,12 +79,11 @@ export class Engine {
    */
   async load(progress) {
     this.manifest = await (await this.fetched("model/manifest.json")).json();
-    const wasm = "page/ort/ort-wasm-simd-threaded.wasm";
     const weights = `model/${this.manifest.weights}`;
-    const total = (this.manifest.files[wasm] ?? 14.3e6) + (this.manifest.files[this.manifest.weights] ?? 18.6e6);
+    const total = WASM_BYTES + this.manifest.bytes[this.manifest.weights];
     let done = 0;
     const more = (/** @type {number} */ bytes) => progress((done += bytes), total);
-    const [binary, data] = await Promise.all([this.bytes(wasm, more), this.bytes(weights, more)]);
+    const [binary, data] = await Promise.all([this.bytes(WASM, more), this.bytes(weights, more)]);
     this.weights = data;
     ort.env.wasm.numThreads = 1; // threads would need special headers from the server
     ort.env.wasm.wasmBinary = binary.buffer;
@@ -124,11 +125,15 @@ export class Engine {
    */
   async weightsAt(depth) {
     if (depth === 0) return this.weights;
-    const { file, layers } = this.manifest.random;
-    this.random ??= await this.bytes(`model/${file}`);
     const patched = this.weights.slice();
-    for (const { ranges } of layers.slice(0, depth)) {
-      for (const { offset, length, from } of ranges) patched.set(this.random.subarray(from, from + length), offset);
+    for (const { file, replaced } of this.manifest.randomized.steps.filter((step) => step.depth <= depth)) {
+      const data = this.random.get(file) ?? (await this.bytes(`model/${file}`));
+      this.random.set(file, data);
+      let start = 0;
+      for (const { offset, length } of replaced) {
+        patched.set(data.subarray(start, start + length), offset);
+        start += length;
+      }
     }
     return patched;
   }

@@ -31,7 +31,7 @@ let shown = null;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let waiting;
 
-const puzzle = new Puzzle(location.hash.length < 2, () => flipTo("signed"));
+const puzzle = new Puzzle(location.hash.length < 2);
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 const panel = controls({ change, impostor, photo: choosePhoto, camera, share, reset: () => change({ ...START }) });
 
@@ -53,9 +53,6 @@ function change(changes, words = "") {
   linkWhole();
   ask({ kind: "look", id: wait(), state });
 }
-
-/** @param {State["handling"]} handling */
-const flipTo = (handling) => change({ handling });
 
 /** Begin to wait: old maps turn pale if it takes long. Return the new request's number. */
 function wait() {

@@ -12,12 +12,10 @@ import { softmax } from "./answer.js";
 export class Puzzle {
   /**
    * @param {boolean} open whether to begin with it
-   * @param {() => void} flip turn the switch
    */
-  constructor(open, flip) {
+  constructor(open) {
     this.open = open;
     this.guessed = false;
-    this.flip = flip;
     this.onGuess = () => {};
     this.order = Math.random() < 0.5 ? [0, 1] : [1, 0];
     /** @type {Answer | null} */
@@ -69,7 +67,7 @@ export class Puzzle {
       `There is no ${b} here, and the network knows it (${share}). Still its map is red in the same places: ` +
       "this method kept only the positive gradients. Keep both signs: flip the switch.";
     this.onGuess();
-    element("handlings").querySelector("input")?.focus();
+    /** @type {HTMLElement | null} */ (element("handlings").querySelector(":checked"))?.focus();
   }
 
   /**

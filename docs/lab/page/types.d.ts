@@ -14,24 +14,24 @@ export interface Handling {
 export interface Method {
   key: string;
   title: string;
-  about: string;
+  line: string;
   /** Few cells, each of many pixels: best seen over the photo. */
   coarse: boolean;
   published: string | null;
   handlings: Handling[];
-  graph: string;
+  graph?: string;
   /** The graph's output. */
   output: string;
   /** A CAM's layers, the default first. */
   layers?: { name: string; graph: string }[];
-  /** Whether its graphs have an input for the final ReLU. */
-  relu: boolean;
 }
 
-export interface Range {
-  offset: number;
-  length: number;
-  from: number;
+/** Layers that are random from this step on, and what takes the place of their weights, one range after the other. */
+export interface RandomStep {
+  depth: number;
+  layers: string[];
+  file: string;
+  replaced: { offset: number; length: number }[];
 }
 
 export interface Photo {
@@ -45,11 +45,11 @@ export interface Photo {
 export interface Manifest {
   network: string;
   preprocess: Preprocess;
-  files: Record<string, number>;
+  bytes: Record<string, number>;
   weights: string;
   methods: Method[];
-  random: { file: string; seed: number; layers: { name: string; ranges: Range[] }[] };
-  shift: { steps: number[] };
+  randomized: { seed: number; layers: number; steps: RandomStep[] };
+  shift: { values: number[] };
   labels: string[];
   synonyms: string[][];
   photos: Photo[];

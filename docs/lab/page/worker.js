@@ -87,10 +87,10 @@ function asRun(state, target, other) {
   const minus = state.contrast === "other" ? other : state.contrast === "mean" ? "mean" : null;
   return {
     photo: state.photo,
-    graph: layer?.graph ?? handling.graph ?? method.graph,
+    graph: layer?.graph ?? handling.graph ?? method.graph ?? "",
     depth: state.depth,
     shift: state.shift,
-    relu: method.relu && state.relu,
+    relu: method.coarse && state.relu,
     positive: handling.positive,
     score: [target, minus],
   };
@@ -120,13 +120,14 @@ async function both(id, runs) {
 }
 
 /**
- * Return the finished map: without evidence against, where that is asked for and the graph didn't do it.
+ * Return the finished map: without evidence against, where that is asked for. A CAM's graph has seen to it already,
+ * before its few cells became many pixels.
  * @param {State} state
  * @param {import("./engine.js").Result} result
  */
 function finished(state, result) {
   const map = result[methodOf(state).output];
-  return state.relu && !methodOf(state).relu ? map.map((value) => Math.max(0, value)) : map;
+  return state.relu ? map.map((value) => Math.max(0, value)) : map;
 }
 
 /**
