@@ -2,7 +2,7 @@
 
 import { largest } from "./colours.js";
 import { isDegenerate } from "./ranks.js";
-import { CONSTANT, OWN_UNIT, describe, fullColour, percent, signedNumber, twoDigits } from "./words.js";
+import { CONSTANT, OWN_UNIT, describe, fullColour, percent, shortExponent, signedNumber, twoDigits } from "./words.js";
 
 /**
  * @typedef {import("./types.js").Answer} Answer
@@ -82,7 +82,8 @@ function ofRandom({ state, spearman }) {
 
 /** @param {Answer} answer */
 function ofSoftmax({ softmaxChange }) {
-  const change = softmaxChange < ROUNDING ? "less than 0.000001" : `up to ${softmaxChange.toExponential(1)}`;
+  const rounded = shortExponent(Number(softmaxChange.toPrecision(2)));
+  const change = softmaxChange < ROUNDING ? "less than 0.000001" : `up to ${rounded}`;
   return `By the shift each class's softmax changes by ${change}.`;
 }
 

@@ -101,8 +101,9 @@ export class Engine {
    * @param {string} path
    * @param {(bytes: number) => void} [more]
    */
-  async bytes(path, more = () => {}) {
+  async bytes(path, more) {
     const response = await this.fetched(path);
+    if (!more) return new Uint8Array(await response.arrayBuffer());
     /** @type {Uint8Array[]} */
     const pieces = [];
     const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
@@ -186,7 +187,7 @@ export class Engine {
     const [plus, minus] = run.score;
     if (minus === "mean") score.fill(-1 / score.length);
     if (typeof minus === "number") score[minus] -= 1;
-    if (plus >= 0) score[plus] += 1;
+    score[plus] += 1;
     const input = this.inputs.get(run.photo) ?? new Float32Array();
     const number = (/** @type {number} */ value) => new ort.Tensor("float32", Float32Array.of(value), []);
     /** @type {Record<string, ort.Tensor>} */

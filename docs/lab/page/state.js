@@ -40,7 +40,7 @@ export function parse(hash) {
     photo: text("photo"),
     a: text("a"),
     b: text("b"),
-    method: text("method"),
+    method: text("method").replaceAll(" ", "+"), // a link written by hand: a bare + stands for a space
     handling: HANDLINGS.find((each) => each === text("handling")) ?? START.handling,
     contrast: contrast(text("contrast")),
     layer: text("layer"),

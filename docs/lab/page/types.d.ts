@@ -40,6 +40,8 @@ export interface Photo {
   licence: string;
   credit: string;
   shows: string;
+  /** The most likely class. */
+  asks: { index: number; label: string };
 }
 
 export interface Manifest {

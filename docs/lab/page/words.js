@@ -49,7 +49,7 @@ export function twoDigits(magnitude) {
 }
 
 /** @param {number} value @returns {string} such as 1.5e-06, as Python writes it */
-const shortExponent = (value) => value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+export const shortExponent = (value) => value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
 
 /**
  * Write a share so that 0 % and 100 % only stand for none and all.

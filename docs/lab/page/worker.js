@@ -4,7 +4,7 @@ import { softmax } from "./answer.js";
 import { resolve } from "./classes.js";
 import { pairLimit, symmetricLimit } from "./colours.js";
 import { Engine } from "./engine.js";
-import { PhotoError, read } from "./photo.js";
+import { InputError, read } from "./photo.js";
 import { compare } from "./ranks.js";
 import { normalized, view } from "./resize.js";
 
@@ -51,11 +51,11 @@ async function look(state) {
   const { preprocess, photos: samples } = engine.manifest;
   const sample = samples.find((each) => each.name === state.photo);
   const blob = blobs.get(state.photo) ?? (sample && (await (await engine.fetched(sample.file)).blob()));
-  if (!blob) throw new PhotoError("This link's photo isn't part of it: photos never leave a machine. Choose one.");
+  if (!blob) throw new InputError("This link's photo isn't part of it: photos never leave a machine. Choose one.");
   const seen = view(await read(blob), preprocess);
   engine.inputs.set(state.photo, normalized(seen, preprocess));
-  const any = { ...asRun(state, -1, 0), depth: 0, shift: 0, positive: 0, relu: false };
-  const { logits } = await engine.run(any);
+  // Any class will do for the logits; the most likely one is what will be asked about next.
+  const { logits } = await engine.run({ ...asRun(state, sample?.asks.index ?? 0, 0), depth: 0, shift: 0 });
   const ranking = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a]);
   const found = { view: /** @type {import("./types.js").Seen} */ (seen), logits, ranking };
   photos.set(state.photo, found);
@@ -72,11 +72,16 @@ function forget(name) {
 // --- Maps ---
 
 /** @param {State} state */
-const methodOf = (state) => engine.manifest.methods.find((m) => m.key === state.method) ?? engine.manifest.methods[0];
+const methodOf = (state) => engine.manifest.methods.find((m) => m.key === state.method) ?? unknown(state.method);
+
+/** @param {string} name @returns {never} */
+function unknown(name) {
+  throw new InputError(`There is no method “${name}”. Choose one from the list.`);
+}
 
 /**
  * @param {State} state
- * @param {number} target a class, or -1 where only the logits matter
+ * @param {number} target a class
  * @param {number} other the class that it may be held against
  * @returns {Run}
  */
@@ -255,7 +260,7 @@ async function attempt(id, work) {
   } catch (error) {
     if (error instanceof Superseded || id !== latest) return;
     const words = error instanceof Error ? error.message : String(error);
-    say({ kind: "failed", id, message: error instanceof PhotoError ? words : `This can't be computed. ${words}` });
+    say({ kind: "failed", id, message: error instanceof InputError ? words : `This can't be computed. ${words}` });
   }
 }
 

@@ -1,6 +1,6 @@
 """Write fixtures.json: numbers of the package that the page's own functions must give, too.
 
-    python docs/lab/tests/make_fixtures.py
+python docs/lab/tests/make_fixtures.py
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ WORDS = [
 
 def main() -> None:
     rng = np.random.default_rng(0)
-    parts = {"ranks": ranks(rng), "views": views(rng), "colours": colours(rng), "words": words(rng), "classes": classes()}
+    parts = {
+        "ranks": ranks(rng),
+        "views": views(rng),
+        "colours": colours(rng),
+        "words": words(rng),
+        "classes": classes(),
+    }
     OUT.write_text(json.dumps(parts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{OUT.name}: {OUT.stat().st_size / 1000:.0f} kB")
 
@@ -67,7 +73,9 @@ def views(rng: np.random.Generator) -> list[dict[str, Any]]:
     """Random photos, larger and smaller than the crop, upright and wide."""
     found = []
     for (width, height), interpolation in [((53, 37), "bicubic"), ((19, 45), "bicubic"), ((40, 33), "bilinear")]:
-        recipe = Preprocessing(size=24, resize=28, mean=(0.5, 0.4, 0.3), std=(0.5, 0.2, 0.3), interpolation=interpolation)
+        recipe = Preprocessing(
+            size=24, resize=28, mean=(0.5, 0.4, 0.3), std=(0.5, 0.2, 0.3), interpolation=interpolation
+        )
         photo = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
         seen = recipe.view(photo)
         found.append(
@@ -104,7 +112,12 @@ def colours(rng: np.random.Generator) -> dict[str, Any]:
 def words(rng: np.random.Generator) -> dict[str, Any]:
     """Sentences and numbers."""
     correlations = [1.0, 0.901, 0.9, 0.6, 0.5, 0.3, 0.2, 0.0, -0.19, -0.2, -0.3, -0.5, -0.51, -1.0]
-    maps = [rng.normal(size=(8, 8)), np.abs(rng.normal(size=(7, 7))), -np.abs(rng.normal(size=(6, 6))), np.zeros((5, 5))]
+    maps = [
+        rng.normal(size=(8, 8)),
+        np.abs(rng.normal(size=(7, 7))),
+        -np.abs(rng.normal(size=(6, 6))),
+        np.zeros((5, 5)),
+    ]
     maps = [m.astype("f4") for m in maps]
     return {
         "describe": [[c, describe(c, "espresso", "cup")] for c in correlations],

@@ -105,4 +105,6 @@ test("an address holds the state and nothing else, and a wrong one does no harm"
   const wild = parse("#handling=sideways&contrast=%00&shift=1e9&depth=-4&photo=%3Cscript%3E&unknown=1");
   assert.deepEqual(wild, { ...START, shift: 1, photo: "<script>" });
   assert.deepEqual(parse("#shift=NaN&depth=x"), START);
+  assert.equal(parse("#method=gradcam++").method, "gradcam++");
+  assert.equal(parse(format({ ...START, method: "gradcam++" })).method, "gradcam++");
 });
