@@ -254,8 +254,8 @@ def test_contrasts_layers_and_the_final_relu_are_those_of_the_package(lab: Lab) 
     for layer in layers[1:]:
         answer = lab.go(layer=layer, handling="signed")
         found = difference(lab, answer, "gradcam", "signed", layer=layer)
-        check(found._replace(largest=min(found.largest, found.median)), "gradcam", layer)  # gates of later layers
-        assert found.correlation >= ALIKE, layer
+        assert found.largest <= 0.02, layer  # gates of later layers: one more or less changes a channel's whole weight
+        assert found.correlation >= 0.999, layer
     answer = lab.go(relu=1, handling="signed")
     check(difference(lab, answer, "gradcam", "signed", layer=last, relu=True), "gradcam", "final ReLU")
 
@@ -398,7 +398,7 @@ def test_own_photos_stay_here_and_stand_upright(browser: playwright.Browser, add
     assert answers[0]["maps"] == answers[1]["maps"]
     assert "photo=own" in lab.page.url
     lab.page.set_input_files("#file", tmp_path / "words.jpg")
-    lab.page.wait_for_function("() => document.querySelector('#sentence').textContent.includes('isn't a photo')")
+    lab.page.wait_for_function("() => document.querySelector('#sentence').textContent.includes('or it is damaged')")
     assert lab.requests[sent:] == []
     other = Lab(browser, address)
     other.page.goto(lab.page.url)

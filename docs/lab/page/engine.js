@@ -11,7 +11,7 @@ const KEPT_MAPS = 160; // 0.2 MB each
  * @typedef {import("./types.js").Manifest} Manifest
  * @typedef {Record<string, Float32Array>} Result  the graph's outputs: maps, and "logits"
  * @typedef {{
- *   photo: string, graph: string, depth: number, positive: number, relu: boolean, shift: number,
+ *   photo: string, graph: string, depth: number, positive: number, shift: number,
  *   score: [plus: number, minus: number | "mean" | null]
  * }} Run  score: the class whose logit is asked about, and what is subtracted from it
  */
@@ -196,7 +196,6 @@ export class Engine {
       score: new ort.Tensor("float32", score, [1, score.length]),
       positive: number(run.positive),
       shift: number(run.shift),
-      relu: number(run.relu ? 1 : 0),
     };
     return Object.fromEntries(names.map((name) => [name, all[name]]));
   }

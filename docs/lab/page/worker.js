@@ -1,6 +1,7 @@
 /** All computing, beside the page, so that the page answers while it goes on. A newer request ends an older one. */
 
 import { softmax } from "./answer.js";
+import { finalReLU } from "./cells.js";
 import { resolve } from "./classes.js";
 import { pairLimit, symmetricLimit } from "./colours.js";
 import { Engine } from "./engine.js";
@@ -95,7 +96,6 @@ function asRun(state, target, other) {
     graph: layer?.graph ?? handling.graph ?? method.graph ?? "",
     depth: state.depth,
     shift: state.shift,
-    relu: method.coarse && state.relu,
     positive: handling.positive,
     score: [target, minus],
   };
@@ -125,14 +125,14 @@ async function both(id, runs) {
 }
 
 /**
- * Return the finished map: without evidence against, where that is asked for. A CAM's graph has seen to it already,
- * before its few cells became many pixels.
+ * Return the finished map: without evidence against, where that is asked for.
  * @param {State} state
  * @param {import("./engine.js").Result} result
  */
 function finished(state, result) {
   const map = result[methodOf(state).output];
-  return state.relu ? map.map((value) => Math.max(0, value)) : map;
+  if (!state.relu) return map;
+  return methodOf(state).coarse ? finalReLU(map) : map.map((value) => Math.max(0, value));
 }
 
 /**
@@ -188,7 +188,7 @@ async function scale(id, state, runs, maps) {
     return [limit, limit];
   }
   // Signed maps set the scale of a CAM, whatever the switch says: flipping it changes the colours.
-  const signed = await both(id, runs.map((run) => ({ ...run, positive: 0, relu: false })));
+  const signed = await both(id, runs.map((run) => ({ ...run, positive: 0 })));
   const limit = pairLimit(signed.map((result) => result[methodOf(state).output]));
   return [limit, limit];
 }

@@ -39,6 +39,7 @@ def main() -> None:
         "colours": colours(rng),
         "words": words(rng),
         "classes": classes(),
+        "relu": relu(rng),
     }
     OUT.write_text(json.dumps(parts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{OUT.name}: {OUT.stat().st_size / 1000:.0f} kB")
@@ -135,6 +136,15 @@ def _tensor(values: Any) -> Any:
     import torch
 
     return torch.as_tensor(values)
+
+
+def relu(rng: np.random.Generator) -> dict[str, str]:
+    """Cells, enlarged as they are, and clamped before."""
+    from torch.nn.functional import interpolate
+
+    cells = _tensor(rng.normal(size=(1, 1, 4, 4)).astype("f4"))
+    maps = [interpolate(each, size=(32, 32), mode="bilinear")[0, 0] for each in (cells, cells.clamp(min=0))]
+    return {"map": packed(maps[0], "f4"), "clamped": packed(maps[1], "f4")}
 
 
 def classes() -> dict[str, Any]:

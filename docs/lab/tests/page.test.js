@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { finalReLU } from "../page/cells.js";
 import { resolve, suggestions, understood } from "../page/classes.js";
 import { coloured, faded, pairLimit, symmetricLimit } from "../page/colours.js";
 import { compare, correlation, isDegenerate, ranks } from "../page/ranks.js";
@@ -46,6 +47,13 @@ test("what the network sees is Pillow's, byte for byte, and the input PyTorch's"
     normalized(seen, each.recipe).forEach((value, i) => near(value, expected[i], 1e-7));
   }
   assert.deepEqual([0.5, 1.5, 2.5, 2.4, 2.6].map(roundHalfEven), [0, 2, 2, 2, 3]);
+});
+
+test("a CAM's final ReLU clamps its cells, not its pixels", () => {
+  const expected = floats(fixtures.relu.clamped);
+  finalReLU(floats(fixtures.relu.map)).forEach((value, i) => near(value, expected[i], 2e-6));
+  const fine = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i * i));
+  assert.deepEqual(finalReLU(fine), fine.map((value) => Math.max(0, value)));
 });
 
 test("colours and their scale are the package's", () => {
