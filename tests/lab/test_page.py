@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 import torch
+from once import exported_once
 from PIL import Image
 from torch import Tensor
 
@@ -74,10 +75,11 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def address(exported: Path) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the page is served: a plain server, as it would be anywhere."""
-    npm("run", "build", "--", str(exported))
-    handler = functools.partial(Quiet, directory=str(exported))
+    folder = exported_once(tmp_path_factory)
+    npm("run", "build", "--", str(folder))
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/index.html"

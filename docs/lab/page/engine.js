@@ -1,10 +1,12 @@
 /** ONNX Runtime with the exported graphs: one weight file, a session for each graph, maps that are kept. */
 
-import * as ort from "./ort/ort.js";
+/** @typedef {typeof import("./ort/ort.js")} Runtime */
 
+const RUNTIMES = {
+  wasm: { module: "./ort/ort.js", binary: "page/ort/ort-wasm-simd-threaded.wasm", bytes: 14.2e6 },
+  webgpu: { module: "./ort/ort.webgpu.js", binary: "page/ort/ort-wasm-simd-threaded.asyncify.wasm", bytes: 26.8e6 },
+};
 const SESSIONS = 4; // kept open; each holds a copy of the weights
-const WASM = "page/ort/ort-wasm-simd-threaded.wasm";
-const WASM_BYTES = 14.2e6;
 const KEPT_MAPS = 160; // 0.2 MB each
 
 /**
@@ -57,9 +59,15 @@ class Kept {
 }
 
 export class Engine {
-  /** @param {URL} base the folder of index.html */
-  constructor(base) {
+  /**
+   * @param {URL} base the folder of index.html
+   * @param {"wasm" | "webgpu"} backend
+   */
+  constructor(base, backend = "wasm") {
     this.base = base;
+    this.backend = backend;
+    /** @type {Runtime} */
+    this.ort = /** @type {any} */ (null);
     /** @type {Manifest} */
     this.manifest = /** @type {Manifest} */ ({});
     this.weights = new Uint8Array();
@@ -67,7 +75,7 @@ export class Engine {
     this.random = new Map();
     /** @type {Map<string, Float32Array>} the network's inputs by the photo's name */
     this.inputs = new Map();
-    /** @type {Kept<ort.InferenceSession>} */
+    /** @type {Kept<import("./ort/ort.js").InferenceSession>} */
     this.sessions = new Kept(SESSIONS, (session) => void session.release());
     /** @type {Kept<Result>} */
     this.results = new Kept(KEPT_MAPS);
@@ -76,17 +84,22 @@ export class Engine {
   /**
    * Fetch what every map needs.
    * @param {(done: number, total: number) => void} progress in bytes
+   * @param {Engine} [other] one that has the manifest and the weights already
    */
-  async load(progress) {
-    this.manifest = await (await this.fetched("model/manifest.json")).json();
-    const weights = `model/${this.manifest.weights}`;
-    const total = WASM_BYTES + this.manifest.bytes[this.manifest.weights];
+  async load(progress, other) {
+    const { module, binary, bytes } = RUNTIMES[this.backend];
+    this.manifest = other?.manifest ?? (await (await this.fetched("model/manifest.json")).json());
+    const { weights } = this.manifest;
+    const total = bytes + (other ? 0 : this.manifest.bytes[weights]);
     let done = 0;
-    const more = (/** @type {number} */ bytes) => progress((done += bytes), total);
-    const [binary, data] = await Promise.all([this.bytes(WASM, more), this.bytes(weights, more)]);
-    this.weights = data;
-    ort.env.wasm.numThreads = 1; // threads would need special headers from the server
-    ort.env.wasm.wasmBinary = binary.buffer;
+    const more = (/** @type {number} */ piece) => progress((done += piece), total);
+    const data = other?.weights ?? this.bytes(`model/${weights}`, more);
+    const found = await Promise.all([import(module), this.bytes(binary, more), data]);
+    [this.ort, , this.weights] = found;
+    this.inputs = other?.inputs ?? this.inputs;
+    this.ort.env.logLevel = "error";
+    this.ort.env.wasm.numThreads = 1; // threads would need special headers from the server
+    this.ort.env.wasm.wasmBinary = found[1].buffer;
   }
 
   /** @param {string} path */
@@ -148,8 +161,9 @@ export class Engine {
     const kept = this.sessions.get(key);
     if (kept) return kept;
     const [model, data] = await Promise.all([this.bytes(`model/${graph}`), this.weightsAt(depth)]);
-    const session = await ort.InferenceSession.create(model, {
-      executionProviders: ["wasm"],
+    const session = await this.ort.InferenceSession.create(model, {
+      executionProviders: [this.backend],
+      logSeverityLevel: 3, // errors
       externalData: [{ path: this.manifest.weights, data }],
     });
     this.sessions.set(key, session);
@@ -162,19 +176,29 @@ export class Engine {
   }
 
   /**
-   * Compute a graph's maps, unless they are kept.
+   * Return a graph's maps; they are kept.
    * @param {Run} run
    * @returns {Promise<Result>}
    */
   async run(run) {
     const found = this.kept(run);
     if (found) return found;
-    const session = await this.session(run.graph, run.depth);
-    const outputs = await session.run(this.feeds(run, session.inputNames));
-    const data = Object.entries(outputs).map(([name, tensor]) => [name, tensor.data]);
-    const result = /** @type {Result} */ (Object.fromEntries(data));
+    const result = await this.compute(run);
     this.results.set(JSON.stringify(run), result);
     return result;
+  }
+
+  /**
+   * Compute a graph's maps.
+   * @param {Run} run
+   * @returns {Promise<Result>}
+   */
+  async compute(run) {
+    const session = await this.session(run.graph, run.depth);
+    const outputs = await session.run(this.feeds(run, session.inputNames));
+    return Object.fromEntries(
+      Object.entries(outputs).map(([name, tensor]) => [name, /** @type {Float32Array} */ (tensor.data)]),
+    );
   }
 
   /**
@@ -189,11 +213,11 @@ export class Engine {
     if (typeof minus === "number") score[minus] -= 1;
     score[plus] += 1;
     const input = this.inputs.get(run.photo) ?? new Float32Array();
-    const number = (/** @type {number} */ value) => new ort.Tensor("float32", Float32Array.of(value), []);
-    /** @type {Record<string, ort.Tensor>} */
+    const number = (/** @type {number} */ value) => new this.ort.Tensor("float32", Float32Array.of(value), []);
+    /** @type {Record<string, import("./ort/ort.js").Tensor>} */
     const all = {
-      photo: new ort.Tensor("float32", input, [1, 3, height, width]),
-      score: new ort.Tensor("float32", score, [1, score.length]),
+      photo: new this.ort.Tensor("float32", input, [1, 3, height, width]),
+      score: new this.ort.Tensor("float32", score, [1, score.length]),
       positive: number(run.positive),
       shift: number(run.shift),
     };

@@ -111,7 +111,6 @@ function ready(message) {
   manifest = message.manifest;
   panel.fill(manifest);
   element("network").textContent = manifest.network;
-  document.documentElement.dataset.backend = message.backend;
   panel.show(state);
   linkWhole();
   ask({ kind: "look", id: wait(), state });
@@ -173,6 +172,7 @@ function fail(message) {
 worker.addEventListener("message", (/** @type {MessageEvent<FromWorker>} */ event) => {
   const message = event.data;
   if (message.kind === "progress") return loading(message.done, message.total);
+  if (message.kind === "graphics") return graphics(message);
   if (message.kind === "ready") return ready(message);
   if (message.kind === "broken") return broken(message.message);
   if (message.id !== id) return; // of an older request
@@ -205,6 +205,22 @@ function loading(done, total) {
   const words = `Loading the network: ${Math.round((step * total) / MB)} of ${Math.round(total / MB)} MB`;
   if (element("loading-words").textContent !== words) element("loading-words").textContent = words;
 }
+
+/** @param {FromWorker & {kind: "graphics"}} message */
+function graphics({ done, total, message }) {
+  const percent = Math.floor((10 * done) / total) * 10;
+  const inUse = "In use where its maps are the same: each method is checked once.";
+  const words = message || (done < total ? `Loading: ${percent} %` : inUse);
+  if (element("graphics-words").textContent !== words) element("graphics-words").textContent = words;
+}
+
+navigator.gpu?.requestAdapter().then((adapter) => {
+  element("graphics").hidden = !adapter;
+});
+element("graphics").addEventListener("click", () => {
+  element("graphics", HTMLButtonElement).disabled = true;
+  ask({ kind: "gpu" });
+});
 
 /** @param {string} message */
 function broken(message) {

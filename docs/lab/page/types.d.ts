@@ -3,6 +3,12 @@
 import type { Preprocess } from "./resize.js";
 import type { State } from "./state.js";
 
+declare global {
+  interface Navigator {
+    gpu?: { requestAdapter(): Promise<object | null> };
+  }
+}
+
 export interface Handling {
   key: State["handling"];
   /** The graphs' input of that name: 0 signed, 1 positive, 2 absolute. */
@@ -82,12 +88,14 @@ export interface Seen {
 
 export type ToWorker =
   | { kind: "photo"; name: string; blob: Blob }
+  | { kind: "gpu" }
   | { kind: "look"; id: number; state: State }
   | { kind: "impostor"; id: number; state: State; turn: number };
 
 export type FromWorker =
   | { kind: "progress"; done: number; total: number }
-  | { kind: "ready"; manifest: Manifest; backend: string }
+  | { kind: "graphics"; done: number; total: number; message: string }
+  | { kind: "ready"; manifest: Manifest }
   | { kind: "broken"; message: string }
   | { kind: "seen"; id: number; photo: string; view: Seen; top: number[] }
   | { kind: "busy"; id: number; words: string }

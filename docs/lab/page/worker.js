@@ -1,6 +1,7 @@
 /** All computing, beside the page, so that the page answers while it goes on. A newer request ends an older one. */
 
 import { softmax } from "./answer.js";
+import { CheckedEngine } from "./checked.js";
 import { finalReLU } from "./cells.js";
 import { resolve } from "./classes.js";
 import { pairLimit, symmetricLimit } from "./colours.js";
@@ -23,6 +24,7 @@ const RULED_OUT = 1e-4; // a class below this probability certainly isn't in the
 class Superseded extends Error {}
 
 const engine = new Engine(new URL("../", import.meta.url));
+const checked = new CheckedEngine(engine, (message) => say({ kind: "graphics", done: 1, total: 1, message }));
 /** @type {Map<string, {view: import("./types.js").Seen, logits: Float32Array, ranking: number[]}>} */
 const photos = new Map();
 /** @type {Map<string, Blob>} */
@@ -66,7 +68,7 @@ async function look(state) {
 /** Forget a photo whose name now stands for another. @param {string} name */
 function forget(name) {
   photos.delete(name);
-  engine.results.things.clear();
+  checked.forget();
   comparisons.clear();
 }
 
@@ -118,8 +120,8 @@ function runsOf(state, [a, b]) {
 async function both(id, runs) {
   const found = [];
   for (const run of runs) {
-    if (!engine.kept(run)) await breathe(id);
-    found.push(await engine.run(run));
+    if (!checked.kept(run)) await breathe(id);
+    found.push(await checked.run(run));
   }
   return found;
 }
@@ -150,7 +152,7 @@ async function answer(id, state) {
     classes[i] = found.index;
   }
   const runs = runsOf(state, classes);
-  const ready = runs.every((run) => engine.kept(run));
+  const ready = runs.every((run) => checked.kept(run));
   const results = await both(id, runs);
   const maps = /** @type {[Float32Array, Float32Array]} */ (results.map((r) => finished(state, r)));
   const limits = await scale(id, state, runs, maps);
@@ -265,12 +267,22 @@ async function attempt(id, work) {
 }
 
 const loaded = engine.load((done, total) => say({ kind: "progress", done, total })).then(
-  () => say({ kind: "ready", manifest: engine.manifest, backend: "wasm" }),
+  () => say({ kind: "ready", manifest: engine.manifest }),
   (error) => {
     say({ kind: "broken", message: error instanceof Error ? error.message : String(error) });
     return new Promise(() => {}); // nothing can be computed
   },
 );
+
+/** Load what the graphics processor needs; from then on each graph is checked when it is first used. */
+async function useGraphics() {
+  try {
+    await checked.load((done, total) => say({ kind: "graphics", done, total, message: "" }));
+    say({ kind: "graphics", done: 1, total: 1, message: "" });
+  } catch (error) {
+    say({ kind: "graphics", done: 0, total: 1, message: error instanceof Error ? error.message : String(error) });
+  }
+}
 
 let queue = Promise.resolve();
 
@@ -280,6 +292,7 @@ addEventListener("message", (/** @type {MessageEvent<ToWorker>} */ event) => {
     blobs.set(message.name, message.blob);
     return forget(message.name);
   }
+  if (message.kind === "gpu") return useGraphics();
   latest = message.id;
   const { id, state } = message;
   const work = () => (message.kind === "look" ? answer(id, state) : impostor(id, state, message.turn));
