@@ -51,8 +51,10 @@ function change(changes, words = "") {
   history.replaceState(null, "", location.pathname + location.search + format(state));
   panel.show(state);
   linkWhole();
-  ask({ kind: "look", id: wait(), state });
+  look();
 }
+
+const look = () => ask({ kind: "look", id: wait(), state, own: puzzle.open });
 
 /** Begin to wait: old maps turn pale if it takes long. Return the new request's number. */
 function wait() {
@@ -113,7 +115,7 @@ function ready(message) {
   element("network").textContent = manifest.network;
   panel.show(state);
   linkWhole();
-  ask({ kind: "look", id: wait(), state });
+  look();
 }
 
 /** @param {FromWorker & {kind: "seen"}} message */
@@ -252,13 +254,7 @@ element("more").addEventListener("click", () => {
   element("controls").hidden = !open;
 });
 
-puzzle.onGuess = () => {
-  reveal();
-  if (shown) captionPhoto(Array.from(softmax(shown.logits).keys()).sort(byLogit), softmax(shown.logits), manifest);
-};
-
-/** @param {number} a @param {number} b */
-const byLogit = (a, b) => (shown ? shown.logits[b] - shown.logits[a] : 0);
+puzzle.onGuess = () => change({});
 
 addEventListener("hashchange", () => {
   puzzle.close();

@@ -16,6 +16,7 @@ export class Puzzle {
   constructor(open) {
     this.open = open;
     this.guessed = false;
+    this.hands = false; // whether to lead the keyboard to the switch
     this.onGuess = () => {};
     this.order = Math.random() < 0.5 ? [0, 1] : [1, 0];
     /** @type {Answer | null} */
@@ -66,8 +67,8 @@ export class Puzzle {
     element("story").textContent =
       `There is no ${b} here, and the network knows it (${share}). Still its map is red in the same places: ` +
       "this method kept only the positive gradients. Keep both signs: flip the switch.";
+    this.hands = true;
     this.onGuess();
-    /** @type {HTMLElement | null} */ (element("handlings").querySelector(":checked"))?.focus();
   }
 
   /**
@@ -76,6 +77,8 @@ export class Puzzle {
    * @param {Manifest} manifest
    */
   after(answer, manifest) {
+    if (this.hands) /** @type {HTMLElement | null} */ (element("handlings").querySelector(":checked"))?.focus();
+    this.hands = false;
     const same = answer.classes.every((c, i) => c === this.answer?.classes[i]);
     if (!this.guessed || !same || answer.state.handling !== "signed" || answer.spearman > -0.5) return;
     this.guessed = false;

@@ -89,7 +89,8 @@ export interface Seen {
 export type ToWorker =
   | { kind: "photo"; name: string; blob: Blob }
   | { kind: "gpu" }
-  | { kind: "look"; id: number; state: State }
+  /** own: each map on its own scale, as the puzzle shows them; that takes half as many maps. */
+  | { kind: "look"; id: number; state: State; own: boolean }
   | { kind: "impostor"; id: number; state: State; turn: number };
 
 export type FromWorker =

@@ -4,7 +4,7 @@ import { softmax } from "./answer.js";
 import { CheckedEngine } from "./checked.js";
 import { finalReLU } from "./cells.js";
 import { resolve } from "./classes.js";
-import { pairLimit, symmetricLimit } from "./colours.js";
+import { largest, pairLimit, symmetricLimit } from "./colours.js";
 import { Engine } from "./engine.js";
 import { InputError, read } from "./photo.js";
 import { compare } from "./ranks.js";
@@ -140,8 +140,9 @@ function finished(state, result) {
 /**
  * @param {number} id
  * @param {State} state
+ * @param {boolean} own whether each map gets its own scale
  */
-async function answer(id, state) {
+async function answer(id, state, own) {
   const start = performance.now();
   const seen = await look(state);
   say({ kind: "seen", id, photo: state.photo, view: seen.view, top: seen.ranking.slice(0, 5) });
@@ -155,7 +156,7 @@ async function answer(id, state) {
   const ready = runs.every((run) => checked.kept(run));
   const results = await both(id, runs);
   const maps = /** @type {[Float32Array, Float32Array]} */ (results.map((r) => finished(state, r)));
-  const limits = await scale(id, state, runs, maps);
+  const limits = own ? peaks(maps) : await scale(id, state, runs, maps);
   const took = ready ? 0 : performance.now() - start;
   const { logits } = results[state.depth ? 0 : 1];
   const shares = softmax(logits);
@@ -174,6 +175,9 @@ function compared(key, [a, b]) {
   comparisons.set(key, found);
   return found;
 }
+
+/** @param {Float32Array[]} maps @returns {[number, number]} */
+const peaks = ([a, b]) => [largest([a]) || 1, largest([b]) || 1];
 
 /**
  * Return the magnitude of full colour of each map, as the Explorer and the RandomizationSlider choose it.
@@ -295,6 +299,6 @@ addEventListener("message", (/** @type {MessageEvent<ToWorker>} */ event) => {
   if (message.kind === "gpu") return useGraphics();
   latest = message.id;
   const { id, state } = message;
-  const work = () => (message.kind === "look" ? answer(id, state) : impostor(id, state, message.turn));
+  const work = () => (message.kind === "look" ? answer(id, state, message.own) : impostor(id, state, message.turn));
   queue = queue.then(() => attempt(id, work)); // one at a time: sessions don't run side by side
 });
