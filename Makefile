@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help lab test unit repeat coverage mutants verdicts site release grade-demo slides dist lint clean
+.PHONY: help lab lab-page test unit repeat coverage mutants verdicts site release grade-demo slides dist lint clean
 .NOTPARALLEL:  # both commands install into the same .venv
 
 help: ## Show this list
@@ -15,6 +15,16 @@ help: ## Show this list
 
 lab: $(VENV)/.stamp-notebooks ## Open the course in JupyterLab
 	$(BIN)/posgrad-edu lab
+
+LAB := docs/lab
+
+lab-page: $(VENV)/.stamp-lab $(LAB)/node_modules/.stamp ## Build the browser lab, a static page, into build/lab
+	cd $(LAB) && npm run --silent build
+	OMP_NUM_THREADS=1 $(BIN)/python $(LAB)/export.py build/lab
+
+$(LAB)/node_modules/.stamp: $(LAB)/package-lock.json
+	cd $(LAB) && npm ci --no-audit --no-fund
+	@touch $@
 
 # Two files at a time with one thread each: threads of two processes on the same cores would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -76,13 +86,17 @@ lint: $(VENV)/.stamp-tests ## Check style and types only
 	$(BIN)/mypy
 
 clean: ## Remove .venv and all caches; your own files stay
-	rm -rf $(VENV) mutants .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(LAB)/node_modules mutants .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.
 $(VENV)/.stamp-tests: pyproject.toml
 	$(call install,tests)
 	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $@  # the tests need their packages, too
+
+$(VENV)/.stamp-lab: pyproject.toml
+	$(call install,lab)
+	@touch $@
 
 $(VENV)/.stamp-mutants: pyproject.toml
 	$(call install,mutants)

@@ -1,0 +1,1 @@
+export * from "onnxruntime-web"; // the build puts the module itself beside this
