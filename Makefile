@@ -63,7 +63,7 @@ verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two pr
 	cp study/summary.csv docs/verdicts.csv
 	cp study/figures/* docs/figures/
 
-site: $(VENV)/.stamp-site ## Make the course's web pages, build/site; posgrad-edu site shows them
+site: $(VENV)/.stamp-site $(if $(shell command -v npm),lab-page) ## Make the course's web pages, build/site; posgrad-edu site shows them
 	$(BIN)/python docs/site/build.py
 
 release: $(VENV)/.stamp-instructor ## Make exercises/release anew from exercises/source
@@ -92,7 +92,7 @@ clean: ## Remove .venv and all caches; your own files stay
 # A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.
 $(VENV)/.stamp-tests: pyproject.toml
 	$(call install,tests)
-	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $@  # the tests need their packages, too
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $(VENV)/.stamp-lab $@  # the tests need their packages, too
 
 $(VENV)/.stamp-lab: pyproject.toml
 	$(call install,lab)
@@ -100,7 +100,7 @@ $(VENV)/.stamp-lab: pyproject.toml
 
 $(VENV)/.stamp-mutants: pyproject.toml
 	$(call install,mutants)
-	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $(VENV)/.stamp-tests $@
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $(VENV)/.stamp-lab $(VENV)/.stamp-tests $@
 
 $(VENV)/.stamp-instructor: pyproject.toml
 	$(call install,instructor)
