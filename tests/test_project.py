@@ -353,7 +353,7 @@ def test_ten_lines_make_show_and_compare_maps() -> None:
 
 def test_the_clone_command_names_the_repository_once_it_is_known() -> None:
     address = re.search(r'^Repository\s*=\s*"([^"]+)"', read("pyproject.toml"), re.MULTILINE)
-    clone = re.findall(r"^    git clone (.+)$", read("README.md"), re.MULTILINE)
+    clone = re.findall(r"^    git clone (.+) posgrad_edu$", read("README.md"), re.MULTILINE)
     assert clone == [address[1] if address else "<the address of this repository>"]
 
 
