@@ -71,9 +71,9 @@ def page(labels: list[str], alike: dict[str, float], words: dict[tuple[str, int]
     )
     return (
         '<div class="puzzle" id="puzzle">'
-        "<p>A network says <em>espresso</em>. Each map colours what spoke for a class in red, and what spoke against it in "
-        f"blue. One was asked about <em>{two}</em>, the other about <em>{one}</em>; both are in full colour where they "
-        "are strongest. <strong>Which is which?</strong> Guess. Then flip the switch to <em>signed</em>.</p>"
+        "<p>A network says <em>espresso</em>. Each map colours what spoke for a class in red, and what spoke against "
+        f"it in blue. One was asked about <em>{two}</em>, the other about <em>{one}</em>; both are in full colour "
+        "where they are strongest. <strong>Which is which?</strong> Guess. Then flip the switch to <em>signed</em>.</p>"
         f'<fieldset class="switch"><legend>Gradients</legend>{switch}'
         f'<div class="pictures"><figure class="photo"><img src="_static/puzzle/photo.jpg" width="{PIXELS}" '
         f'height="{PIXELS}" alt="A small cup of espresso on a red saucer with a spoon.">'
