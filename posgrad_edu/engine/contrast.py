@@ -13,6 +13,9 @@ Methods don't know of it: inside ``contrasted`` each seed is the contrast's.
 
     with contrasted("mean", "gradient"):
         input_gradients(forward(net, x, target), target, x)
+
+``Weights`` holds any s of one's own. That is how a method is exported once for all classes and contrasts: s is then an
+input of the exported graph (docs/lab).
 """
 
 from __future__ import annotations
@@ -28,12 +31,21 @@ from torch import Tensor
 from posgrad_edu.errors import UnsupportedOperation
 
 MEAN: Literal["mean"] = "mean"
-Reference = Literal["mean"] | Tensor | None  # a tensor holds classes, (N, K) or (N, 1)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The seed itself: s (N, K, classes). Which class it is that is held against something then plays no part."""
+
+    s: Tensor
+
+
+Reference = Literal["mean"] | Tensor | Weights | None  # a tensor holds classes, (N, K) or (N, 1)
 
 
 @dataclass
 class _Asked:
-    reference: Literal["mean"] | Tensor
+    reference: Literal["mean"] | Tensor | Weights
     heard: bool = False
 
 
@@ -82,7 +94,10 @@ def check_reference(logits: Tensor) -> None:
     asked = _asked.get()
     if asked is None:
         return
-    if isinstance(asked.reference, Tensor):
+    if isinstance(asked.reference, Weights):
+        if asked.reference.s.shape[-1] != logits.shape[1]:
+            raise ValueError(f"s holds {asked.reference.s.shape[-1]} weights for {logits.shape[1]} logits: one each.")
+    elif isinstance(asked.reference, Tensor):
         check_range(asked.reference, logits)
     elif logits.shape[1] == 1:
         raise ValueError("The network has a single class: its logit minus the mean is 0. Leave contrast out.")
@@ -98,6 +113,8 @@ def contrasts(logits: Tensor, against: Literal["mean"] | int | None) -> Tensor:
 def seeds(logits: Tensor, target: Tensor) -> Tensor:
     """Return s (N, K, classes) for the classes target (N, K) of these logits (N, classes)."""
     against = reference()
+    if isinstance(against, Weights):
+        return against.s.expand(*target.shape, -1)
     one_hot = logits.new_zeros(*target.shape, logits.shape[1])
     seed = one_hot.scatter(2, target.unsqueeze(2), 1.0)
     if against is None:

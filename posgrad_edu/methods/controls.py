@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.contrast import reference
+from posgrad_edu.engine.contrast import Weights, reference
 from posgrad_edu.engine.passes import forward
 from posgrad_edu.methods.base import Method
 
@@ -119,6 +119,8 @@ def held_against(target: Tensor) -> list[list[list[int]]]:
     against = reference()
     if against is None:
         return [[[] for _ in classes] for classes in target]
+    if isinstance(against, Weights):
+        return [[[checksum(s)] for s in classes] for classes in against.s.expand(*target.shape, -1)]
     numbers = against.expand_as(target) + 2 if isinstance(against, Tensor) else torch.ones_like(target)
     return numbers.unsqueeze(2).tolist()
 

@@ -18,8 +18,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.contrast import contrasts, reference
+from posgrad_edu.engine.contrast import Weights, contrasts, reference
 from posgrad_edu.engine.passes import forward
+from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import Method
 
@@ -62,6 +63,8 @@ class FunctionMethod(Method):
         with torch.no_grad():
             forward(net, x, target)  # refuses a class or a contrast that doesn't exist, as every method does
         against = reference()
+        if isinstance(against, Weights):
+            raise UnsupportedOperation(f"{self.name} takes a class or a contrast, not weights of logits: give it one.")
         if isinstance(against, Tensor):
             # Photo by photo: a function may ask about many variants of its photos, in an order of its own.
             rows = [

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.engine.contrast import reference
-from posgrad_edu.engine.passes import forward, input_gradients
+from posgrad_edu.engine.contrast import Weights, contrasted, reference
+from posgrad_edu.engine.passes import forward, input_gradients, with_gradients
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import HANDLINGS, SIGNED, Handling
 from posgrad_edu.methods import CONTROLS, LRP, METHODS
-from posgrad_edu.methods.base import InputSpaceMethod
+from posgrad_edu.methods.base import InputSpaceMethod, finish
 from posgrad_edu.methods.fullgrad import fullgrad_terms
+from posgrad_edu.methods.function import FunctionMethod
 from posgrad_edu.methods.lrp_rules import RULES, Rule, get_rule
 from posgrad_edu.models import shift_vector, shifted
 
@@ -118,6 +119,35 @@ def test_several_methods_in_one_call_are_asked_the_same() -> None:
     for label, maps in pg.explain(net, x, target, methods, contrast="mean").items():
         assert torch.equal(maps, methods[label](net, x, target, "mean")), label
         assert not torch.equal(maps, methods[label](net, x, target)), label
+
+
+def weighted(net: nn.Module, x: Tensor, made: Any, s: Tensor) -> Tensor:
+    """Return the map of Σ s · logits, as an export asks for it; s (classes,)."""
+    target = torch.zeros(len(x), 1, dtype=torch.long)
+    with with_gradients(), contrasted(Weights(s.expand(len(x), 1, -1)), made.name):
+        return finish(made.maps(net, x.clone(), target), x, 0)
+
+
+@pytest.mark.parametrize("handling", ["signed", "positive", None])
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_of_all_logits_are_a_contrast_too(method: str, handling: Any) -> None:
+    net, x, _ = nets.make("residual")
+    one_hot = torch.eye(nets.CLASSES, dtype=x.dtype)
+    scores = {None: one_hot[2], "mean": one_hot[2] - 1 / nets.CLASSES, 4: one_hot[2] - one_hot[4]}
+    for contrast, s in scores.items():
+        found = weighted(net, x, METHODS[method](handling, **options(method)), s)
+        assert nets.largest(found, explain(net, x, 2, method, handling, contrast=contrast)) < SAME
+
+
+def test_weights_are_as_many_as_logits_and_no_class() -> None:
+    net, x, _ = nets.make("plain")
+    with pytest.raises(ValueError, match=f"5 weights for {nets.CLASSES} logits"):
+        weighted(net, x, METHODS["gradient"](), torch.ones(5, dtype=x.dtype))
+    with pytest.raises(UnsupportedOperation, match="mine takes a class or a contrast, not weights"):
+        weighted(net, x, FunctionMethod(lambda net, x, target: x[:, 0], "mine"), torch.ones(nets.CLASSES))
+    noise = [weighted(net, x, CONTROLS["noise"](), torch.eye(nets.CLASSES)[k]) for k in (0, 0, 1)]
+    assert torch.equal(noise[0], noise[1])
+    assert not torch.equal(noise[0], noise[2])
 
 
 # --- LRP ---

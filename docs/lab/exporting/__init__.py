@@ -1,0 +1,1 @@
+"""What ``docs/lab/export.py`` is made of."""
