@@ -81,7 +81,7 @@ clean: ## Remove .venv and all caches; your own files stay
 # A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.
 $(VENV)/.stamp-tests: pyproject.toml
 	$(call install,tests)
-	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $@  # the tests need the packages of both, too
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-lab $@  # the tests need the packages of all, too
 
 $(VENV)/.stamp-lab: pyproject.toml
 	$(call install,lab)
@@ -89,7 +89,7 @@ $(VENV)/.stamp-lab: pyproject.toml
 
 $(VENV)/.stamp-mutants: pyproject.toml
 	$(call install,mutants)
-	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-tests $@
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-lab $(VENV)/.stamp-tests $@
 
 $(VENV)/.stamp-instructor: pyproject.toml
 	$(call install,instructor)
