@@ -35,6 +35,7 @@ export class Puzzle {
     this.open = false;
     this.guessed = false;
     element("guess").hidden = true;
+    document.documentElement.classList.add("plain");
     element("heading").textContent = "Which map listens?";
     element("story").textContent =
       "Red is evidence for the class, blue is evidence against it. Ask about something that isn't there: " +
