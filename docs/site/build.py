@@ -41,6 +41,7 @@ TEXTS = (
 FILES = ("LICENSE", "CITATION.cff", "pyproject.toml", ".pre-commit-config.yaml", "tests/mutants.toml")
 PICTURES = (
     "docs/*.png",
+    "docs/*.jpg",
     "docs/*.gif",
     "docs/*.svg",
     "docs/*.webp",
