@@ -15,8 +15,8 @@ PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "flower")
 BLOCK = 8  # pixels: a map becomes 28 x 28 means
 # How far the page's maps may be from the package's, in parts of the largest magnitude. Other programs add up the same
 # products in another order. Of 6.2 million units up to four then lie on the other side of a ReLU's kink, and open or
-# close a path to the photo; LRP's signed rule divides by sums near zero. The package in float32 and in float64 differ by
-# as much. tests/lab shows that nothing else differs.
+# close a path to the photo; LRP's signed rule divides by sums near zero. The package in float32 and in float64 differ
+# by as much. tests/lab shows that nothing else differs.
 EXACT, AT_KINKS = 1e-4, 5e-2
 GATED = ("gradient", "input-x-gradient", "fullgrad")
 GATED_UNLESS_POSITIVE = ("guided-backprop", "lrp")  # lrp as published, too, is positive but for the last layer
