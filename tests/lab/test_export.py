@@ -20,6 +20,7 @@ from exporting.catalogue import LAYERS, PHOTOS, SHIFTS, WORDS
 from exporting.references import PHOTOS as REFERENCE_PHOTOS
 from exporting.references import within
 from kinks import flipped, imposed, inputs, with_gates
+from once import exported_once
 from onnxruntime import InferenceSession
 from PIL import Image
 from running import apart, run, session
@@ -97,10 +98,7 @@ class Setting(NamedTuple):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    folder = tmp_path_factory.mktemp("lab")
-    command = [sys.executable, str(ROOT / "docs" / "lab" / "export.py"), str(folder)]
-    subprocess.run(command, check=True, cwd=folder, timeout=600)
-    return Exported(folder)
+    return Exported(exported_once(tmp_path_factory))
 
 
 def one_hot(index: int) -> Tensor:
