@@ -32,7 +32,6 @@ IN_THE_LAB: dict[tuple[str, str], dict[str, str]] = {
     },
     ("03", "LayerSlider"): CLASSES | {"method": "gradcam", "handling": "signed"},
     ("04", "ShiftSlider"): CLASSES | {"method": "gradcam", "handling": "signed", "shift": "0"},
-    ("09", "ThresholdSlider"): CLASSES | {"method": "rectgrad", "handling": "positive"},
     ("12", "MapComparison"): CLASSES | {"method": "guided-backprop", "handling": "signed"},
     ("13", "CascadeCurves"): CLASSES | {"method": "guided-backprop", "handling": "positive", "depth": "1"},
     ("20", "OwnPhoto"): CLASSES | {"method": "gradcam", "handling": "signed"},
@@ -120,7 +119,7 @@ def control(number: str, name: str, state: str, has_lab: bool) -> str:
         return f'<div class="control">{start} This page shows one of its settings.</p></div>'
     fragment = urlencode(wanted)
     return (
-        f'<div class="control">{start} In the browser lab you can turn the same knobs, and nothing leaves your device: '
+        f'<div class="control">{start} The browser lab begins with the same maps, and computes them on your device: '
         f'<a href="../lab/index.html#{html.escape(fragment)}">open it</a>.</p>'
         f'<details class="lab" data-lab="../lab/index.html" data-state="{html.escape(fragment)}">'
         f"<summary>Try it on this page</summary></details></div>"
