@@ -72,7 +72,7 @@ release: $(VENV)/.stamp-instructor ## Make exercises/release anew from exercises
 grade-demo: $(VENV)/.stamp-instructor ## Grade synthetic submissions of an exercise, and print their points
 	OMP_NUM_THREADS=1 $(BIN)/python exercises/course.py grade-demo $(ASSIGNMENT)
 
-slides: $(VENV)/.stamp-tests ## Make the workshops' slides in build/slides
+slides: $(VENV)/.stamp-slides ## Make the workshops' slides in build/slides
 	$(BIN)/python docs/make_slides.py
 
 dist: $(VENV)/.stamp-tests ## Build the sdist and the wheel, which carries the course, in dist
@@ -92,7 +92,7 @@ clean: ## Remove .venv and all caches; your own files stay
 # A stamp says that an extra is installed, so it's written last: an interrupted installation starts again.
 $(VENV)/.stamp-tests: pyproject.toml
 	$(call install,tests)
-	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $(VENV)/.stamp-lab $@  # the tests need their packages, too
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-slides $(VENV)/.stamp-site $(VENV)/.stamp-lab $@  # the tests need their packages, too
 
 $(VENV)/.stamp-lab: pyproject.toml
 	$(call install,lab)
@@ -100,11 +100,15 @@ $(VENV)/.stamp-lab: pyproject.toml
 
 $(VENV)/.stamp-mutants: pyproject.toml
 	$(call install,mutants)
-	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-site $(VENV)/.stamp-lab $(VENV)/.stamp-tests $@
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-slides $(VENV)/.stamp-site $(VENV)/.stamp-lab $(VENV)/.stamp-tests $@
 
 $(VENV)/.stamp-instructor: pyproject.toml
 	$(call install,instructor)
 	@touch $(VENV)/.stamp-notebooks $@
+
+$(VENV)/.stamp-slides: pyproject.toml
+	$(call install,slides)
+	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $@
 
 $(VENV)/.stamp-site: pyproject.toml
 	$(call install,site)
