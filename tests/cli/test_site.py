@@ -129,7 +129,14 @@ def test_the_qr_code_says_the_address() -> None:
 def test_ctrl_c_ends_it_quietly(host: str, pages: Path) -> None:
     code = "from posgrad_edu.cli.app import app; app()"
     command = [sys.executable, "-c", code, "site", str(pages), "--host", host, "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        # Where the tests run in the background of a shell, Ctrl-C is ignored, and so it would be in their processes.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     try:
         assert process.stdout is not None
         shown = "".join(iter(process.stdout.readline, "Ctrl-C ends it.\n"))
