@@ -46,8 +46,12 @@ def slug(root: Path = ROOT) -> str | None:
 
 def site(root: Path = ROOT) -> str | None:
     """Return the address at which GitHub Pages shows the site, with a slash at its end; None where none is set."""
-    name = slug(root)
-    if name is None:
+    return pages(slug(root))
+
+
+def pages(name: str | None) -> str | None:
+    """Return the address at which GitHub Pages shows OWNER/NAME, with a slash at its end; None for none."""
+    if not name:
         return None
     owner, project = name.split("/")
     return f"https://{owner.lower()}.github.io/" + (

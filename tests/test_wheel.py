@@ -60,6 +60,36 @@ def test_all_that_lessons_and_exercises_name_is_carried(carried: list[Path]) -> 
     assert missing == []
 
 
+def clone() -> set[str]:
+    """What git keeps; empty where this is no clone."""
+    if not (ROOT / ".git").exists():
+        return set()
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split("\0")) - {""}
+
+
+def test_the_sdist_holds_a_clone_and_nothing_that_learners_handed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from setuptools.command.egg_info import FileList
+
+    own = ("downloaded/02/ada.zip", "submitted/ada/02/02.ipynb", "gradebook.db", "grades.csv", "marks.xlsx", "mine/a.ipynb")
+    strangers = {f"exercises/{name}" for name in own} | {"docs/lab/node_modules/a.js", "my-course/a.ipynb"}
+    others = {name for name in clone() if not name.startswith("posgrad_edu/")}  # which the package's own list holds
+    for name in strangers | others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    files = FileList()
+    for line in (ROOT / "MANIFEST.in").read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            files.process_template_line(line)
+    found = {Path(name).as_posix() for name in files.files}
+    added = {"LICENSE", "README.md", "pyproject.toml", "setup.py"}  # by setuptools itself
+    assert others - found - added == set()
+    assert found & strangers == set()
+
+
 # --- Built and installed ---
 
 
@@ -117,6 +147,7 @@ def test_solutions_are_in_the_sdist_only(dist: Path) -> None:
         kept = {name.partition("/")[2] for name in archive.getnames()}
     assert f"exercises/source/{EXERCISE}/{EXERCISE}.ipynb" in kept
     assert {"Makefile", "docs/questions.gift", "exercises/course.py", "tests/test_wheel.py"} <= kept
+    assert clone() - kept == set()
     assert [name for name in kept if re.match(r"exercises/(mine|submitted|gradebook)|my-course", name)] == []
 
 

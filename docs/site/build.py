@@ -10,6 +10,7 @@ README.md. Beside them come the pages of docs/site/pages/, and a page for each m
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import shutil
 import subprocess
@@ -55,7 +56,10 @@ EXERCISES = ("exercises/release/*/*.ipynb",)
 REST = "<!-- the rest -->"  # in pages/index.md: pages that no list names
 PLACES = "<!-- places -->\n\n"  # there, too: where the course runs without an install, once the repository is known
 
+MARKER = ".posgrad-edu-site"  # a file that says who made the pages: posgrad_edu/cli/site.py looks for it
 LAB = ROOT / "build" / "lab"
+# What the lab loads only when somebody asks for it: one photo and one graph at a time, all else by a switch.
+ON_DEMAND = ("photos/*", "model/graphs/*", "model/random/*", "page/ort/*webgpu*", "page/ort/*asyncify*")
 SITE, SOURCES = ROOT / "build" / "site", ROOT / "build" / "site-sources"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -72,7 +76,7 @@ def build(
     start = time.perf_counter()
     has_lab = (lab / "index.html").is_file()
     lay_out(sources, has_lab)
-    code = run_sphinx(sources, out, has_lab, jobs)
+    code = run_sphinx(sources, out, megabytes(lab) if has_lab else 0, jobs)
     mend(out)
     if has_lab:
         shutil.rmtree(out / "lab", ignore_errors=True)
@@ -80,6 +84,7 @@ def build(
     elif not code:
         print("There is no browser lab in build/lab, so the site shows figures in its place. make lab-page builds it.")
     if not code:
+        (out / MARKER).write_text("Made by docs/site/build.py\n", encoding="utf-8")
         print(f"{out}: {len(list(out.rglob('*.html')))} pages in {time.perf_counter() - start:.0f} s")
     raise typer.Exit(code)
 
@@ -169,8 +174,14 @@ def mend(out: Path) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def run_sphinx(sources: Path, out: Path, has_lab: bool, jobs: int) -> int:
-    """Make the pages, with each warning an error; return Sphinx's exit code."""
+def megabytes(lab: Path) -> int:
+    """Return how much the lab loads before its first map, in MB (rounded up): all but what it loads on demand."""
+    later = {path for pattern in ON_DEMAND for path in lab.glob(pattern)}
+    return math.ceil(sum(p.stat().st_size for p in lab.rglob("*") if p.is_file() and p not in later) / 1e6)
+
+
+def run_sphinx(sources: Path, out: Path, lab_megabytes: int, jobs: int) -> int:
+    """Make the pages, with each warning an error; return Sphinx's exit code. lab_megabytes: 0 where there is no lab."""
     command = [
         sys.executable,
         "-m",
@@ -186,7 +197,7 @@ def run_sphinx(sources: Path, out: Path, has_lab: bool, jobs: int) -> int:
     ]
     command += ["-D", f"html_static_path={sources / '_static'}", "-D", f"templates_path={sources / '_templates'}"]
     command += ["-n", "-q", "-j", str(jobs), str(sources), str(out)]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "POSGRAD_EDU_SITE_LAB": "1" if has_lab else ""}
+    env = os.environ | {"OMP_NUM_THREADS": "1", "POSGRAD_EDU_SITE_LAB": str(lab_megabytes)}
     return subprocess.run(command, env=env, cwd=ROOT).returncode
 
 

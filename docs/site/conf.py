@@ -64,8 +64,9 @@ html_show_sourcelink = False
 html_show_sphinx = False
 pygments_style, pygments_dark_style = "a11y-high-contrast-light", "a11y-high-contrast-dark"
 html_theme_options = {"navigation_with_keys": False, "top_of_page_buttons": []}
-# A sitemap holds whole addresses. Until the repository's is set, it's the one that `posgrad-edu site` serves at.
-html_baseurl = repository.site() or "http://localhost:8000/"
+# A sitemap holds whole addresses. Until the repository's is set, it's the one that a hosted build belongs to
+# (GITHUB_REPOSITORY), and on a computer of one's own the one that `posgrad-edu site` serves at.
+html_baseurl = repository.site() or repository.pages(os.environ.get("GITHUB_REPOSITORY")) or "http://localhost:8000/"
 sitemap_url_scheme = "{link}"
 sitemap_excludes = ["search.html", "genindex.html", "py-modindex.html", "404.html"]
 
@@ -73,4 +74,4 @@ sitemap_excludes = ["search.html", "genindex.html", "py-modindex.html", "404.htm
 mathjax_path = "mathjax/tex-chtml.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 
-lab_is_here = bool(os.environ.get("POSGRAD_EDU_SITE_LAB"))
+lab_megabytes = int(os.environ.get("POSGRAD_EDU_SITE_LAB") or 0)  # what it loads; 0: there is none

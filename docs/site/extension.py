@@ -132,13 +132,14 @@ class Lab(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the place into which lab.js loads it."""
-        text = '<div class="lab-live" data-lab="lab/index.html"></div>'
-        return [nodes.raw("", text, format="html")] if self.config.lab_is_here else []
+        size = self.config.lab_megabytes
+        text = f'<div class="lab-live" data-lab="lab/index.html" data-megabytes="{size}"></div>'
+        return [nodes.raw("", text, format="html")] if size else []
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
-    app.add_config_value("lab_is_here", False, "env")
+    app.add_config_value("lab_megabytes", 0, "env")
     app.add_directive("lab", Lab)
     app.add_node(Gate, html=(open_gate, close_gate))
     app.connect("autodoc-process-docstring", read_docstring)

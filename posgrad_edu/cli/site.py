@@ -16,6 +16,7 @@ import io
 import ipaddress
 import os
 import socket
+import socketserver
 import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +27,7 @@ import typer
 from posgrad_edu.cli.errors import one_line_errors
 
 BUILT = Path("build", "site")
+MARKER = ".posgrad-edu-site"  # docs/site/build.py leaves it beside the pages
 # Said here, for what the system's own list says differs: a browser runs a module only under its own type.
 TYPES = {
     ".bin": "application/octet-stream",
@@ -50,30 +52,31 @@ def site(
 ) -> None:
     """Show the course's web pages to this computer, or to a room. Ctrl-C ends it."""
     with one_line_errors():
-        server = open_server(built_site(folder), host, port)
+        pages = built_site(folder)
+        server = open_server(pages, host, port)
     with contextlib.suppress(KeyboardInterrupt), server:
-        address = shown_address(host, server.server_address[1])
-        typer.echo(address)
-        if is_loopback(host):  # which a phone can't reach
-            typer.echo("Only this computer sees it. To all in the same network: --host 0.0.0.0")
-        else:
-            typer.echo(qr_code(address, coloured=sys.stdout.isatty()))
-        typer.echo("Ctrl-C ends it.")
+        typer.echo(welcome(host, server.server_address[1], coloured=sys.stdout.isatty()))
+        typer.echo(f"The pages: {pages}\nCtrl-C ends it.")
         server.serve_forever()
 
 
 def built_site(folder: Path | None) -> Path:
-    """Return the folder of the built pages.
+    """Return the folder of the built pages: the one that is named, or this course's.
 
     Raises ``FileNotFoundError`` where there are none, and says how to build them.
     """
     here = Path.cwd()
-    course = [f / BUILT for f in (here, *here.parents, Path(__file__).resolve().parents[2])]
-    for place in [folder] if folder else course:
+    courses = (here, *here.parents, Path(__file__).resolve().parents[2])
+    for place in [folder] if folder else [c / BUILT for c in courses if is_ours(c)]:
         if (place / "index.html").is_file():
             return place
     where = f"in '{folder}'" if folder else "here"
     raise FileNotFoundError(f"There are no built pages {where}. In the course's folder: make site. Then try again.")
+
+
+def is_ours(course: Path) -> bool:
+    """Tell whether a folder's build/site belongs to this course: other projects have folders of that name."""
+    return (course / BUILT / MARKER).is_file() or (course / "notebooks" / "00_start_here.ipynb").is_file()
 
 
 def open_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
@@ -84,14 +87,17 @@ def open_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     except socket.gaierror as error:
         raise OSError(f"'{host}' is no address of this computer. Leave --host out, or say --host 0.0.0.0.") from error
     except OSError as error:
+        another = f"Say another one: --port {8000 if port == 8080 else 8080}, or --port 0, which takes any that is free."
         if error.errno == errno.EADDRINUSE:
-            raise OSError(f"Port {port} is taken by another program. Say another one: --port {port + 1}.") from error
+            raise OSError(f"Port {port} is taken by another program. {another}") from error
         if error.errno == errno.EADDRNOTAVAIL:
             raise OSError(
                 f"'{host}' is no address of this computer. Leave --host out, or say --host 0.0.0.0."
             ) from error
-        if error.errno == errno.EACCES:
+        if error.errno == errno.EACCES and port < 1024:
             raise OSError(f"Port {port} is kept for the system. Say one from 1024 on: --port 8000.") from error
+        if error.errno == errno.EACCES:  # Windows says so of ports that it keeps for itself, and of some that are taken
+            raise OSError(f"Port {port} is taken or reserved. {another}") from error
         raise
 
 
@@ -100,6 +106,12 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     allow_reuse_address = os.name == "posix"  # a port is free again at once; on Windows it would take another program's
+    request_queue_size = 256  # for a room that scans the code at one moment; the usual is 5
+
+    def server_bind(self) -> None:
+        """Take the address. ``HTTPServer`` would also ask for its name, which takes long without a name server."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing when a reader goes away in the middle of a page."""
@@ -128,23 +140,40 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def shown_address(host: str, port: int) -> str:
-    """Return the address that readers type: this computer's in the network where all may come."""
-    if is_loopback(host):
-        host = "localhost"
-    elif host in ("0.0.0.0", ""):
-        host = address_in_network()
-    return f"http://{host}:{port}/"
+def welcome(host: str, port: int, coloured: bool) -> str:
+    """Return what the command says at first: where the pages are, as a QR code as well if one address is sure to work."""
+    if is_loopback(host):  # which a phone can't reach
+        return f"http://localhost:{port}/\nOnly this computer sees it. To all in the same network: --host 0.0.0.0"
+    hosts = addresses_in_network() if host in ("0.0.0.0", "") else [host]
+    found = [f"http://{each}:{port}/" for each in hosts]
+    if not found:
+        return f"http://localhost:{port}/\nThis computer's address in a network isn't known. Say it: --host YOUR.ADDRESS"
+    if len(found) > 1:
+        return "\n".join([*found, f"One of these. For its QR code say which: --host {hosts[0]}"])
+    return f"{found[0]}\n{qr_code(found[0], coloured)}"
 
 
-def address_in_network() -> str:
-    """Return this computer's address in its network, or its name where it is in none. Nothing is sent."""
+def addresses_in_network() -> list[str]:
+    """Return the addresses at which others may find this computer, the likeliest alone if there is one.
+
+    Nothing is sent. Without a way to the internet, as on a hotspot of one's own, they are all those of its networks.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("10.255.255.255", 1))  # only asks which way a packet would take
-            return str(probe.getsockname()[0])
+            probe.connect(("192.0.2.1", 1))  # nobody's, by RFC 5737: only asks which way a packet would take
+            return [str(probe.getsockname()[0])]
         except OSError:
-            return socket.gethostname()
+            return own_addresses()
+
+
+def own_addresses() -> list[str]:
+    """Return the IPv4 addresses of this computer's networks that are up, but for the loopback's; self-given ones last."""
+    import psutil
+
+    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
+    listed = [each for name, addresses in psutil.net_if_addrs().items() if name in up for each in addresses]
+    found = [ipaddress.IPv4Address(each.address) for each in listed if each.family == socket.AF_INET]
+    return [str(a) for a in sorted(found, key=lambda a: a.is_link_local) if not a.is_loopback]
 
 
 def qr_code(text: str, coloured: bool) -> str:

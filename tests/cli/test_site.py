@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -81,13 +83,23 @@ def test_without_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "make site" in refused()
 
 
-def test_it_finds_the_course_from_a_folder_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    built = tmp_path / "build" / "site"
-    (tmp_path / "notebooks").mkdir()
-    built.mkdir(parents=True)
-    (built / "index.html").touch()
-    monkeypatch.chdir(tmp_path / "notebooks")
-    assert site.built_site(None) == built
+@pytest.mark.parametrize("sign", ["notebooks/00_start_here.ipynb", f"build/site/{site.MARKER}"])
+def test_it_finds_the_course_from_a_folder_in_it(sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And shows no other project's build/site, which lies in a folder on the way up."""
+    course = tmp_path / "course"
+    for folder in (course / "notebooks", course / "build" / "site", course / "mine" / "build" / "site"):
+        folder.mkdir(parents=True)
+        (folder / "index.html").touch()
+    monkeypatch.chdir(course / "mine")
+    monkeypatch.setattr(site, "__file__", str(tmp_path / "posgrad_edu" / "cli" / "site.py"))
+    assert "make site" in refused()
+    (course / sign).touch()
+    assert site.built_site(None) == course / "build" / "site"
+
+
+def test_the_sites_maker_leaves_the_mark_that_is_looked_for() -> None:
+    script = (Path(__file__).parents[2] / "docs" / "site" / "build.py").read_text(encoding="utf-8")
+    assert f'MARKER = "{site.MARKER}"' in script
 
 
 def test_a_port_that_is_taken(pages: Path) -> None:
@@ -103,11 +115,72 @@ def test_an_address_of_another_computer(host: str, pages: Path) -> None:
     assert "is no address of this computer" in refused(pages, "--host", host, "--port", 0)
 
 
+@pytest.mark.parametrize(
+    ("port", "says"),
+    [
+        (80, "Port 80 is kept for the system. Say one from 1024 on: --port 8000."),
+        (8000, "Port 8000 is taken or reserved. Say another one: --port 8080, or --port 0"),
+        (8080, "Port 8080 is taken or reserved. Say another one: --port 8000, or --port 0"),
+    ],
+)
+def test_a_port_that_the_system_keeps(port: int, says: str, pages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: object) -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(site.Server, "server_bind", refuse)
+    assert says in refused(pages, "--port", port)
+
+
+def test_it_asks_no_name_server_and_lets_a_room_in(pages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("it asks for a name"))
+    queues = []
+    monkeypatch.setattr(socket.socket, "listen", lambda self, queue: queues.append(queue))
+    site.open_server(pages, "127.0.0.1", 0).server_close()
+    assert queues == [256]
+
+
 def test_the_room_is_told_this_computers_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "address_in_network", lambda: "192.168.1.20")
-    assert site.shown_address("127.0.0.1", 8000) == "http://localhost:8000/"
-    assert site.shown_address("0.0.0.0", 8000) == "http://192.168.1.20:8000/"
-    assert site.shown_address("192.168.1.9", 80) == "http://192.168.1.9:80/"
+    monkeypatch.setattr(site, "addresses_in_network", lambda: ["192.168.1.20"])
+    for host, address in {"0.0.0.0": "http://192.168.1.20:8000/", "192.168.1.9": "http://192.168.1.9:8000/"}.items():
+        assert site.welcome(host, 8000, coloured=False) == f"{address}\n{site.qr_code(address, coloured=False)}"
+    alone = site.welcome("127.0.0.1", 8000, coloured=False)
+    assert alone.startswith("http://localhost:8000/\nOnly this computer sees it.")
+
+
+def on_a_hotspot(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Leave this computer without a way to the internet, with these addresses beside the loopback's."""
+
+    def refuse(self: object, address: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    listed = {f"net{n}": [SimpleNamespace(family=socket.AF_INET, address=a)] for n, a in enumerate(addresses)}
+    listed["net0"].append(SimpleNamespace(family=socket.AF_INET6, address="fe80::1%net0"))
+    listed |= {name: [SimpleNamespace(family=socket.AF_INET, address=a)] for name, a in (("lo", "127.0.0.1"), ("down", "10.0.0.1"))}
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr("psutil.net_if_addrs", lambda: listed)
+    monkeypatch.setattr("psutil.net_if_stats", lambda: {n: SimpleNamespace(isup=n != "down") for n in listed})
+
+
+def test_on_a_hotspot(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_hotspot(monkeypatch, "10.42.0.1")
+    address = "http://10.42.0.1:8000/"
+    assert site.welcome("0.0.0.0", 8000, coloured=False) == f"{address}\n{site.qr_code(address, coloured=False)}"
+
+
+def test_of_several_networks_it_says_all_and_guesses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_hotspot(monkeypatch, "169.254.3.4", "10.42.0.1")
+    assert site.welcome("0.0.0.0", 8000, coloured=False).splitlines() == [
+        "http://10.42.0.1:8000/",
+        "http://169.254.3.4:8000/",
+        "One of these. For its QR code say which: --host 10.42.0.1",
+    ]
+
+
+def test_without_any_network_there_is_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_hotspot(monkeypatch, "127.0.1.1")
+    said = site.welcome("0.0.0.0", 8000, coloured=False)
+    assert said.endswith("--host YOUR.ADDRESS")
+    assert not set(said) & set("█▀▄")
 
 
 def test_the_qr_code_says_the_address() -> None:
@@ -146,4 +219,5 @@ def test_ctrl_c_ends_it_quietly(host: str, pages: Path) -> None:
         process.kill()
     assert (process.returncode, errors) == (0, "")
     assert shown.startswith("http://")
+    assert f"The pages: {pages}\n" in shown
     assert ("█" in shown) == (host == "0.0.0.0")

@@ -321,6 +321,43 @@ def test_the_lab_does_not_interrupt_a_reader(page: playwright.Page, address: str
 
 
 @pytest.mark.browser
+def test_a_lab_that_takes_long_leaves_the_puzzle(page: playwright.Page, address: str) -> None:
+    page.clock.install()
+    page.goto(f"{address}/index.html")
+    page.frame_locator("iframe.lab-frame").locator("h1").wait_for(state="attached")
+    page.clock.fast_forward(60_000)
+    status = page.locator(".lab-live").get_by_role("status")
+    status.get_by_text("still loading").wait_for()
+    assert page.get_by_alt_text(re.compile("Map 1, positive")).is_visible()
+    page.frame_locator("iframe.lab-frame").locator("h1").evaluate("() => window.ready()")
+    page.locator("#puzzle").wait_for(state="hidden")
+    assert status.text_content() == ""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("kind", ["phone", "narrow", "saves data"])
+def test_the_lab_loads_unasked_on_wide_computers_only(kind: str, browser: playwright.Browser, address: str) -> None:
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    wide = {"viewport": {"width": 500 if kind == "narrow" else 1280, "height": 800}}
+    context = browser.new_context(**(phone if kind == "phone" else wide))
+    page = context.new_page()
+    if kind == "saves data":
+        page.add_init_script("Object.defineProperty(navigator, 'connection', {value: {saveData: true}})")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}/index.html")
+    page.locator("label", has_text="signed").click()
+    button = page.get_by_role("button", name="loads 1 MB")  # what stands for the lab is small
+    button.wait_for()
+    page.wait_for_load_state("networkidle")
+    assert [url for url in asked if "/lab/" in url] == []
+    button.click()
+    page.frame_locator("iframe.lab-frame").locator("h1").evaluate("() => window.ready()")
+    page.locator("#puzzle").wait_for(state="hidden")
+    context.close()
+
+
+@pytest.mark.browser
 def test_a_lessons_control_opens_the_lab_in_the_same_state(page: playwright.Page, address: str) -> None:
     page.goto(f"{address}/notebooks/04_what_a_logit_means.html")
     for button in page.locator(".question").all():

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs" / "site"
@@ -80,6 +81,17 @@ def test_a_users_own_page_has_no_folder(script: SimpleNamespace, tmp_path: Path)
 def test_an_address_that_is_none(written: str, script: SimpleNamespace, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"write it as https://github\.com/OWNER/NAME"):
         script.address(project(tmp_path, written))
+
+
+def test_a_hosted_build_knows_its_own_address(script: SimpleNamespace) -> None:
+    assert script.pages("Ada/maps") == "https://ada.github.io/maps/"
+    assert script.pages(None) is None
+    assert 'repository.pages(os.environ.get("GITHUB_REPOSITORY"))' in (SITE / "conf.py").read_text(encoding="utf-8")
+
+
+def test_the_hosted_build_is_make_site_alone() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "site.yml").read_text(encoding="utf-8"))
+    assert [step["run"] for step in workflow["jobs"]["build"]["steps"] if "run" in step] == ["make site"]
 
 
 def test_the_readme_has_the_badges_of_today(script: SimpleNamespace) -> None:
@@ -214,6 +226,26 @@ def test_a_new_page_is_never_lost() -> None:
 
     made = {Path("index.md"): b"lessons\n<!-- the rest -->\n", Path("lessons.md"): b"", Path("docs/new.md"): b"# New"}
     assert build.first_page(made) == b"lessons\ndocs/new\n"
+
+
+def test_the_menu_shows_teachers_what_is_theirs() -> None:
+    text = (SITE / "pages" / "index.md").read_text(encoding="utf-8")
+    shown = text.partition(":caption: For teachers\n")[2].partition("```")[0].split()
+    assert {f"docs/{name}" for name in ("instructors", "syllabus", "rubrics", "jupyterhub", "minutes_form")} <= set(shown)
+    workshops = {p.relative_to(ROOT).with_suffix("").as_posix() for p in ROOT.glob("notebooks/workshops/*.ipynb")}
+    assert workshops <= set(shown)
+    assert [name for name in shown if not list(ROOT.glob(f"{name}.*"))] == []
+
+
+def test_the_labs_size_is_what_it_loads_at_first(tmp_path: Path) -> None:
+    import build
+
+    sizes = {"index.html": 1_000, "model/weights.bin": 2_000_000, "page/ort/ort.wasm": 1_500_000}
+    later = ("photos/cat.png", "model/random/01.bin", "model/graphs/lrp.onnx", "page/ort/ort.webgpu.js")
+    for name, size in (sizes | dict.fromkeys(later, 9_000_000)).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    assert build.megabytes(tmp_path) == 4
 
 
 def test_the_first_page_leads_to_binder_once_it_can(tmp_path: Path) -> None:

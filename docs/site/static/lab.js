@@ -1,7 +1,7 @@
-// The browser lab on the site's pages: in lessons on demand; on the first page as soon as it's ready, in the puzzle's place.
+// The browser lab on the site's pages: in lessons on demand; on the first page in the puzzle's place, once it's ready.
 "use strict";
 
-const SLOW = 20000; // milliseconds after which a lab that says nothing is shown all the same
+const SLOW = 20000; // milliseconds after which the page says that the lab isn't ready yet; the puzzle stays
 
 /** @returns {"light" | "dark"} */
 function theme() {
@@ -23,47 +23,66 @@ function frame(address, state) {
 /** @returns {HTMLIFrameElement[]} */
 const frames = () => [...document.querySelectorAll("iframe.lab-frame")].filter((f) => f instanceof HTMLIFrameElement);
 
-/** Whether a page of 30 MB would be too much to load unasked. @returns {boolean} */
-function sparing() {
+/**
+ * Whether the lab may load unasked: on a computer that doesn't save data. Phones don't say how they are connected, and
+ * a room full of them shares one line: there somebody asks for it. @returns {boolean}
+ */
+function unasked() {
   const line = /** @type {any} */ (navigator).connection;
-  return Boolean(line && (line.saveData || /2g|3g/.test(line.effectiveType ?? "")));
+  const saving = line?.saveData || /2g|3g/.test(line?.effectiveType ?? "") || matchMedia("(prefers-reduced-data: reduce)").matches;
+  return !saving && matchMedia("(min-width: 60rem) and (pointer: fine)").matches;
 }
 
 /** The first page's: loads behind the puzzle, and takes its place when it's ready. @param {HTMLElement} place */
 function live(place) {
   const puzzle = document.getElementById("puzzle");
-  const button = document.createElement("button");
   const address = place.dataset.lab ?? "";
+  const status = document.createElement("p");
+  const button = document.createElement("button");
+  status.setAttribute("role", "status");
   button.type = "button";
+  puzzle?.addEventListener("change", () => (puzzle.dataset.used = "1"));
   const start = () => {
-    button.remove();
     const lab = frame(address, "");
     lab.classList.add("waiting");
+    lab.inert = true;
+    button.remove();
     place.append(lab);
-    const swap = () => {
-      if (!lab.classList.contains("waiting")) return;
-      if (puzzle?.dataset.used) {
-        button.textContent = "The live puzzle is ready: any photo, any two classes";
-        button.onclick = () => reveal();
-        place.prepend(button);
-      } else reveal();
-    };
+    const late = setTimeout(() => {
+      const link = Object.assign(document.createElement("a"), { href: address, textContent: "See how far it is." });
+      status.replaceChildren("The live puzzle is still loading. The one above works without it. ", link);
+    }, SLOW);
     const reveal = () => {
       button.remove();
       lab.classList.remove("waiting");
+      lab.inert = false;
       if (puzzle) puzzle.hidden = true;
     };
+    const ready = () => {
+      clearTimeout(late);
+      status.textContent = "";
+      if (!puzzle?.dataset.used) return reveal();
+      button.textContent = "The live puzzle is ready: any photo, any two classes";
+      button.onclick = () => {
+        reveal();
+        lab.focus();
+      };
+      status.after(button);
+    };
     window.addEventListener("message", (event) => {
-      if (event.source === lab.contentWindow && event.origin === location.origin && event.data?.posgradLabReady) swap();
+      const ours = event.source === lab.contentWindow && event.origin === location.origin;
+      if (ours && event.data?.posgradLabReady && lab.classList.contains("waiting")) ready();
     });
-    lab.addEventListener("load", () => setTimeout(swap, SLOW));
   };
-  puzzle?.addEventListener("change", () => (puzzle.dataset.used = "1"));
-  if (sparing()) {
-    button.textContent = "Compute it here, with any photo (about 30 MB)";
-    button.onclick = start;
-    place.append(button);
-  } else start();
+  place.append(status);
+  if (unasked()) return start();
+  button.textContent = `Compute it here, with any photo (loads ${place.dataset.megabytes} MB)`;
+  button.onclick = () => {
+    if (puzzle) delete puzzle.dataset.used; // who asks for it now wants it in the puzzle's place
+    status.textContent = "Loading. The puzzle works meanwhile.";
+    start();
+  };
+  place.append(button);
 }
 
 /** A lesson's: made when it's opened. @param {Element} details */
