@@ -78,6 +78,8 @@ def build(
     lay_out(sources, has_lab)
     code = run_sphinx(sources, out, megabytes(lab) if has_lab else 0, jobs)
     mend(out)
+    for path in found("docs/first_look.*"):  # README shows it by HTML, which Sphinx leaves as it is
+        write(out / path, (ROOT / path).read_bytes())
     if has_lab:
         shutil.rmtree(out / "lab", ignore_errors=True)
         shutil.copytree(lab, out / "lab")
