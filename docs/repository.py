@@ -84,7 +84,7 @@ def elsewhere(root: Path = ROOT) -> list[str]:
     lesson = "00_start_here.ipynb"  # on Binder a copy without answers, which .binder/ makes
     places = {"Run on Binder": binder(f"my-course/{lesson}", root), "Run in Colab": colab(f"notebooks/{lesson}", root)}
     links = [f"[{words}]({where})" for words, where in places.items()]
-    links[-1] += " (first: Edit, Clear all outputs)"  # Colab shows the repository's file, and its outputs are the answers
+    links[-1] += " (first: Edit, Clear all outputs)"  # there the file has all outputs, and so the answers
     return links
 
 

@@ -71,7 +71,7 @@ def renew(root: Path) -> None:
     except PermissionError:
         typer.echo(f"posgrad-edu: '{root}' is of another version, and can't be written to. It stays so.", err=True)
         return
-    said = f"posgrad-edu {__version__}: '{root}' was made by {before.get('version')}, and is up to date now: {written} files."
+    said = f"posgrad-edu {__version__}: '{root}', made by {before.get('version')}, is up to date now: {written} files."
     yours = f" What you changed stays: {len(kept)}, such as {kept[0]}." if kept else ""
     typer.echo(said + yours, err=True)
 

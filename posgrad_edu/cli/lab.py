@@ -113,7 +113,8 @@ def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> N
     In a JupyterLab that runs already, such as a hub's, only say where the notebook is: nobody could reach a second one.
     """
     if in_jupyter() and port is None:
-        typer.echo(f"JupyterLab is running already. Open this in its list of files, on the left: {from_here(page, root)}")
+        where = from_here(page, root)
+        typer.echo(f"JupyterLab is running already. Open this in its list of files, on the left: {where}")
         return
     if importlib.util.find_spec("jupyterlab") is None:  # said last: the copy is made, and another program may open it
         with one_line_errors():
