@@ -87,7 +87,9 @@ def elsewhere(root: Path = ROOT) -> list[str]:
         return []
     lesson = "00_start_here.ipynb"  # on Binder a copy without answers, which .binder/ makes
     places = {"Run on Binder": binder(f"my-course/{lesson}", root), "Run in Colab": colab(f"notebooks/{lesson}", root)}
-    return [f"[{words}]({where})" for words, where in places.items()]
+    links = [f"[{words}]({where})" for words, where in places.items()]
+    links[-1] += " (first: Edit, Clear all outputs)"  # there the file has all outputs, and so the answers
+    return links
 
 
 def with_badges(readme: str, root: Path = ROOT) -> str:

@@ -316,6 +316,21 @@ def test_times_of_the_whole_course_are_said_rightly() -> None:
     assert abs(int(said[2]) - exercises / 60) < 0.6
 
 
+def test_hours_of_a_week_are_said_rightly() -> None:
+    """What docs/syllabus.md says, from the same table: the shortest week, and the longest. Each has two exercises."""
+    text = (ROOT / "docs" / "syllabus.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in course.timing_rows()]
+    lesson, exercise = ({row[0][:2]: int(row[column] or 0) for row in rows} for column in (1, 3))
+    hours = []
+    weeks = re.findall(r"^\| \d \|[^|]+\| (\d\d) to (\d\d) \|([^|]+)\|", text, re.MULTILINE)
+    for first, last, handed_in in weeks:
+        longest = sorted(exercise[number] for number in re.findall(r"\d\d", handed_in))[-2:]
+        hours.append((sum(lesson[f"{n:02}"] for n in range(int(first), int(last) + 1)) + sum(longest)) / 60)
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+    assert len(hours) == 5
+    assert f"{words[round(min(hours))]} to {words[round(max(hours))]} hours a week at home" in " ".join(text.split())
+
+
 def test_rubric_sheets_are_those_of_the_exercises() -> None:
     """Otherwise: python exercises/course.py rubrics"""
     assert course.RUBRICS.read_text(encoding="utf-8") == course.rubrics_text()

@@ -90,6 +90,15 @@ def test_the_sdist_holds_a_clone_and_nothing_that_learners_handed_in(
     assert found & strangers == set()
 
 
+def test_links_of_carried_pages_lead_to_what_is_carried(carried: list[Path]) -> None:
+    missing = []
+    for path in (p for p in carried if p.suffix == ".md"):
+        named = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", (ROOT / path).read_text(encoding="utf-8"))
+        targets = [os.path.normpath(path.parent / name) for name in named if "://" not in name]
+        missing += [(path.name, target) for target in targets if Path(target) not in carried]
+    assert missing == []
+
+
 # --- Built and installed ---
 
 

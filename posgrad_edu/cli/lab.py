@@ -37,6 +37,8 @@ UPLOAD_MB = 100  # of a photo; Jupyter's own limit for one message is 10 MiB, an
 UPLOADS = {"websocket_max_message_size": 4 * UPLOAD_MB * 10**6 // 3}  # a widget's message is larger than its file
 # JupyterLab asks whether news are wanted all the same, unless it finds this in a file.
 NO_QUESTION = '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}'
+# Set by a hub; by a server for its terminals; and for its kernels.
+IN_JUPYTER = ("JUPYTERHUB_SERVICE_PREFIX", "JUPYTER_SERVER_ROOT", "JPY_SESSION_NAME", "JPY_PARENT_PID")
 
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Use this port and no other.")]
@@ -57,7 +59,6 @@ def lab(
 ) -> None:
     """Open your own copy of a lesson, in my-course, without answers. It's made once, and never overwritten."""
     with one_line_errors():
-        must_have_jupyterlab(copy_only)
         root = course_folder(folder)
         page = find_notebook(root, notebook)
         is_lesson = page.parent in (root / LESSONS, root / WORKSHOPS)
@@ -96,7 +97,6 @@ def exercise(
 ) -> None:
     """Open your own copy of an exercise, in exercises/mine. It's made the first time, and never overwritten."""
     with one_line_errors():
-        must_have_jupyterlab(copy_only)
         root = course_folder(folder)
         try:
             page = exercise_copy(root, name)
@@ -107,15 +107,24 @@ def exercise(
         open_in_lab(root, page, port, no_browser)
 
 
-def must_have_jupyterlab(copy_only: bool) -> None:
-    """Raise ``OSError`` where a notebook is to be opened and nothing is installed that could."""
-    if not copy_only and importlib.util.find_spec("jupyterlab") is None:
-        raise OSError("JupyterLab isn't installed. Add what the notebooks need: pip install 'posgrad-edu[notebooks]'")
-
-
 def open_in_lab(root: Path, page: Path, port: int | None, no_browser: bool) -> None:
-    """Run JupyterLab on the course's folder, at one notebook, until it ends; exit with its code."""
+    """Run JupyterLab on the course's folder, at one notebook, until it ends; exit with its code.
+
+    In a JupyterLab that runs already, such as a hub's, only say where the notebook is: nobody could reach a second one.
+    """
+    if in_jupyter() and port is None:
+        where = from_here(page, root)
+        typer.echo(f"JupyterLab is running already. Open this in its list of files, on the left: {where}")
+        return
+    if importlib.util.find_spec("jupyterlab") is None:  # said last: the copy is made, and another program may open it
+        with one_line_errors():
+            raise OSError("JupyterLab isn't installed. Add what notebooks need: pip install 'posgrad-edu[notebooks]'")
     run_lab(root, f"/lab/tree/{quote(page.relative_to(root).as_posix())}", port, no_browser)
+
+
+def in_jupyter() -> bool:
+    """Tell whether this runs in a hub's server, or in a notebook or a terminal of any Jupyter server."""
+    return any(os.environ.get(name) for name in IN_JUPYTER)
 
 
 def run_lab(root: Path, address: str, port: int | None, no_browser: bool, start_in: Path | None = None) -> None:

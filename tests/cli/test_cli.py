@@ -398,6 +398,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         return SimpleNamespace(wait=lambda: 3)
 
     monkeypatch.setattr(cli_lab.subprocess, "Popen", start)
+    for name in cli_lab.IN_JUPYTER:  # also where these tests run in a hub's terminal
+        monkeypatch.delenv(name, raising=False)
     return commands
 
 
@@ -550,7 +552,29 @@ def test_lab_with_a_notebook_that_is_not_there(course: Path, started: list[list[
 
 def test_lab_without_jupyterlab(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli_lab.importlib.util, "find_spec", lambda name: None)
-    assert "pip install" in refused("lab")
+    for name in cli_lab.IN_JUPYTER:
+        monkeypatch.delenv(name, raising=False)
+    for word, copy in {"lab": "my-course/02_gradcam.ipynb", "exercise": "exercises/mine/02_gradcam"}.items():
+        said = run(word, "02")
+        assert said.exit_code == 2
+        assert "pip install" in said.stderr
+        assert f"Your copy: {copy}" in said.stdout  # made all the same
+        assert (course / copy).exists()
+
+
+@pytest.mark.parametrize("name", ["JUPYTERHUB_SERVICE_PREFIX", "JUPYTER_SERVER_ROOT", "JPY_PARENT_PID"])
+def test_in_a_jupyter_that_runs_no_second_one_is_started(
+    name: str, course: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "x")
+    for word, copy in {"lab": "my-course/02_gradcam.ipynb", "exercise": "exercises/mine/02_gradcam/"}.items():
+        said = run(word, "02")
+        assert said.exit_code == 0
+        assert "running already" in said.output
+        assert copy in said.output
+    assert started == []
+    run("lab", "02", "--port", 8899)  # who names a port wants another one
+    assert len(started) == 1
 
 
 def test_exit_codes_pass_through_and_a_signal_reaches_the_child() -> None:

@@ -257,6 +257,7 @@ def test_the_first_page_leads_to_binder_once_it_can(tmp_path: Path) -> None:
     text = build.first_page(made, project(tmp_path, "https://github.com/Ada/maps")).decode()
     assert "[Run on Binder](https://mybinder.org/v2/gh/Ada/maps/" in text
     assert "[Run in Colab](https://colab.research.google.com/github/Ada/maps/" in text
+    assert "(first: Edit, Clear all outputs)" in text  # Colab opens lessons with their answers
     assert "[the repository](https://github.com/Ada/maps)" in text
 
 
