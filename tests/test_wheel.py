@@ -73,7 +73,14 @@ def test_the_sdist_holds_a_clone_and_nothing_that_learners_handed_in(
 ) -> None:
     from setuptools.command.egg_info import FileList
 
-    own = ("downloaded/02/ada.zip", "submitted/ada/02/02.ipynb", "gradebook.db", "grades.csv", "marks.xlsx", "mine/a.ipynb")
+    own = (
+        "downloaded/02/ada.zip",
+        "submitted/ada/02/02.ipynb",
+        "gradebook.db",
+        "grades.csv",
+        "marks.xlsx",
+        "mine/a.ipynb",
+    )
     strangers = {f"exercises/{name}" for name in own} | {"docs/lab/node_modules/a.js", "my-course/a.ipynb"}
     others = {name for name in clone() if not name.startswith("posgrad_edu/")}  # which the package's own list holds
     for name in strangers | others:

@@ -87,7 +87,9 @@ def open_server(folder: Path, host: str, port: int) -> ThreadingHTTPServer:
     except socket.gaierror as error:
         raise OSError(f"'{host}' is no address of this computer. Leave --host out, or say --host 0.0.0.0.") from error
     except OSError as error:
-        another = f"Say another one: --port {8000 if port == 8080 else 8080}, or --port 0, which takes any that is free."
+        another = (
+            f"Say another one: --port {8000 if port == 8080 else 8080}, or --port 0, which takes any that is free."
+        )
         if error.errno == errno.EADDRINUSE:
             raise OSError(f"Port {port} is taken by another program. {another}") from error
         if error.errno == errno.EADDRNOTAVAIL:
@@ -141,13 +143,15 @@ def is_loopback(host: str) -> bool:
 
 
 def welcome(host: str, port: int, coloured: bool) -> str:
-    """Return what the command says at first: where the pages are, as a QR code as well if one address is sure to work."""
+    """Return what the command says at first: where the pages are, and as a QR code where that is one address."""
     if is_loopback(host):  # which a phone can't reach
         return f"http://localhost:{port}/\nOnly this computer sees it. To all in the same network: --host 0.0.0.0"
     hosts = addresses_in_network() if host in ("0.0.0.0", "") else [host]
     found = [f"http://{each}:{port}/" for each in hosts]
     if not found:
-        return f"http://localhost:{port}/\nThis computer's address in a network isn't known. Say it: --host YOUR.ADDRESS"
+        return (
+            f"http://localhost:{port}/\nThis computer's address in a network isn't known. Say it: --host YOUR.ADDRESS"
+        )
     if len(found) > 1:
         return "\n".join([*found, f"One of these. For its QR code say which: --host {hosts[0]}"])
     return f"{found[0]}\n{qr_code(found[0], coloured)}"
@@ -167,7 +171,7 @@ def addresses_in_network() -> list[str]:
 
 
 def own_addresses() -> list[str]:
-    """Return the IPv4 addresses of this computer's networks that are up, but for the loopback's; self-given ones last."""
+    """Return the IPv4 addresses of this computer's networks that are up, without the loopback; self-given ones last."""
     import psutil
 
     up = {name for name, state in psutil.net_if_stats().items() if state.isup}

@@ -133,7 +133,7 @@ def test_a_port_that_the_system_keeps(port: int, says: str, pages: Path, monkeyp
 
 def test_it_asks_no_name_server_and_lets_a_room_in(pages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("it asks for a name"))
-    queues = []
+    queues: list[int] = []
     monkeypatch.setattr(socket.socket, "listen", lambda self, queue: queues.append(queue))
     site.open_server(pages, "127.0.0.1", 0).server_close()
     assert queues == [256]
@@ -155,7 +155,10 @@ def on_a_hotspot(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 
     listed = {f"net{n}": [SimpleNamespace(family=socket.AF_INET, address=a)] for n, a in enumerate(addresses)}
     listed["net0"].append(SimpleNamespace(family=socket.AF_INET6, address="fe80::1%net0"))
-    listed |= {name: [SimpleNamespace(family=socket.AF_INET, address=a)] for name, a in (("lo", "127.0.0.1"), ("down", "10.0.0.1"))}
+    listed |= {
+        name: [SimpleNamespace(family=socket.AF_INET, address=a)]
+        for name, a in (("lo", "127.0.0.1"), ("down", "10.0.0.1"))
+    }
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr("psutil.net_if_addrs", lambda: listed)
     monkeypatch.setattr("psutil.net_if_stats", lambda: {n: SimpleNamespace(isup=n != "down") for n in listed})

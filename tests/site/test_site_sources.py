@@ -231,7 +231,9 @@ def test_a_new_page_is_never_lost() -> None:
 def test_the_menu_shows_teachers_what_is_theirs() -> None:
     text = (SITE / "pages" / "index.md").read_text(encoding="utf-8")
     shown = text.partition(":caption: For teachers\n")[2].partition("```")[0].split()
-    assert {f"docs/{name}" for name in ("instructors", "syllabus", "rubrics", "jupyterhub", "minutes_form")} <= set(shown)
+    assert {f"docs/{name}" for name in ("instructors", "syllabus", "rubrics", "jupyterhub", "minutes_form")} <= set(
+        shown
+    )
     workshops = {p.relative_to(ROOT).with_suffix("").as_posix() for p in ROOT.glob("notebooks/workshops/*.ipynb")}
     assert workshops <= set(shown)
     assert [name for name in shown if not list(ROOT.glob(f"{name}.*"))] == []
