@@ -101,11 +101,13 @@ export class Puzzle {
           "on what you ask. Does it always? Try to find where it doesn't.",
       );
     }
+    const absolute = answer.state.handling === "absolute";
+    const did = absolute ? "dropped the gradients' signs" : "kept only the positive gradients";
     const share = percent(softmax(answer.logits)[answer.classes[1]]);
     tell(
       this.verdict,
       `There is no ${b} here, and the network knows it (${share}). Still its map is red in the same places: this ` +
-        `method kept only the positive gradients. Now ${a} comes first, and both maps share one scale. Keep ` +
+        `method ${did}. Now ${a} comes first, and both maps share one scale. Keep ` +
         "both signs: flip the switch.",
     );
   }
@@ -117,7 +119,7 @@ export class Puzzle {
  * @param {string} story
  */
 function tell(heading, story) {
-  if (element("heading").textContent === heading) return;
-  element("heading").textContent = heading;
-  element("story").textContent = story;
+  for (const [id, words] of Object.entries({ heading, story })) {
+    if (element(id).textContent !== words) element(id).textContent = words;
+  }
 }
