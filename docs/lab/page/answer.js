@@ -10,6 +10,7 @@ import { CONSTANT, OWN_UNIT, describe, fullColour, percent, shortExponent, signe
  */
 
 const ROUNDING = 1e-6; // a smaller change of a probability
+const SAME = 0.9; // rank correlation of two maps that describe() calls the same
 /** @type {Record<string, string>} */
 const ABOUT = { none: "", mean: ", minus the mean of all", other: ", minus the other class" };
 
@@ -69,6 +70,18 @@ export function sentence(answer, manifest) {
   return nothing || `${numbers} ${describe(spearman, a, b)}`;
 }
 
+/**
+ * Say what the search for an impostor found, which isn't always one.
+ * @param {import("./types.js").Impostor} found
+ */
+export function ofImpostor({ tried, most, spearman }) {
+  const bound = [1e-4, 1e-3].find((each) => most < each);
+  const share = bound ? `less than ${100 * bound}\u00a0%` : `at most ${percent(most)}`;
+  const classes = `Of ${tried} classes to which the network gives ${share},`;
+  if (spearman > SAME) return `${classes} this one's positive map is most like class A's.`;
+  return `${classes} none has the same positive map as class A: this one's comes nearest.`;
+}
+
 /** @param {number} spearman */
 const correlation = (spearman) => `Rank correlation ${signedNumber(spearman)}.`;
 
@@ -83,7 +96,7 @@ function ofRandom({ state, spearman }) {
 /** @param {Answer} answer */
 function ofSoftmax({ softmaxChange }) {
   const rounded = shortExponent(Number(softmaxChange.toPrecision(2)));
-  const change = softmaxChange < ROUNDING ? "less than 0.000001" : `up to ${rounded}`;
+  const change = softmaxChange < ROUNDING ? "less than 0.000001" : `up to ${rounded} (rounding)`;
   return `By the shift each class's softmax changes by ${change}.`;
 }
 

@@ -2,7 +2,7 @@
 
 import { Combobox } from "./combobox.js";
 import { element } from "./stage.js";
-import { OWN } from "./state.js";
+import { OWN, depths } from "./state.js";
 import { signedNumber } from "./words.js";
 
 /**
@@ -62,7 +62,7 @@ function listen(actions, boxes, manifest) {
   on("layer", "change", () => actions.change({ layer: chosen("layer") }));
   on("contrast", "change", () => actions.change({ contrast: /** @type {State["contrast"]} */ (chosen("contrast")) }));
   on("relu", "change", () => actions.change({ relu: element("relu", HTMLInputElement).checked }));
-  on("depth", "change", () => actions.change({ depth: depths(manifest())[slid("depth")], shift: 0 }));
+  on("depth", "change", () => actions.change({ depth: depths(manifest().randomized)[slid("depth")], shift: 0 }));
   on("shift", "change", () => actions.change({ shift: manifest().shift.values[slid("shift")], depth: 0 }));
   on("swap", "click", () => actions.change({ a: boxes.b.value, b: boxes.a.value }));
   on("impostor", "click", actions.impostor);
@@ -107,10 +107,11 @@ function fill(manifest, actions) {
 function toggle(group, value, words, title, choose, ...pictures) {
   const label = document.createElement("label");
   const input = Object.assign(document.createElement("input"), { type: "radio", name: group, value });
-  const text = Object.assign(document.createElement("span"), { textContent: words });
+  const face = document.createElement("span");
+  face.append(...pictures, words);
   label.title = title;
   input.addEventListener("change", choose);
-  label.append(input, ...pictures, text);
+  label.append(input, face);
   return label;
 }
 
@@ -121,7 +122,8 @@ function toggle(group, value, words, title, choose, ...pictures) {
  * @param {Actions} actions
  */
 function show(state, manifest, actions) {
-  const method = manifest.methods.find((each) => each.key === state.method) ?? manifest.methods[0];
+  const method = manifest.methods.find((each) => each.key === state.method);
+  if (!method) throw new Error(`There is no method ${state.method}.`); // normalised() leaves none such
   element("method", HTMLSelectElement).value = method.key;
   element("contrast", HTMLSelectElement).value = state.contrast;
   element("relu", HTMLInputElement).checked = state.relu;
@@ -133,17 +135,9 @@ function show(state, manifest, actions) {
   element("samples").classList.toggle("own", own);
   const all = manifest.randomized.layers;
   const values = manifest.shift.values;
-  const [depth, shift] = [nearest(depths(manifest), state.depth), nearest(values, state.shift)];
-  slide("depth", depth, depth ? `${depths(manifest)[depth]} of ${all}` : "none");
-  slide("shift", shift, values[shift] ? signedNumber(values[shift]) : "0");
+  slide("depth", depths(manifest.randomized).indexOf(state.depth), state.depth ? `${state.depth} of ${all}` : "none");
+  slide("shift", values.indexOf(state.shift), state.shift ? signedNumber(state.shift) : "0");
 }
-
-/** @param {Manifest} manifest @returns {number[]} how many layers can be random */
-const depths = (manifest) => [0, ...manifest.randomized.steps.map((step) => step.depth)];
-
-/** @param {number[]} values @param {number} wanted @returns {number} the place of the value that is nearest */
-const nearest = (values, wanted) =>
-  values.reduce((best, value, i) => (Math.abs(value - wanted) < Math.abs(values[best] - wanted) ? i : best), 0);
 
 /**
  * @param {string} id
@@ -162,12 +156,12 @@ function slide(id, place, words) {
  */
 function showLayers(method, layer) {
   const names = method.layers?.map((each) => each.name) ?? [];
-  element("layer-field").hidden = names.length < 2;
+  element("layer-field").hidden = element("layer-help").hidden = names.length < 2;
   const list = element("layer", HTMLSelectElement);
   if (names.join() !== Array.from(list.options, (option) => option.value).join()) {
     list.replaceChildren(...names.map((name, i) => new Option(i ? name : `${name} (the last)`, name)));
   }
-  list.value = names.includes(layer) ? layer : (names[0] ?? "");
+  list.value = layer || (names[0] ?? "");
 }
 
 /**
@@ -187,20 +181,28 @@ function showHandlings(method, state, actions) {
     place.replaceChildren(...chosen);
   }
   for (const input of place.querySelectorAll("input")) input.checked = input.value === state.handling;
+  const published = method.published === state.handling ? ", as the method's authors do" : "";
+  const words = `${MEANINGS[state.handling]}${published}.`;
+  element("meaning").textContent = words[0].toUpperCase() + words.slice(1);
 }
 
 /**
  * Offer what a word may mean; nothing hides the question.
  * @param {string} question
  * @param {string[]} labels
+ * @param {"a" | "b"} [which] class
  * @param {(label: string) => void} [choose]
  */
-function ask(question, labels, choose = () => {}) {
+function ask(question, labels, which = "a", choose = () => {}) {
   element("which").hidden = !labels.length;
   element("which-question").textContent = question;
   const buttons = labels.map((label) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: label });
-    button.addEventListener("click", () => choose(label));
+    button.addEventListener("click", () => {
+      choose(label);
+      // The buttons will go. Back to the box, but not where that would open a keyboard over the maps.
+      if (!matchMedia("(pointer: coarse)").matches) element(`class-${which}`).focus();
+    });
     return button;
   });
   element("which-options").replaceChildren(...buttons);

@@ -9,7 +9,7 @@ const RUNTIMES = {
 // A graph that hands on its input: a session of it starts the runtime.
 const SMALLEST = "CAg6NwoQCgF4EgF5IghJZGVudGl0eRIBZ1oPCgF4EgoKCAgBEgQKAggBYg8KAXkSCgoICAESBAoCCAFCBAoAEBI=";
 const SESSIONS = 4; // kept open; each holds a copy of the weights
-const KEPT_MAPS = 160; // 0.2 MB each
+const KEPT_BYTES = 30e6; // of maps, 0.2 MB each
 
 /**
  * @typedef {import("./types.js").Manifest} Manifest
@@ -24,13 +24,15 @@ const KEPT_MAPS = 160; // 0.2 MB each
  * A cache of the things used last.
  * @template T
  */
-class Kept {
+export class Kept {
   /**
-   * @param {number} most
+   * @param {number} most the largest size of all together
+   * @param {(thing: T) => number} [size] of one thing; 1 if all count alike
    * @param {(thing: T) => void} [drop]
    */
-  constructor(most, drop = () => {}) {
+  constructor(most, size = () => 1, drop = () => {}) {
     this.most = most;
+    this.size = size;
     this.drop = drop;
     /** @type {Map<string, T>} */
     this.things = new Map();
@@ -52,13 +54,18 @@ class Kept {
    */
   set(key, thing) {
     this.things.set(key, thing);
+    let all = [...this.things.values()].reduce((sum, each) => sum + this.size(each), 0);
     for (const [oldest, old] of this.things) {
-      if (this.things.size <= this.most) break;
+      if (all <= this.most || old === thing) break; // the newest stays, however large
       this.things.delete(oldest);
+      all -= this.size(old);
       this.drop(old);
     }
   }
 }
+
+/** @param {Result} result */
+const bytesOf = (result) => Object.values(result).reduce((sum, map) => sum + map.byteLength, 0);
 
 export class Engine {
   /**
@@ -78,9 +85,9 @@ export class Engine {
     /** @type {Map<string, Float32Array>} the network's inputs by the photo's name */
     this.inputs = new Map();
     /** @type {Kept<import("./ort/ort.js").InferenceSession>} */
-    this.sessions = new Kept(SESSIONS, (session) => void session.release());
+    this.sessions = new Kept(SESSIONS, () => 1, (session) => void session.release());
     /** @type {Kept<Result>} */
-    this.results = new Kept(KEPT_MAPS);
+    this.results = new Kept(KEPT_BYTES, bytesOf);
   }
 
   /**
@@ -98,6 +105,7 @@ export class Engine {
     const data = other?.weights ?? this.bytes(`model/${weights}`, more);
     [, this.weights] = await Promise.all([this.start(module, binary).then(() => more(bytes)), data]);
     this.inputs = other?.inputs ?? this.inputs;
+    this.results = other?.results ?? this.results; // one bound for both
   }
 
   /**
@@ -185,7 +193,12 @@ export class Engine {
 
   /** @param {Run} run */
   kept(run) {
-    return this.results.get(JSON.stringify(run));
+    return this.results.get(this.name(run));
+  }
+
+  /** @param {Run} run */
+  name(run) {
+    return `${this.backend} ${JSON.stringify(run)}`;
   }
 
   /**
@@ -197,7 +210,7 @@ export class Engine {
     const found = this.kept(run);
     if (found) return found;
     const result = await this.compute(run);
-    this.results.set(JSON.stringify(run), result);
+    this.results.set(this.name(run), result);
     return result;
   }
 

@@ -63,8 +63,9 @@ export function captionPhoto(top, shares, manifest) {
  * @param {Answer} answer
  * @param {Manifest} manifest
  * @param {Seen} seen
+ * @param {string[]} was what each map was called before, if anything
  */
-export function drawAnswer(answer, manifest, seen) {
+export function drawAnswer(answer, manifest, seen, was) {
   const method = manifest.methods.find((each) => each.key === answer.state.method);
   const greys = method?.coarse ? faded(seen.data) : undefined;
   const words = titles(answer, manifest);
@@ -72,7 +73,7 @@ export function drawAnswer(answer, manifest, seen) {
     put(canvas, coloured(answer.maps[i], answer.limits[i], greys), seen);
     const about = describeMap(answer.maps[i], answer.limits[i]);
     canvas.setAttribute("aria-label", `${setting(answer)}, for ${words[i][0]}: ${about}`);
-    caption("ab"[i], ...words[i]);
+    caption("ab"[i], [words[i][0], was[i]].filter(Boolean).join(" "), words[i][1]);
   });
   const unit = answer.state.depth ? "1 unit" : twoDigits(answer.limits[0]);
   element("bar-top").textContent = `+${unit}`;

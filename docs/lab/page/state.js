@@ -1,5 +1,7 @@
 /** What the page's address says after its #: the controls, never the photo. */
 
+/** @typedef {import("./types.js").Manifest} Manifest */
+
 /**
  * @typedef {"signed" | "positive" | "absolute" | "published"} Handling
  * @typedef {{
@@ -61,6 +63,60 @@ export function format(state) {
     if (value !== start || key === "photo") given.set(key, value === true ? "1" : String(value));
   }
   return `#${given}`;
+}
+
+/**
+ * The handlings to take, best first, where a method lacks the wanted one.
+ * @type {Record<Handling, Handling[]>}
+ */
+const NEAREST = {
+  published: ["positive", "signed"],
+  absolute: ["positive", "published"], // both lose the sign
+  positive: ["absolute", "published"],
+  signed: ["published", "positive"],
+};
+
+/**
+ * Return the state that the page can show and that is nearest to this one: what a link, or a change of the method, asks
+ * for need not exist. The page and its address then say what is computed, nothing else.
+ * @param {State} state
+ * @param {Pick<Manifest, "methods" | "randomized" | "shift">} manifest
+ * @returns {State}
+ */
+export function normalised(state, { methods, randomized, shift }) {
+  const method = methods.find((each) => each.key === state.method) ?? methods.find((each) => each.key === START.method);
+  const { key, handlings, published, layers } = method ?? methods[0];
+  const wanted = [state.handling, ...(state.handling === "published" ? [published] : []), ...NEAREST[state.handling]];
+  const handling = wanted.find((each) => handlings.some((one) => one.key === each)) ?? handlings[0].key;
+  const layer = layers?.slice(1).some((each) => each.name === state.layer) ? state.layer : ""; // "": the first
+  const depth = nearest(depths(randomized), state.depth);
+  return { ...state, method: key, handling, layer, depth, shift: depth ? 0 : nearest(shift.values, state.shift) };
+}
+
+/** @param {Manifest["randomized"]} randomized @returns {number[]} how many layers can be random */
+export const depths = ({ steps }) => [0, ...steps.map((step) => step.depth)];
+
+/** @param {number[]} values @param {number} wanted */
+const nearest = (values, wanted) =>
+  values.reduce((best, value) => (Math.abs(value - wanted) < Math.abs(best - wanted) ? value : best));
+
+/**
+ * Tell whether two states differ at most in how gradients are handled.
+ * @param {State} a
+ * @param {State} b
+ */
+export const sameQuestion = (a, b) => format({ ...a, handling: "signed" }) === format({ ...b, handling: "signed" });
+
+/**
+ * Return a link to the whole lab with this state.
+ * @param {string} address of the page as it stands, perhaps embedded in another one
+ * @param {State} state
+ */
+export function link(address, state) {
+  const url = new URL(address);
+  url.search = "";
+  url.hash = format(state);
+  return url.href;
 }
 
 /** @param {string} text @returns {State["contrast"]} */

@@ -23,7 +23,7 @@ export interface Method {
   line: string;
   /** Few cells, each of many pixels: best seen over the photo. */
   coarse: boolean;
-  published: string | null;
+  published: State["handling"] | null;
   handlings: Handling[];
   graph?: string;
   /** The graph's output. */
@@ -86,6 +86,16 @@ export interface Seen {
   data: Uint8ClampedArray<ArrayBuffer>;
 }
 
+/** What the search for an impostor found. */
+export interface Impostor {
+  /** How many classes were tried. */
+  tried: number;
+  /** The largest probability among these. */
+  most: number;
+  /** Of the maps of class A and of the class that was found. */
+  spearman: number;
+}
+
 export type ToWorker =
   | { kind: "photo"; name: string; blob: Blob }
   | { kind: "gpu" }
@@ -96,11 +106,12 @@ export type ToWorker =
 export type FromWorker =
   | { kind: "progress"; done: number; total: number }
   | { kind: "graphics"; done: number; total: number; message: string }
-  | { kind: "ready"; manifest: Manifest }
+  /** pixels: by how much the browser changes the pixels of a photo, at most, of 255. */
+  | { kind: "ready"; manifest: Manifest; pixels: number }
   | { kind: "broken"; message: string }
-  | { kind: "seen"; id: number; photo: string; view: Seen; top: number[] }
   | { kind: "busy"; id: number; words: string }
-  | { kind: "answer"; id: number; answer: Answer }
+  /** view: the photo of the answer's state, as the network sees it. */
+  | { kind: "answer"; id: number; answer: Answer; view: Seen }
   | { kind: "question"; id: number; which: "a" | "b"; question: string; options: number[] }
   | { kind: "failed"; id: number; message: string }
-  | { kind: "impostor"; id: number; index: number; tried: number; spearman: number };
+  | ({ kind: "impostor"; id: number; index: number } & Impostor);

@@ -6,7 +6,7 @@ import { finalReLU } from "./cells.js";
 import { resolve } from "./classes.js";
 import { largest, pairLimit, symmetricLimit } from "./colours.js";
 import { Engine } from "./engine.js";
-import { InputError, read } from "./photo.js";
+import { InputError, changedPixels, read } from "./photo.js";
 import { compare } from "./ranks.js";
 import { normalized, view } from "./resize.js";
 
@@ -18,7 +18,7 @@ import { normalized, view } from "./resize.js";
  */
 
 const CANDIDATES = 12; // classes that are tried as impostors
-const RULED_OUT = 1e-4; // a class below this probability certainly isn't in the photo
+const UNLIKELY = 1e-4; // an impostor's probability is below this, where there are so many classes
 
 /** A newer request came. */
 class Superseded extends Error {}
@@ -65,8 +65,13 @@ async function look(state) {
   return found;
 }
 
-/** Forget a photo whose name now stands for another. @param {string} name */
-function forget(name) {
+/**
+ * Take over a photo; forget the one that had its name.
+ * @param {string} name
+ * @param {Blob} blob
+ */
+function take(name, blob) {
+  blobs.set(name, blob);
   photos.delete(name);
   checked.forget();
   comparisons.clear();
@@ -90,8 +95,10 @@ function unknown(name) {
  */
 function asRun(state, target, other) {
   const method = methodOf(state);
-  const layer = method.layers?.find((each) => each.name === state.layer) ?? method.layers?.[0];
-  const handling = method.handlings.find((each) => each.key === state.handling) ?? method.handlings[0];
+  const layer = method.layers?.find((each, i) => (state.layer ? each.name === state.layer : i === 0));
+  const handling = method.handlings.find((each) => each.key === state.handling);
+  // The page asks for what there is; another map under this name would be worse than none.
+  if (!handling || (method.layers && !layer)) throw new InputError(`${method.title} has no such switch or layer.`);
   const minus = state.contrast === "other" ? other : state.contrast === "mean" ? "mean" : null;
   return {
     photo: state.photo,
@@ -145,7 +152,6 @@ function finished(state, result) {
 async function answer(id, state, own) {
   const start = performance.now();
   const seen = await look(state);
-  say({ kind: "seen", id, photo: state.photo, view: seen.view, top: seen.ranking.slice(0, 5) });
   const classes = /** @type {[number, number]} */ ([-1, -1]);
   for (const [i, which] of /** @type {const} */ (["a", "b"]).entries()) {
     const found = resolve(state[which], engine.manifest, seen.ranking);
@@ -162,8 +168,11 @@ async function answer(id, state, own) {
   const shares = softmax(logits);
   const softmaxChange = softmax(seen.logits).reduce((most, p, i) => Math.max(most, Math.abs(p - shares[i])), 0);
   const alike = compared(JSON.stringify([state.method, runs, state.relu]), maps);
-  say({ kind: "answer", id, answer: { state, classes, maps, logits, softmaxChange, limits, ...alike, took } });
-  await ahead(id, state, classes);
+  const found = { state, classes, maps, logits, softmaxChange, limits, ...alike, took };
+  say({ kind: "answer", id, answer: found, view: seen.view });
+  await ahead(id, state, classes).catch((error) => {
+    if (error instanceof Superseded) throw error; // else the flip itself will say what is wrong; this answer stands
+  });
 }
 
 /**
@@ -215,7 +224,7 @@ async function ahead(id, state, classes) {
 // --- An impostor: a class that isn't in the photo, with the same map ---
 
 /**
- * Try some of the classes that the network rules out, and say whose positive map is most like that of class A.
+ * Try some of the classes that the network finds unlikely, and say whose positive map is most like that of class A.
  * @param {number} id
  * @param {State} state
  * @param {number} turn each time other classes are tried
@@ -225,27 +234,29 @@ async function impostor(id, state, turn) {
   const wanted = resolve(state.a, engine.manifest, ranking);
   if ("question" in wanted) return say({ kind: "question", id, which: "a", ...wanted });
   const setting = /** @type {State} */ ({ ...state, handling: "positive", depth: 0, relu: false });
-  const chosen = candidates(ranking, softmax(logits), wanted.index, turn);
+  const shares = softmax(logits);
+  const chosen = candidates(ranking, shares, wanted.index, turn);
   let best = { index: -1, spearman: -Infinity };
   for (const [n, index] of chosen.entries()) {
-    say({ kind: "busy", id, words: `trying ${n + 1} of ${chosen.length} classes that the network rules out` });
+    say({ kind: "busy", id, words: `trying ${n + 1} of ${chosen.length} classes that the network finds unlikely` });
     const [one, two] = await both(id, runsOf(setting, [wanted.index, index]));
     const { spearman } = compare(finished(setting, one), finished(setting, two));
     if (spearman > best.spearman) best = { index, spearman };
   }
   if (best.index < 0) throw new Error("None of the maps can be compared: they are constant. Try another method.");
-  say({ kind: "impostor", id, tried: chosen.length, ...best });
+  const most = Math.max(...chosen.map((c) => shares[c]));
+  say({ kind: "impostor", id, tried: chosen.length, most, ...best });
 }
 
 /**
- * Return some of the classes that certainly aren't in the photo, spread over all of them.
+ * Return some of the least likely classes, spread over all of them.
  * @param {number[]} ranking
  * @param {Float64Array} shares
  * @param {number} target
  * @param {number} turn
  */
 function candidates(ranking, shares, target, turn) {
-  const out = ranking.filter((c) => shares[c] < RULED_OUT && c !== target);
+  const out = ranking.filter((c) => shares[c] < UNLIKELY && c !== target);
   const pool = out.length >= CANDIDATES ? out : ranking.slice(-2 * CANDIDATES).filter((c) => c !== target);
   const step = pool.length / CANDIDATES;
   const places = Array.from({ length: CANDIDATES }, (_, i) => Math.floor(i * step + turn * 7) % pool.length);
@@ -271,7 +282,7 @@ async function attempt(id, work) {
 }
 
 const loaded = engine.load((done, total) => say({ kind: "progress", done, total })).then(
-  () => say({ kind: "ready", manifest: engine.manifest }),
+  () => say({ kind: "ready", manifest: engine.manifest, pixels: changedPixels() }),
   (error) => {
     say({ kind: "broken", message: error instanceof Error ? error.message : String(error) });
     return new Promise(() => {}); // nothing can be computed
@@ -292,11 +303,12 @@ let queue = Promise.resolve();
 
 addEventListener("message", (/** @type {MessageEvent<ToWorker>} */ event) => {
   const message = event.data;
-  if (message.kind === "photo") {
-    blobs.set(message.name, message.blob);
-    return forget(message.name);
-  }
   if (message.kind === "gpu") return useGraphics();
+  if (message.kind === "photo") {
+    const { name, blob } = message;
+    queue = queue.then(() => take(name, blob)); // in its turn: the one before may be on its way through the network
+    return;
+  }
   latest = message.id;
   const { id, state } = message;
   const work = () => (message.kind === "look" ? answer(id, state, message.own) : impostor(id, state, message.turn));

@@ -4,12 +4,14 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { ofImpostor, sentence } from "../page/answer.js";
 import { finalReLU } from "../page/cells.js";
 import { resolve, suggestions, understood } from "../page/classes.js";
 import { coloured, faded, pairLimit, symmetricLimit } from "../page/colours.js";
+import { Kept } from "../page/engine.js";
 import { compare, correlation, isDegenerate, ranks } from "../page/ranks.js";
 import { normalized, roundHalfEven, view } from "../page/resize.js";
-import { START, format, parse } from "../page/state.js";
+import { START, format, link, normalised, parse, sameQuestion } from "../page/state.js";
 import { CONSTANT, describe, describeMap, fullColour, percent, signedNumber, twoDigits } from "../page/words.js";
 
 const fixtures = JSON.parse(readFileSync(new URL("fixtures.json", import.meta.url), "utf8"));
@@ -115,4 +117,99 @@ test("an address holds the state and nothing else, and a wrong one does no harm"
   assert.deepEqual(parse("#shift=NaN&depth=x"), START);
   assert.equal(parse("#method=gradcam++").method, "gradcam++");
   assert.equal(parse(format({ ...START, method: "gradcam++" })).method, "gradcam++");
+});
+
+/** @param {...import("../page/state.js").Handling} keys */
+const handlings = (...keys) => keys.map((key, positive) => ({ key, positive }));
+const three = handlings("signed", "positive", "absolute");
+const layers = ["last", "middle"].map((name) => ({ name, graph: `${name}.onnx` }));
+const words = { title: "", line: "", coarse: false, output: "" };
+/** @type {Parameters<typeof normalised>[1]} */
+const manifest = {
+  methods: [
+    { ...words, key: "fullgrad", published: "absolute", handlings: three },
+    { ...words, key: "gradcam", published: "signed", handlings: three, layers },
+    { ...words, key: "gradcam++", published: "positive", handlings: three, layers },
+    { ...words, key: "lrp", published: null, handlings: handlings("published", "signed", "positive") },
+  ],
+  randomized: { seed: 0, layers: 50, steps: [1, 2, 5].map((depth) => ({ depth, layers: [], file: "", replaced: [] })) },
+  shift: { values: [-1, -0.25, 0, 0.25, 1] },
+};
+/** @param {Partial<import("../page/state.js").State>} given */
+const settled = (given) => normalised({ ...START, ...given }, manifest);
+
+test("a state that doesn't exist becomes the nearest that does", () => {
+  assert.deepEqual(settled({}), START);
+  const handling = (/** @type {string} */ method, /** @type {import("../page/state.js").Handling} */ key) =>
+    settled({ method, handling: key }).handling;
+  assert.equal(handling("gradcam++", "published"), "positive");
+  assert.equal(handling("gradcam", "published"), "signed");
+  assert.equal(handling("fullgrad", "published"), "absolute");
+  assert.equal(handling("lrp", "published"), "published");
+  assert.equal(handling("lrp", "absolute"), "positive");
+  assert.equal(handling("lrp", "signed"), "signed");
+  assert.equal(settled({ method: "magic" }).method, "gradcam");
+  assert.equal(settled({ layer: "middle" }).layer, "middle");
+  assert.equal(settled({ layer: "last" }).layer, "");
+  assert.equal(settled({ layer: "nowhere" }).layer, "");
+  assert.equal(settled({ method: "lrp", layer: "middle" }).layer, "");
+  assert.deepEqual([0, 1, 3, 4, 1000].map((depth) => settled({ depth }).depth), [0, 1, 2, 5, 5]);
+  assert.deepEqual([0.3, -0.9, 0.1].map((shift) => settled({ shift }).shift), [0.25, -1, 0]);
+  const both = settled({ depth: 2, shift: 0.25 });
+  assert.deepEqual([both.depth, both.shift], [2, 0]);
+  for (const state of [settled({ method: "lrp", handling: "absolute", shift: 0.3 }), both]) {
+    assert.deepEqual(normalised(state, manifest), state);
+    assert.deepEqual(parse(format(state)), state);
+  }
+});
+
+test("the puzzle's story lasts as long as only the switch changes", () => {
+  assert.ok(sameQuestion(START, { ...START, handling: "signed" }));
+  for (const change of [{ photo: "cat" }, { a: "cup" }, { b: "cup" }, { method: "lrp" }, { contrast: "mean" }]) {
+    assert.ok(!sameQuestion(START, /** @type {typeof START} */ ({ ...START, ...change })));
+  }
+});
+
+test("a link leads to the whole lab, wherever it was copied", () => {
+  const state = { ...START, photo: "cat" };
+  for (const rest of ["?embed=1&theme=dark#", "?embed=1", "?theme=dark&embed=1#photo=own", "#photo=coffee", ""]) {
+    assert.equal(link(`https://a.example/lab/index.html${rest}`, state), "https://a.example/lab/index.html#photo=cat");
+  }
+});
+
+test("an impostor is called one only where its map is the same", () => {
+  /** @param {number} most @param {number} spearman */
+  const found = (most, spearman) => ofImpostor({ tried: 12, most, spearman });
+  assert.match(found(9e-5, 0.95), /^Of 12 classes to which the network gives less than 0\.01\u00a0%, this one's/);
+  assert.match(found(2e-4, 0.95), /gives less than 0\.1\u00a0%/);
+  assert.match(found(0.02, 0.95), /gives at most 2\.0\u00a0%/);
+  assert.match(found(9e-5, 0.8), /none has the same positive map/);
+});
+
+test("what the shift changes by rounding is called so", () => {
+  const maps = /** @type {[Float32Array, Float32Array]} */ ([Float32Array.of(1, 2, 3, 4), Float32Array.of(1, 2, 4, 3)]);
+  const answer = {
+    ...{ state: { ...START, shift: 0.25 }, classes: /** @type {[number, number]} */ ([0, 1]), maps },
+    ...{ logits: Float32Array.of(1, 0), softmaxChange: 1e-5, spearman: 0.8, magnitudes: 0.8, took: 0 },
+    limits: /** @type {[number, number]} */ ([1, 1]),
+  };
+  /** @type {any} */
+  const names = { labels: ["cup", "cat"] };
+  assert.match(sentence(answer, names), /changes by up to 1e-05 \(rounding\)\. Rank correlation \+0\.80\./);
+});
+
+test("the maps that are kept have a bound in bytes, and the latest used stay", () => {
+  /** @type {number[]} */
+  const dropped = [];
+  /** @type {Kept<number>} */
+  const kept = new Kept(10, (bytes) => bytes, (bytes) => dropped.push(bytes));
+  for (const bytes of [4, 5]) kept.set(`${bytes}`, bytes);
+  kept.get("4");
+  kept.set("3", 3);
+  assert.deepEqual([[...kept.things.keys()], dropped], [["4", "3"], [5]]);
+  kept.set("100", 100);
+  assert.deepEqual([...kept.things.keys()], ["100"]);
+  kept.things.clear();
+  kept.set("10", 10);
+  assert.deepEqual([...kept.things.keys()], ["10"]);
 });
