@@ -458,7 +458,7 @@ def test_an_impostor_is_a_class_that_isnt_there(lab: Lab) -> None:
     assert shares[answer["classes"][1]] < 1e-4
     assert answer["state"]["handling"] == "positive"
     assert answer["spearman"] > 0.9
-    assert "rules out" in lab.sentence()
+    assert "this one's positive map is most like class A's" in lab.sentence()
 
 
 def test_own_photos_stay_here_and_stand_upright(browser: playwright.Browser, address: str, tmp_path: Path) -> None:
