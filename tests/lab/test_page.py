@@ -217,8 +217,19 @@ def unpacked(text: str) -> Tensor:
 # there: a gate's whole share of the gradient comes or goes. Where a map passes through all of the network's gates,
 # single pixels may then differ by more than rounding; all others are the same, and so is the map's scale.
 EXACT = 1e-4  # of the largest magnitude
-SCALE = 1e-3  # how far the factor between both maps may be from 1
-ALIKE = 0.999  # rank correlation with the package's map, gates at kinks or not
+# Single pixels of the photos' two classes, where gates at kinks matter more than exporting/references.py says of means
+# of blocks of the first class: about 1.5 to 2 times what was measured.
+FLIPPED = {
+    **{("gradient", handling): 0.3 for handling in ("signed", "positive", "absolute")},
+    **{("input-x-gradient", handling): 0.3 for handling in ("signed", "positive", "absolute")},
+    ("guided-backprop", "signed"): 0.3,
+    ("guided-backprop", "positive"): 2.5e-3,
+    ("lrp", "signed"): 0.12,
+}
+TYPICAL = 1e-3  # of the largest magnitude: how far the median pixel may lie
+SCALE = 1e-3  # how far the factor between both maps may be from 1; fullgrad's biases add up over all layers
+SCALE_OF_SUMS = 4e-3
+ALIKE = 0.998  # rank correlation with the package's map
 
 
 class Difference(NamedTuple):
@@ -242,15 +253,15 @@ def apart(ours: Tensor, theirs: Tensor) -> Difference:
 def bound(method: str, handling: str) -> float:
     """Return how far a pixel may lie from the package's, in shares of the largest magnitude."""
     divided = DIVIDED[handling] if method == "lrp" else 0.0
-    return max(within(method, handling), divided)
+    return max(within(method, handling), divided, FLIPPED.get((method, handling), 0.0))
 
 
 def check(found: Difference, method: str, handling: str, where: str) -> None:
     largest = bound(method, handling)
     assert found.largest <= largest, where
     if largest > EXACT:
-        assert found.median <= 1e-3, where
-        assert found.scale == pytest.approx(1, abs=SCALE), where
+        assert found.median <= TYPICAL, where
+        assert found.scale == pytest.approx(1, abs=SCALE_OF_SUMS if method == "fullgrad" else SCALE), where
         assert found.correlation >= ALIKE, where
 
 
@@ -302,7 +313,7 @@ def test_maps_are_those_of_the_package(lab: Lab, photo: str) -> None:
                 check(found, key, handling, f"{where}: {found}")
                 own = far(ours, theirs[handling][place])
                 for other in set(handlings) - {handling}:
-                    assert own < 0.1 * far(ours, theirs[other][place]), f"{where} could be {other}"
+                    assert own < 0.01 * far(ours, theirs[other][place]), f"{where} could be {other}"
 
 
 def test_contrasts_layers_and_the_final_relu_are_those_of_the_package(lab: Lab) -> None:
@@ -533,7 +544,9 @@ def test_a_photo_from_the_camera(browser: playwright.Browser, address: str) -> N
         page.focus("#camera")
         page.evaluate("camera.click(); camera.click()")  # twice, while the permission is asked for
         assert page.locator("#camera").is_disabled()
-        page.wait_for_function("() => !document.querySelector('#camera-take').disabled")
+        page.wait_for_function(
+            "() => document.querySelector('#camera-dialog').open && !document.querySelector('#camera-take').disabled"
+        )
         if leave_by == "take":
             answer = lab.after(lambda: page.click("#camera-take"))
             assert answer["state"]["photo"] == "own"
@@ -631,7 +644,7 @@ def test_nothing_is_wider_than_a_narrow_window(browser: playwright.Browser, addr
 # Seconds. The first number is promised, for an idle machine; the second is about three times the median there.
 PROMISES = {
     "page to first map": (None, 12),
-    "ready to first map": (3, 3),
+    "ready to first map": (3, 9),
     "CAM, flip": (0.2, 1),
     "CAM, flip to what wasn't computed": (0.2, 1),
     "CAM, new class": (None, 1),
