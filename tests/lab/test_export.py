@@ -21,7 +21,7 @@ from kinks import flipped, imposed, inputs, with_gates
 from once import exported_once
 from onnxruntime import InferenceSession
 from PIL import Image
-from running import apart, run, session
+from running import DIVIDED, apart, run, session
 from torch import Tensor, nn
 
 import posgrad_edu as pg
@@ -36,9 +36,6 @@ EXACT = 1e-4
 # negative where it counts; at the ends of early stages, which are linear, S is of either sign. The package in float32
 # and in float64 differ there by 5e-3 (flower, blocks.1, positive) and 6e-2 (cat, signed).
 NEAR_A_POLE = 5e-2
-# LRP divides by sums of either sign, additions' and averages' with every rule, all layers' with the signed one. Where
-# such a sum is near zero, rounding is multiplied: here the package in float32 and in float64 differ by as much.
-DIVIDED = {"published": 2e-3, "positive": 2e-3, "signed": 5e-2}
 AT_KINKS = 12  # of 6.2 million units
 KINK = 1e-4  # how near to it they lie
 

@@ -1,5 +1,12 @@
 /** A photo from the camera, where the browser and the person allow it. */
 
+import { element } from "./stage.js";
+
+/** @type {MediaStream | undefined} */
+let stream; // at most one: a camera that stays on is a light that stays on
+
+const stop = () => stream?.getTracks().forEach((track) => track.stop());
+
 /**
  * Show what the camera sees, and hand on the picture that is taken.
  * @param {HTMLDialogElement} dialog
@@ -9,15 +16,11 @@
 export async function takePhoto(dialog, taken, refused) {
   const video = /** @type {HTMLVideoElement} */ (dialog.querySelector("video"));
   const [take, close] = /** @type {NodeListOf<HTMLButtonElement>} */ (dialog.querySelectorAll("button"));
-  let stream;
-  try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-  } catch {
-    return refused("The camera isn't there, or its use isn't allowed. Choose a file instead.");
-  }
-  video.srcObject = stream;
-  dialog.onclose = () => stream.getTracks().forEach((track) => track.stop());
+  if (!(await opened())) return refused("The camera isn't there, or its use isn't allowed. Choose a file instead.");
+  dialog.onclose = stop;
   close.onclick = () => dialog.close();
+  take.disabled = true; // until there is a picture
+  video.onloadeddata = () => (take.disabled = false);
   take.onclick = () => {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
@@ -25,6 +28,18 @@ export async function takePhoto(dialog, taken, refused) {
     canvas.toBlob((blob) => blob && taken(blob));
     dialog.close();
   };
+  video.srcObject = stream ?? null;
   dialog.showModal();
-  await video.play();
+  await video.play().catch(() => {}); // the dialog was closed meanwhile
+}
+
+/** Ask for the camera; its button waits as long as the person thinks about it. Return whether there is one. */
+async function opened() {
+  const button = element("camera", HTMLButtonElement);
+  button.disabled = true;
+  stop();
+  stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } }).catch(() => undefined);
+  button.disabled = false;
+  button.focus(); // which a disabled button has lost
+  return Boolean(stream);
 }

@@ -1,25 +1,69 @@
-/** Maps by the graphics processor, where they are the same as those of the processor. Each graph is checked once. */
+/**
+ * Maps by the graphics processor, where they are the same as those of the processor. That is checked once for each
+ * graph with each handling, and again where layers are random.
+ */
 
 import { Engine } from "./engine.js";
 import { largest } from "./colours.js";
 import { compare } from "./ranks.js";
 
-/** @typedef {import("./engine.js").Run} Run */
+/**
+ * @typedef {import("./engine.js").Run} Run
+ * @typedef {import("./engine.js").Result} Result
+ * @typedef {import("./types.js").Method} Method
+ */
 
-const TYPICAL = 1e-3; // of the largest magnitude: how far the median pixel may lie
-const ALIKE = 0.99; // rank correlation: a gate at a kink may be open here and closed there
+// How far a pixel may lie from where it should, in shares of the largest magnitude: as in exporting/references.py and
+// tests/lab. Gates at a kink may be open here and closed there, and LRP divides by sums that may be near zero.
+const EXACT = 1e-4;
+const DIVIDED = 2e-3;
+const AT_KINKS = 5e-2;
+const GATED = ["gradient", "input-x-gradient", "fullgrad"];
+const ALIKE = 0.999; // rank correlation, of maps of single pixels
+
+/** @typedef {{within: number, alike?: number}} Bound  alike: the least rank correlation */
 
 /**
- * Tell whether two maps are the same up to rounding, and to single gates at kinks.
+ * Tell whether two maps are the same.
  * @param {Float32Array} a
- * @param {Float32Array} b
+ * @param {Float32Array} b the right one
+ * @param {Bound} bound
  */
-export function same(a, b) {
-  const most = largest([b]) || 1;
-  const apart = a.map((value, i) => Math.abs(value - b[i]) / most).sort();
-  const correlation = compare(a, b).spearman;
-  return apart[apart.length >> 1] <= TYPICAL && (correlation >= ALIKE || apart[apart.length - 1] <= TYPICAL);
+export function same(a, b, { within, alike }) {
+  const most = within * largest([b]);
+  if (a.length !== b.length || !a.every((value, i) => Math.abs(value - b[i]) <= most)) return false;
+  return alike === undefined || compare(a, b).spearman >= alike;
 }
+
+/**
+ * Return how far a graph's output may be from the right one.
+ * @param {Method[]} methods
+ * @param {Run} run
+ * @param {string} output of the graph: a map, or "logits"
+ * @returns {Bound}
+ */
+export function allowed(methods, run, output) {
+  const method = methods.find((each) => each.output === output);
+  if (!method || method.coarse) return { within: EXACT };
+  const handling = method.handlings.find((each) => {
+    return (each.graph ?? method.graph) === run.graph && each.positive === run.positive;
+  });
+  const positive = handling?.key === "positive" || handling?.key === "published";
+  return { within: ofPixels(method.key, positive), alike: ALIKE };
+}
+
+/**
+ * @param {string} method
+ * @param {boolean} positive whether it keeps positive gradients alone
+ */
+function ofPixels(method, positive) {
+  if (GATED.includes(method)) return AT_KINKS;
+  if (method === "lrp") return positive ? DIVIDED : AT_KINKS;
+  return method === "guided-backprop" && !positive ? AT_KINKS : EXACT;
+}
+
+/** @param {Run} run */
+const keyOf = ({ graph, positive, depth }) => `${graph} ${positive} ${depth > 0}`;
 
 export class CheckedEngine {
   /**
@@ -30,7 +74,7 @@ export class CheckedEngine {
     this.slow = slow;
     this.report = report;
     this.fast = new Engine(slow.base, "webgpu");
-    /** @type {Map<string, boolean>} whether the fast engine computes a graph from now on */
+    /** @type {Map<string, boolean>} whether the fast engine computes such runs from now on */
     this.verdicts = new Map();
     this.ready = false;
   }
@@ -43,7 +87,7 @@ export class CheckedEngine {
 
   /** @param {Run} run */
   kept(run) {
-    return this.slow.kept(run) ?? (this.verdicts.get(run.graph) ? this.fast.kept(run) : undefined);
+    return this.slow.kept(run) ?? (this.verdicts.get(keyOf(run)) ? this.fast.kept(run) : undefined);
   }
 
   /** Let go of all maps. */
@@ -55,24 +99,48 @@ export class CheckedEngine {
   /** @param {Run} run */
   async run(run) {
     const known = this.kept(run);
-    if (known || !this.ready || this.verdicts.get(run.graph) === false) return known ?? this.slow.run(run);
-    if (this.verdicts.has(run.graph)) return this.fast.run(run);
-    const [right, before] = await timed(() => this.slow.compute(run));
-    this.verdicts.set(run.graph, await this.check(run, right, before));
-    return this.slow.run(run);
+    const verdict = this.verdicts.get(keyOf(run));
+    if (known || !this.ready || verdict === false) return known ?? this.slow.run(run);
+    return verdict ? this.trusted(run) : this.checked(run);
+  }
+
+  /**
+   * Compute by the fast engine what it has shown to be able to; where it fails after all, by the slow one from then on.
+   * @param {Run} run
+   */
+  async trusted(run) {
+    try {
+      return await this.fast.run(run);
+    } catch {
+      this.verdicts.set(keyOf(run), false);
+      this.report(`${nameOf(run)}: the graphics processor has stopped, so it isn't used for these any more.`);
+      return this.slow.run(run);
+    }
+  }
+
+  /**
+   * Compute by the slow engine, and see whether the fast one does the same.
+   * @param {Run} run
+   */
+  async checked(run) {
+    await this.slow.session(run.graph, run.depth); // making it isn't timed
+    const [right, before] = await timed(() => this.slow.run(run));
+    this.verdicts.set(keyOf(run), await this.check(run, right, before));
+    return right;
   }
 
   /**
    * @param {Run} run
-   * @param {import("./engine.js").Result} right
+   * @param {Result} right
    * @param {number} before milliseconds that it took
    */
   async check(run, right, before) {
-    const name = run.graph.replace(/^graphs\/|\.onnx$/g, "");
+    const name = nameOf(run);
     try {
       const found = await this.fast.compute(run); // the first run prepares, too
       const [, now] = await timed(() => this.fast.compute(run));
-      const equal = Object.keys(right).every((output) => same(found[output], right[output]));
+      const { methods } = this.slow.manifest;
+      const equal = Object.keys(right).every((each) => same(found[each], right[each], allowed(methods, run, each)));
       const times = `${Math.round(now)} ms instead of ${Math.round(before)}`;
       this.report(equal ? `${name}: the same maps, in ${times}.` : `${name}: other maps, so it isn't used for these.`);
       return equal && now < before;
@@ -82,6 +150,9 @@ export class CheckedEngine {
     }
   }
 }
+
+/** @param {Run} run */
+const nameOf = ({ graph }) => graph.replace(/^graphs\/|\.onnx$/g, "");
 
 /**
  * @template T

@@ -36,8 +36,9 @@ export class Combobox {
     this.input.addEventListener("focus", () => this.input.select());
     this.input.addEventListener("keydown", (event) => this.key(event));
     this.input.addEventListener("blur", () => this.finish());
-    this.list.addEventListener("pointerdown", (event) => {
-      event.preventDefault(); // so that the focus stays
+    this.list.addEventListener("mousedown", (event) => event.preventDefault()); // so that the focus stays
+    this.list.addEventListener("click", (event) => {
+      // Not before: a finger that is put down may want to scroll.
       const item = event.target instanceof Element ? event.target.closest("li") : null;
       if (item) this.take(Number(item.dataset.place));
     });
