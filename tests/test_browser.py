@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium import CHROMIUM, NEEDS_CHROMIUM, QUIET
 from PIL import Image
 
 from posgrad_edu.cli.lab import UPLOAD_MB, UPLOADS
@@ -27,21 +28,13 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 ROOT = Path(__file__).parent.parent
 LESSONS = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
-QUIET = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 MINUTE = 60_000  # playwright counts milliseconds
 FLIPS = 12
 CACHED_MS = 1000  # the median of cached flips; on an idle laptop it's a tenth of that
 
 pytestmark = [
     pytest.mark.browser,
-    # CI installs a browser, so there a missing one is a failure; a learner's machine may do without.
-    pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="needs chromium"),
+    NEEDS_CHROMIUM,
 ]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from chromium import CHROMIUM, NEEDS_CHROMIUM, QUIET
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from typer.testing import CliRunner
 
@@ -29,9 +30,6 @@ ROOT = Path(__file__).resolve().parents[1]
 EXERCISES = ROOT / "exercises"
 grading = SimpleNamespace(**runpy.run_path(str(EXERCISES / "grading.py")))
 offline = SimpleNamespace(**runpy.run_path(str(EXERCISES / "offline.py")))
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 
 
 # --- A cell that ends its kernel ---
@@ -190,12 +188,11 @@ def address(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="needs chromium")
+@NEEDS_CHROMIUM
 def test_grade_opens_formgrader_with_the_assignments_in_its_table(address: str, tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
-    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     with playwright.sync_playwright() as play:
-        context = play.chromium.launch_persistent_context(tmp_path / "p", executable_path=CHROMIUM, args=options)
+        context = play.chromium.launch_persistent_context(tmp_path / "p", executable_path=CHROMIUM, args=QUIET)
         page = context.new_page()
         page.goto(address)
         table = page.frame_locator("iframe").locator("table")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import runpy
-import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import nbformat
 import pytest
+from chromium import CHROMIUM, NEEDS_CHROMIUM, QUIET
 
 pytest.importorskip("latex2mathml", reason="needs the extra 'slides'")
 pytest.importorskip("sphinx_revealjs", reason="needs the extra 'slides'")
@@ -22,9 +21,6 @@ WORKSHOPS = sorted((ROOT / "notebooks" / "workshops").glob("*.ipynb"))
 MINUTES = {"workshop_90_minutes": 90, "workshop_half_a_day": 210}
 lessons = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "lessons.py")))
 slides = SimpleNamespace(**runpy.run_path(str(ROOT / "docs" / "make_slides.py")))
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 
 every_workshop = pytest.mark.parametrize("path", WORKSHOPS, ids=[path.stem for path in WORKSHOPS])
 
@@ -144,12 +140,11 @@ def test_slides_ask_and_name_nothing_elsewhere(path: Path, made: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="needs chromium")
+@NEEDS_CHROMIUM
 def test_slides_run_without_a_network_and_fit(made: Path, tmp_path: Path) -> None:
     playwright = pytest.importorskip("playwright.sync_api")
-    options = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
     with playwright.sync_playwright() as play:
-        context = play.chromium.launch_persistent_context(tmp_path, executable_path=CHROMIUM, args=options)
+        context = play.chromium.launch_persistent_context(tmp_path, executable_path=CHROMIUM, args=QUIET)
         context.set_offline(True)
         page, asked, wrong = context.new_page(), [], []
         page.on("request", lambda request: asked.append(request.url))

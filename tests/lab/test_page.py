@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 import torch
+from chromium import CHROMIUM, QUIET
 from exporting.references import within
 from once import exported_once
 from PIL import Image
@@ -37,15 +38,8 @@ playwright = pytest.importorskip("playwright.sync_api")
 
 ROOT = Path(__file__).parents[2]
 LAB = ROOT / "docs" / "lab"
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 NPM = shutil.which("npm")
-QUIET = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"),  # a camera, and a yes to its use
-]
+CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]  # and a yes to its use
 MINUTE = 60_000  # playwright counts milliseconds
 PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "flower")
 
@@ -100,7 +94,7 @@ def browser() -> Iterator[playwright.Browser]:
     if CHROMIUM is None:
         pytest.fail("No chromium on PATH. .ci/run installs it; Debian: apt-get install chromium.")
     with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *CAMERA])
         yield browser
         browser.close()
 

@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+from chromium import CHROMIUM, QUIET
 
 from posgrad_edu.cli.site import open_server
 from posgrad_edu.widgets import Predict
@@ -26,8 +26,6 @@ pytest.importorskip("sphinx")
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 READY = "parent.postMessage({posgradLabHeight: 500}, '*'); parent.postMessage({posgradLabReady: true}, '*')"
 # What stands for the browser lab, whose own tests are in tests/lab: it is ready when it's told so.
 LAB = f"<!doctype html><title>lab</title><h1>lab</h1><script>window.ready = () => {{ {READY} }}</script>"
