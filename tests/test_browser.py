@@ -170,7 +170,7 @@ ARM = """widget => {
   const all = (what, say) => Array.from(widget.querySelectorAll(what), say).join("|");
   const pictures = () => all("img", i => i.src), words = () => all("[role=status], figcaption", e => e.innerText);
   const before = [pictures(), words()];
-  let start = null, said = null;
+  let start = null, said = null, drawn = false;
   const began = event => { start ??= event.timeStamp; };
   const kinds = ["pointerdown", "keydown", "input"];
   kinds.forEach(kind => document.addEventListener(kind, began, true));
@@ -185,6 +185,7 @@ ARM = """widget => {
       if (start === null) return;
       if (widget.querySelector("[role=status]") && words() !== before[1]) said ??= performance.now();
       if (pictures() !== before[0]) {
+        drawn = true;
         await Promise.all(Array.from(widget.querySelectorAll("img"), i => i.decode().catch(() => null)));
         end("picture", performance.now());
       }
@@ -197,6 +198,7 @@ ARM = """widget => {
       for (const wait of [200, 500]) {  // twice: on a busy machine the control's message may leave late
         await kernel.requestKernelInfo();  // answered in turn, so the message has been worked off
         await new Promise(resolve => setTimeout(resolve, wait));
+        if (drawn) return;  // the picture answers when it is decoded
         if (said !== null) break;
       }
       end(said === null ? null : "words", said);
