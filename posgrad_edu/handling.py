@@ -35,11 +35,13 @@ class Handling:
 
     ``function`` maps a tensor of any shape to one of the same shape. It must scale with its input,
     function(c · t) = c · function(t) for c > 0, so that a method's map scales with the logit it explains.
+    in_place: the same, written into the tensor that it is given; ``None`` where there is no such function.
     """
 
     name: str
     function: Callable[[Tensor], Tensor] = field(repr=False, compare=False)
     meaning: str = field(repr=False, default="")
+    in_place: Callable[[Tensor], Tensor] | None = field(repr=False, compare=False, default=None)
 
     def __call__(self, information: Tensor) -> Tensor:
         return self.function(information)
@@ -56,14 +58,22 @@ def _positive_part(information: Tensor) -> Tensor:
     return information.clamp(min=0)
 
 
+def _positive_part_(information: Tensor) -> Tensor:
+    return information.clamp_(min=0)
+
+
 def _negative_part(information: Tensor) -> Tensor:
     return information.clamp(max=0)
 
 
-SIGNED = Handling("signed", _everything, "keep evidence for and against")
-POSITIVE = Handling("positive", _positive_part, "keep evidence for, drop evidence against")
-NEGATIVE = Handling("negative", _negative_part, "keep evidence against, drop evidence for")
-ABSOLUTE = Handling("absolute", torch.abs, "keep the strength of evidence, drop its sign")
+def _negative_part_(information: Tensor) -> Tensor:
+    return information.clamp_(max=0)
+
+
+SIGNED = Handling("signed", _everything, "keep evidence for and against", _everything)
+POSITIVE = Handling("positive", _positive_part, "keep evidence for, drop evidence against", _positive_part_)
+NEGATIVE = Handling("negative", _negative_part, "keep evidence against, drop evidence for", _negative_part_)
+ABSOLUTE = Handling("absolute", torch.abs, "keep the strength of evidence, drop its sign", torch.abs_)
 
 HANDLINGS: dict[str, Handling] = {h.name: h for h in (SIGNED, POSITIVE, NEGATIVE, ABSOLUTE)}
 HandlingName = Literal["signed", "positive", "negative", "absolute"]  # for editors to complete

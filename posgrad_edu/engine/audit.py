@@ -13,7 +13,9 @@ its modules change.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import torch
@@ -28,6 +30,18 @@ _HOOKS = ("_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
 _SETTINGS = {bool, str}  # numbers may count how often a module ran
 # Of each network, its structure then, and which audits it has passed with which shapes of photos, and what they found.
 _passed: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, dict[Hashable, Any]]] = weakref.WeakKeyDictionary()
+# The network that is being explained, and what it has passed as it is now: looked up once for an explanation.
+_explained: ContextVar[list[Any] | None] = ContextVar("explained", default=None)
+
+
+@contextmanager
+def explaining(net: nn.Module) -> Iterator[None]:
+    """Look only once whether this network has changed, however often it's asked for inside: nobody changes it now."""
+    token = _explained.set([net, None])
+    try:
+        yield
+    finally:
+        _explained.reset(token)
 
 
 def audit(net: nn.Module, x: Tensor) -> None:
@@ -49,30 +63,41 @@ def once(examine: Callable[..., Found], net: nn.Module, x: Tensor, *others: Any)
 
 
 def _passed_by(net: nn.Module) -> dict[Hashable, Any]:
+    explained = _explained.get()
+    if explained is None or explained[0] is not net:
+        return _passed_now(net)
+    if explained[1] is None:
+        explained[1] = _passed_now(net)
+    return explained[1]
+
+
+def _passed_now(net: nn.Module) -> dict[Hashable, Any]:
     now = structure(net)
     if net not in _passed or _passed[net][0] != now:
         _passed[net] = (now, {})
     return _passed[net][1]
 
 
+def parts(net: nn.Module) -> list[nn.Module]:
+    """Return a network and the modules inside it; a third of the time that ``net.modules()`` takes."""
+    found = [net]
+    for module in found:  # grows on the way
+        inside = module.__dict__.get("_modules")  # scripted modules have none
+        found += module.children() if inside is None else [m for m in inside.values() if m is not None]
+    return found
+
+
 def structure(net: nn.Module) -> Hashable:
     """Return what tells whether a network's modules, hooks or settings have changed; values of tensors don't count.
 
-    Called before each map, so it goes by the modules' dictionaries: a tenth of the time that ``vars`` and ``modules()``
-    would take.
+    Called before each map, so it goes by the modules' dictionaries.
     """
-    found: list[object] = []
-    waiting: list[nn.Module] = [net]
-    while waiting:
-        module = waiting.pop()
+    modules = parts(net)
+    found: list[object] = [id(module) for module in modules]
+    for module in modules:
         fields = module.__dict__
-        inside = (
-            [m for m in fields["_modules"].values() if m is not None] if "_modules" in fields else [*module.children()]
-        )
-        found += [id(m) for m in inside]
-        found += [len(fields.get(hooks, ())) for hooks in _HOOKS]
         found += [value for value in fields.values() if value.__class__ in _SETTINGS]
-        waiting += inside
+        found += [(hooks, len(fields[hooks])) for hooks in _HOOKS if fields.get(hooks)]
     return tuple(found)
 
 

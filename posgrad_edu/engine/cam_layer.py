@@ -11,16 +11,15 @@ passes it by.
 from __future__ import annotations
 
 import re
-import weakref
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from posgrad_edu.engine.audit import structure
+from posgrad_edu.engine.audit import once, parts
 from posgrad_edu.engine.graph import nodes, operation
 from posgrad_edu.engine.layers import HANDS_ON, PASSES_ON, channels_last, watch
 from posgrad_edu.engine.passes import checked_logits, unreachable, with_gradients
@@ -37,9 +36,6 @@ _TOKENS = (
     "This network goes on with tokens after its last layer with positions (N, C, h, w), {}, so a class activation map "
     "there would miss most of it. Use a method that works in input space, such as 'gradient'."
 )
-
-# Of each network: its structure then, and by the shape of the photos: a smaller photo runs out of positions earlier.
-_found: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, dict[torch.Size, str]]] = weakref.WeakKeyDictionary()
 
 
 class Run(NamedTuple):
@@ -59,13 +55,7 @@ def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
     this size until the network changes.
     Raises ``ValueError`` for a network without such a layer, or one that goes on with tokens after it.
     """
-    now = structure(net)
-    if net not in _found or _found[net][0] != now:
-        _found[net] = (now, {})
-    by_shape = _found[net][1]
-    if x.shape[1:] not in by_shape:
-        by_shape[x.shape[1:]] = _search(net, x)
-    return by_shape[x.shape[1:]]
+    return once(_search, net, x[:1])
 
 
 def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.Module:
@@ -78,15 +68,15 @@ def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.M
             "The layers of a compiled network (torch.compile) can't be watched. Give the network that it was made of, "
             "net._orig_mod, or use method='gradient'."
         )
-    modules = dict(net.named_modules())
     if layer is None:
-        return modules[last_spatial_layer(net, x)]
+        return net.get_submodule(last_spatial_layer(net, x))
     if not isinstance(layer, (str, nn.Module)):
         raise TypeError(f"layer is a module of the network or its name, not {type(layer).__name__}. Give one layer.")
     if isinstance(layer, nn.Module):
-        if not any(layer is module for module in modules.values()):
+        if not any(layer is module for module in parts(net)):
             raise ValueError(f"This {type(layer).__name__} is not a layer of the network. Give one of its modules.")
         return layer
+    modules = dict(net.named_modules())
     name = re.sub(r"\[(\d+)\]", r".\1", layer)  # layer4[2] is layer4.2
     if name not in modules:
         raise _no_layer(net, layer, modules)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import Node
+from torch.utils.hooks import RemovableHandle
 
 from posgrad_edu.engine.audit import once
 from posgrad_edu.engine.passes import checked_logits
@@ -97,6 +98,8 @@ MOVES = (
     *("ConstantPadNd", "ReflectionPad1D", "ReflectionPad2D", "ReplicationPad1D", "ReplicationPad2D"),
 )
 LINEAR = frozenset((*WEIGHTED, *BATCH_NORMS, *SUMS, *AVERAGES, *RESIZES, *MAXIMA, *VIEWS, *MOVES))
+# ReLUs whose derivative in PyTorch is 0 where z = 0, as that of the others isn't.
+OWN_DERIVATIVE = ("Relu", "Threshold", "Hardtanh")
 CLAMPS = ("Clamp", "ClampMin", "ClampMax", "Hardtanh")
 # Linear in each of two factors, so linear where only one of them depends on the photo: where the node keeps each
 # factor, and which of its inputs it is.
@@ -191,15 +194,29 @@ class Gate(NamedTuple):
     node: Node
     limit: float
 
-    def output(self) -> Tensor:
-        """Return the activations a = min(max(z, 0), limit)."""
-        if operation(self.node) == "Relu":
-            return self.node._saved_result  # type: ignore[attr-defined]
-        return _gate_input(self.node).clamp(0, self.limit)
+    def values(self) -> Tensor:
+        """Return the activations a = min(max(z, 0), limit) where the gate is open; elsewhere they may be z."""
+        return self.node._saved_result if operation(self.node) == "Relu" else _gate_input(self.node)  # type: ignore[attr-defined]
 
-    def open(self, a: Tensor) -> Tensor:
+    def open(self) -> Tensor:
         """Return where the gate passes gradients: 0 < a < limit."""
+        a = self.values()
         return a > 0 if math.isinf(self.limit) else (a > 0) & (a < self.limit)
+
+    def on_gradient(self, rule: Callable[[Tensor, Tensor, Gate], Tensor]) -> RemovableHandle:
+        """Let ``rule(G, gated, gate)`` decide what passes down, until the handle is removed.
+
+        G arrives; gated is what passes otherwise, G where the gate is open and 0 elsewhere, held by nobody else.
+        """
+        derivative = operation(self.node) in OWN_DERIVATIVE
+
+        def hook(passed: tuple[Tensor | None, ...], arrived: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+            own = passed[0] if derivative else None
+            gated = arrived[0].where(self.open(), 0.0) if own is None else own
+            new = rule(arrived[0], gated, self)
+            return tuple(None if grad is None else new for grad in passed)  # maximum(z, 0) has two inputs
+
+        return self.node.register_hook(hook)
 
 
 def as_gate(node: Node) -> Gate | None:

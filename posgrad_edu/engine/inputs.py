@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.audit import audit
+from posgrad_edu.engine.audit import audit, parts
 from posgrad_edu.engine.contrast import MEAN, Reference
 from posgrad_edu.errors import unknown_name
 
@@ -71,9 +71,9 @@ def check_network(net: nn.Module) -> None:
     """Refuse a network in training mode, where dropout and BatchNorm would make each map another."""
     if not isinstance(net, nn.Module):
         raise ValueError(f"net is a torch.nn.Module, not {type(net).__name__}. A Classifier's network is clf.net.")
-    training = [name or "the network" for name, module in net.named_modules() if module.training]
-    if training:
-        raise ValueError(f"The network is in training mode ({training[0]}). Call net.eval() first.")
+    if any(module.training for module in parts(net)):
+        first = next(name for name, module in net.named_modules() if module.training)
+        raise ValueError(f"The network is in training mode ({first or 'the network'}). Call net.eval() first.")
 
 
 def check_photos(x: Tensor) -> None:
@@ -85,7 +85,7 @@ def check_photos(x: Tensor) -> None:
         raise ValueError(f"x has shape {tuple(x.shape)}: one photo. Make it a batch: x.unsqueeze(0).")
     if x.ndim != 4 or 0 in x.shape:
         raise ValueError(f"x has shape {tuple(x.shape)}; photos come as (N, C, H, W), at least one.")
-    if not torch.isfinite(x).all():
+    if not torch.isfinite(torch.stack(x.aminmax())).all():  # nan is both; a pass in place of three
         raise ValueError("x holds values that are not finite (inf or nan). Check the preprocessing.")
 
 

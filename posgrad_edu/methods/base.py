@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from posgrad_edu.engine.audit import explaining
 from posgrad_edu.engine.contrast import contrasted
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
@@ -68,6 +69,11 @@ class Method:
         ours = HANDLINGS.get(handling.name) is handling
         return handling(information if ours else information.clone())  # somebody else's may work in place
 
+    def handle_own(self, information: Tensor) -> Tensor:
+        """Return the same of a tensor that nobody else holds: it may be written into, which saves memory and time."""
+        handling = self.active_handling
+        return self.handle(information) if handling is None or handling.in_place is None else handling.in_place(information)
+
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         """Return one raw map (N, K, h, w) for each photo of x (N, C, H, W) and class of target (N, K).
 
@@ -100,9 +106,10 @@ class Method:
         Raises ``ValueError`` for a network in training mode, an x that isn't a finite batch of photos, or
         classes that don't exist, ``UnsupportedOperation`` for an operation without a rule.
         """
-        classes = checked_classes(net, x, target)
-        with with_gradients(), contrasted(as_reference(contrast, classes), self.name):
-            maps = self.maps(net, x.detach().clone(), classes.clone())
+        with explaining(net):
+            classes = checked_classes(net, x, target)
+            with with_gradients(), contrasted(as_reference(contrast, classes), self.name):
+                maps = self.maps(net, x.detach().clone(), classes.clone())
         return finish(maps, x, target)
 
 

@@ -20,8 +20,11 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from posgrad_edu.engine.graph import Gate
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.methods.relu_rules import ReLUMethod, ReLUPass
 
@@ -45,14 +48,14 @@ class RectGrad(ReLUMethod):
         if not 0 <= self.q < 1:
             raise ValueError(f"q is the share of contributions to cut, 0 <= q < 1, not {self.q}.")
 
-    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
-        signal = self.handle(grad).where(gate, 0.0)
-        contribution = (a * signal).abs()
-        return signal * (contribution > quantile(contribution, self.q))
+    def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:
+        signal = self.handle_own(gated)
+        contribution = (gate.values() * signal).abs_()  # where the gate is closed, the signal is 0
+        return signal.mul_(contribution > quantile(contribution, self.q))
 
     def read(self, record: ReLUPass) -> Tensor:
         for gate in record.gates:
-            pictures, photos = len(gate.output()), len(record.x)
+            pictures, photos = len(gate.values()), len(record.x)
             if pictures > photos:
                 raise UnsupportedOperation(
                     f"rectgrad: a ReLU of this network runs on {pictures} pictures for {photos} photo(s), so it isn't "
@@ -72,4 +75,14 @@ def quantile(values: Tensor, q: float) -> Tensor:
     if q == 0:
         return per_sample.new_zeros(len(per_sample)).reshape(shape)
     rank = math.ceil(q * per_sample.shape[1])
-    return per_sample.kthvalue(rank, dim=1).values.reshape(shape)
+    return kth_smallest(per_sample, rank).reshape(shape)
+
+
+def kth_smallest(values: Tensor, k: int) -> Tensor:
+    """Return the k-th smallest of each row (N, n), k from 1 on: ``values.kthvalue(k)``.
+
+    On a processor by NumPy's partial sort, which takes a tenth of the time that PyTorch's takes.
+    """
+    if values.device.type != "cpu" or values.dtype == torch.bfloat16:  # which NumPy doesn't know
+        return values.kthvalue(k, dim=1).values
+    return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=1)[:, k - 1])

@@ -36,7 +36,7 @@ from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.handling import POSITIVE, Handling
 from posgrad_edu.methods.base import InputSpaceMethod
 
-Back = Callable[[Tensor, Tensor, Tensor], Tensor]
+Back = Callable[[Tensor, Tensor, Gate], Tensor]
 
 
 class ReLUPass:
@@ -56,19 +56,8 @@ class ReLUPass:
         """Return what arrives at the input (N, K, C, H, W) where ``rule`` decides what each ReLU passes on."""
         with ExitStack() as hooks:
             for gate in self.gates:
-                hooks.callback(gate.node.register_hook(_replaced(gate, rule)).remove)
+                hooks.callback(gate.on_gradient(rule).remove)
             return input_gradients(self.logits, self.seed, self.x, retain_graph=True)
-
-
-def _replaced(gate: Gate, rule: Back) -> Callable[..., tuple[Tensor | None, ...]]:
-    """Return a hook that puts the rule's result in the place of the ReLU's own gradient."""
-
-    def hook(grads_in: tuple[Tensor | None, ...], grads_out: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
-        a = gate.output()
-        passed = rule(grads_out[0], a, gate.open(a))
-        return tuple(None if grad is None else passed for grad in grads_in)  # maximum(z, 0) has two inputs
-
-    return hook
 
 
 @dataclass(frozen=True)
@@ -78,8 +67,11 @@ class ReLUMethod(InputSpaceMethod):
     published: ClassVar[Handling] = POSITIVE
     record_options: ClassVar[tuple[str, ...]] = ()
 
-    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
-        """Return what passes downwards, from what arrives, the ReLU's output and where its gate is open."""
+    def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:
+        """Return what passes downwards, from what arrives, G, and what its own derivative makes of it, G ⊙ [z > 0].
+
+        gated: nobody else holds it, so it may be written into.
+        """
         raise NotImplementedError
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> ReLUPass:
@@ -95,7 +87,7 @@ class DeconvNet(ReLUMethod):
 
     name: ClassVar[str] = "deconvnet"
 
-    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
+    def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:
         return self.handle(grad)
 
 
@@ -105,5 +97,5 @@ class GuidedBackprop(ReLUMethod):
 
     name: ClassVar[str] = "guided-backprop"
 
-    def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
-        return self.handle(grad).where(gate, 0.0)
+    def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:
+        return self.handle_own(gated)  # h(G) ⊙ [z > 0] = h(G ⊙ [z > 0]), since h(0) = 0

@@ -16,6 +16,7 @@ from typing import Any, overload
 
 from torch import Tensor, nn
 
+from posgrad_edu.engine.audit import explaining
 from posgrad_edu.engine.contrast import contrasted
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
@@ -64,7 +65,10 @@ def explain(
     that the method has no rule for; one of several methods that refuses the network refuses them all.
     """
     chosen = resolve(method, handling, layer, **options)
-    return _together(net, x, target, chosen, contrast) if isinstance(chosen, dict) else chosen(net, x, target, contrast)
+    if not isinstance(chosen, dict):
+        return chosen(net, x, target, contrast)
+    with explaining(net):
+        return _together(net, x, target, chosen, contrast)
 
 
 def _together(
