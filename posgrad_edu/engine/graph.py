@@ -166,26 +166,52 @@ def refuse(method: str, node: Node, advice: str) -> UnsupportedOperation:
     return UnsupportedOperation(f"{method} has no rule for {spelled(node)}. {advice}")
 
 
+class Path(NamedTuple):
+    """What lies between the logits and a leaf, looked up once: each node, what it does, and what it reads.
+
+    nodes: from the logits down. names: the operation of each. below: what made its inputs, ``None`` for a constant.
+    """
+
+    nodes: list[Node]
+    names: dict[Node, str]
+    below: dict[Node, list[Node | None]]
+
+    def name(self, node: Node) -> str:
+        """Return the operation of a node, also of one that only parameters lead to."""
+        return self.names.get(node) or operation(node)
+
+
 def nodes(logits: Tensor, leaf: Tensor | None = None) -> list[Node]:
     """Return the nodes that lie between the logits and a leaf such as the photo, from the logits down.
 
     leaf: a tensor that requires gradients; ``None`` for all nodes. Nodes that only parameters lead to are left out.
     """
+    return _walk(logits, leaf)[0]
+
+
+def path(logits: Tensor, leaf: Tensor) -> Path:
+    """Return what lies between the logits and a leaf."""
+    order, below = _walk(logits, leaf)
+    return Path(order, {node: operation(node) for node in order}, below)
+
+
+def _walk(logits: Tensor, leaf: Tensor | None) -> tuple[list[Node], dict[Node, list[Node | None]]]:
     order: list[Node] = []
-    reaches: dict[Node, bool] = {}
+    below: dict[Node, list[Node | None]] = {}
+    reaches: dict[Node | None, bool] = {None: False}
     stack: list[tuple[Node, bool]] = [(logits.grad_fn, False)] if logits.grad_fn is not None else []
     while stack:  # depth first: a node is finished after all that lie below it
         node, finished = stack.pop()
-        below = [before for before, _ in node.next_functions if before is not None]
         if finished:
-            reaches[node] = leaf is None or getattr(node, "variable", None) is leaf or any(reaches[b] for b in below)
+            inside = any([reaches[before] for before in below[node]])
+            reaches[node] = inside or leaf is None or getattr(node, "variable", None) is leaf
             if reaches[node]:
                 order.append(node)
-        elif node not in reaches:
-            reaches[node] = False
+        elif node not in below:
+            below[node] = [before for before, _ in node.next_functions]
             stack.append((node, True))
-            stack += [(b, False) for b in below if b not in reaches]
-    return order[::-1]
+            stack += [(before, False) for before in below[node] if before is not None and before not in below]
+    return order[::-1], below
 
 
 class Gate(NamedTuple):
@@ -219,12 +245,14 @@ class Gate(NamedTuple):
         return self.node.register_hook(hook)
 
 
-def as_gate(node: Node) -> Gate | None:
-    """Return the node as a ReLU, under whatever name it was called; ``None`` if it is none.
+def as_gate(node: Node, name: str | None = None) -> Gate | None:
+    """Return a node as a ReLU, under whatever name it was called; ``None`` if it is none.
+
+    name: its operation's, where that is known.
 
     Known are relu, relu6 and hardtanh from 0, clamp and clamp_min from 0, threshold(0, 0), and maximum with 0.
     """
-    name = operation(node)
+    name = operation(node) if name is None else name
 
     def saved(field: str) -> Any:
         return getattr(node, f"_saved_{field}", None)
@@ -292,22 +320,22 @@ def gates(method: str, net: nn.Module, logits: Tensor, photo: Tensor) -> list[Ga
     Normalizations, and sigmoids that scale whole channels or the logits, keep their own derivative.
     Raises ``UnsupportedOperation`` for any other operation that isn't linear, and where there is no ReLU.
     """
-    order = nodes(logits, photo)
-    weighted = _with_weights_below(order)
+    way = path(logits, photo)
+    weighted = _with_weights_below(way)
     found: list[Gate] = []
     others: list[Node] = []
-    for node in order:
-        gate = as_gate(node)
+    for node, name in way.names.items():
+        gate = as_gate(node, name)
         if gate is None:
-            others += [] if node not in weighted and operation(node) in CLAMPS else [node]
+            others += [] if node not in weighted and name in CLAMPS else [node]
         elif math.isinf(gate.limit) or node in weighted:
             found.append(gate)
     if not found:  # which says more than that a sigmoid is in a ReLU's place
-        others = [node for node in others if operation(node) not in SIGMOIDS]
-    _refuse_activations(method, order, others)
-    if _unknown_factors(net, order):
+        others = [node for node in others if way.names[node] not in SIGMOIDS]
+    _refuse_activations(method, way, others)
+    if _unknown_factors(net, way):
         once(_refuse_masks, net, photo, method)
-    if order and not found:  # without a way to the photo, gradients say so
+    if way.nodes and not found:  # without a way to the photo, gradients say so
         raise UnsupportedOperation(
             f"{method} acts on ReLUs, and none was seen in this network, so it would be the plain gradient. Use "
             "method='gradient', or a ReLU network that is not compiled or scripted."
@@ -315,21 +343,21 @@ def gates(method: str, net: nn.Module, logits: Tensor, photo: Tensor) -> list[Ga
     return found
 
 
-def _with_weights_below(order: Iterable[Node]) -> set[Node]:
+def _with_weights_below(way: Path) -> set[Node]:
     """Return the nodes with a layer of weights between them and the photo."""
     found: set[Node] = set()
-    for node in reversed(list(order)):
-        below = [before for before, _ in node.next_functions if before is not None]
-        if any(before in found or operation(before) in WEIGHTED for before in below):
-            found.add(node)
+    for node in reversed(way.nodes):
+        for before in way.below[node]:
+            if before is not None and (before in found or way.name(before) in WEIGHTED):
+                found.add(node)
     return found
 
 
-def _refuse_activations(method: str, order: list[Node], others: Iterable[Node]) -> None:
-    """Refuse what may be an activation among the nodes that are no ReLUs; order: all nodes, from the logits down."""
-    inside, joined, before_weights = set(order), _joined_with_constants(order), _before_weights(order)
+def _refuse_activations(method: str, way: Path, others: Iterable[Node]) -> None:
+    """Refuse what may be an activation among the nodes that are no ReLUs."""
+    joined, before_weights = _joined_with_constants(way), _before_weights(way)
     for node in others:
-        name = operation(node)
+        name = way.names[node]
         if name in SIGMOIDS:
             known = node not in before_weights
         elif name == "CopySlices":
@@ -342,34 +370,31 @@ def _refuse_activations(method: str, order: list[Node], others: Iterable[Node]) 
         elif name in NORMS:
             known = node._saved_result.numel() < node._saved_self.numel()  # type: ignore[attr-defined]
         elif name in PRODUCTS:
-            known = _is_linear_product(node, inside) or (name in ("Mul", "Div") and _scales_channels(node))
+            known = _is_linear_product(node, way) or (name in ("Mul", "Div") and _scales_channels(node))
         else:
             known = name in LINEAR or name in NORMALIZATIONS or name in SOFTMAXES
         if not known:
             raise refuse(method, node, "It is made for ReLUs: choose a ReLU network, or another method.")
 
 
-def _before_weights(order: Iterable[Node]) -> set[Node]:
+def _before_weights(way: Path) -> set[Node | None]:
     """Return the nodes whose output a layer of weights reads, before it is multiplied by what depends on the photo."""
-    found: set[Node] = set()
-    inside = set(order)
-    for node in order:
-        stops = operation(node) in PRODUCTS and not _is_linear_product(node, inside)
-        if operation(node) in WEIGHTED or (node in found and not stops):
-            found |= {before for before, _ in node.next_functions if before is not None}
+    found: set[Node | None] = set()
+    for node, name in way.names.items():
+        if name in WEIGHTED or (node in found and not (name in PRODUCTS and not _is_linear_product(node, way))):
+            found.update(way.below[node])
     return found
 
 
-def _joined_with_constants(order: list[Node]) -> set[Node]:
+def _joined_with_constants(way: Path) -> set[Node | None]:
     """Return the nodes that choose among values some of which are constants joined to what depends on the photo."""
-    found: set[Node] = set()
-    for node in reversed(order):
-        name = operation(node)
-        below = [before for before, _ in node.next_functions]
+    found: set[Node | None] = set()
+    for node in reversed(way.nodes):
+        name, below = way.names[node], way.below[node]
         if (name in ("Cat", "Stack") and None in below) or (name == "CopySlices" and below[0] is None):
             found.add(node)
-        elif name in VIEWS or name in MOVES or name in MAXIMA:
-            found |= {node} if any(before in found for before in below) else set()
+        elif (name in VIEWS or name in MOVES or name in MAXIMA) and not found.isdisjoint(below):
+            found.add(node)
     return found
 
 
@@ -381,10 +406,10 @@ def _moves_values(inner: Node) -> bool:
     return operation(inner) in ("Copy", "Fill", "Zero", "Add", "Sub")
 
 
-def _made_by(node: Node) -> list[Node | None]:
+def _made_by(node: Node, way: Path) -> list[Node | None]:
     """Return what made the two factors of a product; ``None`` for a constant, also a number that has no node."""
-    below = [before for before, _ in node.next_functions]
-    return [below[place] if place < len(below) else None for _, place in PRODUCTS[operation(node)]]
+    below = way.below[node]
+    return [below[place] if place < len(below) else None for _, place in PRODUCTS[way.names[node]]]
 
 
 def _factors(node: Node) -> list[Tensor | None]:
@@ -392,10 +417,10 @@ def _factors(node: Node) -> list[Tensor | None]:
     return [getattr(node, f"_saved_{field}", None) for field, _ in PRODUCTS[operation(node)]]
 
 
-def _is_linear_product(node: Node, inside: set[Node]) -> bool:
+def _is_linear_product(node: Node, way: Path) -> bool:
     """Tell whether only one factor depends on the photo, and it is no divisor."""
-    first, second = _made_by(node)
-    return not (second in inside and (first in inside or operation(node) == "Div"))
+    first, second = _made_by(node, way)
+    return not (second in way.names and (first in way.names or way.names[node] == "Div"))
 
 
 def _scales_channels(node: Node) -> bool:
@@ -420,18 +445,17 @@ def _own_shape(factor: Tensor, axes: int) -> list[int]:
     return [1] * (axes - factor.ndim) + own
 
 
-def _unknown_factors(net: nn.Module, order: Iterable[Node]) -> list[Tensor]:
+def _unknown_factors(net: nn.Module, way: Path) -> list[Tensor]:
     """Return the factors that are neither numbers, parameters nor buffers, and through which no gradient flows.
 
     They may be the same for all photos, as standardized weights are, or a mask such as z > 0.
     """
-    inside = set(order)
     found: list[Tensor] = []
-    for node in order:
-        if operation(node) not in PRODUCTS:
+    for node, name in way.names.items():
+        if name not in PRODUCTS:
             continue
-        for (field, _), made_by in zip(PRODUCTS[operation(node)], _made_by(node), strict=True):
-            if made_by in inside or _is_parameter(made_by):
+        for (field, _), made_by in zip(PRODUCTS[name], _made_by(node, way), strict=True):
+            if made_by in way.names or _is_parameter(made_by):
                 continue
             factor = getattr(node, f"_saved_{field}", None)
             if not isinstance(factor, Tensor) or factor.ndim == 0:
@@ -457,7 +481,7 @@ def _refuse_masks(net: nn.Module, photo: Tensor, method: str) -> None:
     factors = []
     for other in (x.clone(), -3 * x.flip(-1), 30 * x):
         leaf = other.requires_grad_()
-        factors.append(_unknown_factors(net, nodes(checked_logits(net, leaf), leaf)))
+        factors.append(_unknown_factors(net, path(checked_logits(net, leaf), leaf)))
     same = all(len(some) == len(factors[0]) and all(map(torch.equal, some, factors[0])) for some in factors[1:])
     if not same or any(((factor == 0) | (factor == 1)).all() for factor in factors[0]):
         raise UnsupportedOperation(

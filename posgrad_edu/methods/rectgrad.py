@@ -22,6 +22,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from posgrad_edu.engine.graph import Gate
@@ -79,10 +80,16 @@ def quantile(values: Tensor, q: float) -> Tensor:
 
 
 def kth_smallest(values: Tensor, k: int) -> Tensor:
-    """Return the k-th smallest of each row (N, n), k from 1 on: ``values.kthvalue(k)``.
+    """Return the k-th smallest of each row of values >= 0 (N, n), k from 1 on: ``values.kthvalue(k)``.
 
-    On a processor by NumPy's partial sort, which takes a tenth of the time that PyTorch's takes.
+    On a processor by NumPy's partial sort of what isn't 0: most contributions are, and many equal values slow it down.
     """
     if values.device.type != "cpu" or values.dtype == torch.bfloat16:  # which NumPy doesn't know
         return values.kthvalue(k, dim=1).values
-    return torch.from_numpy(np.partition(values.numpy(), k - 1, axis=1)[:, k - 1])
+    return values.new_tensor([_kth_smallest(row, k) for row in values.numpy()])
+
+
+def _kth_smallest(row: NDArray, k: int) -> float:
+    positive = row[row > 0]
+    above = k - (row.size - len(positive))
+    return np.partition(positive, above - 1)[above - 1] if above > 0 else 0.0

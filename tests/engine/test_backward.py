@@ -416,6 +416,6 @@ def test_the_larger_of_something_and_zero_is_a_gate() -> None:
             gate = graph.as_gate(larger(*pair).grad_fn)
             assert gate is not None
             assert gate.limit == math.inf
-            assert torch.equal(gate.output(), x.detach().clamp(min=0))
+            assert torch.equal(gate.values().clamp(min=0), x.detach().clamp(min=0))
         assert graph.as_gate(larger(x, zeros + torch.eye(4)[0]).grad_fn) is None
         assert graph.as_gate(larger(x, x * 2).grad_fn) is None
