@@ -181,8 +181,11 @@ def is_constant(value: object, seen_photo: set[Node] | None = None) -> bool:
     """
     if not isinstance(value, Tensor) or not value.requires_grad:
         return True
+    known = set() if seen_photo is None else seen_photo
+    if value.grad_fn in known:
+        return False
     # Back through the graph: of all tensors that it may begin with, only the photo is no parameter.
-    start, known = get_gradient_edge(value).node, set() if seen_photo is None else seen_photo
+    start = get_gradient_edge(value).node
     nodes, seen = [start], set()
     while nodes:
         node = nodes.pop()
@@ -221,5 +224,5 @@ def scale_and_shift(
     if running_mean is None or running_var is None or training:
         raise UnsupportedOperation("A BatchNorm without running statistics mixes the photos of a batch: refused.")
     scale = (running_var + eps).rsqrt() if weight is None else weight * (running_var + eps).rsqrt()
-    shift = -running_mean * scale
-    return scale.detach(), (shift if bias is None else shift + bias).detach()
+    shift = -running_mean * scale if bias is None else torch.addcmul(bias, running_mean, scale, value=-1)
+    return scale.detach(), shift.detach()

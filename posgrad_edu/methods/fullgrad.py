@@ -99,18 +99,27 @@ class FullGrad(Method):
 
     def read(self, record: list[Tensor]) -> Tensor:
         size = record[0].shape[-2:]  # the input's own term is as fine as the photo
-        return torch.stack([self.psi(term, size) for term in record]).sum(0)
+        # Resizing is linear: adding up the terms of one size first gives the same map, many times faster.
+        sums: dict[torch.Size, Tensor] = {}
+        for term in record:
+            summed = self.psi(term)
+            sums[summed.shape] = sums[summed.shape].add_(summed) if summed.shape in sums else summed
+        resized = [F.interpolate(s, size=tuple(size), mode="bilinear", align_corners=True) for s in sums.values()]
+        return torch.stack(resized).sum(0)
 
-    def psi(self, term: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Return a term (N, K, C, h, w) handled, rescaled, summed over channels and resized to ``size``."""
+    def psi(self, term: Tensor) -> Tensor:
+        """Return a term (N, K, C, h, w) handled, rescaled, and summed over its channels: (N, K, h, w)."""
         handled = self.handle(term)
-        if self.rescale:
+        if not self.rescale:
+            return handled.sum(2)
+        low, high = handled.amin((2, 3, 4)), handled.amax((2, 3, 4))
+        if (low < 0).any():
             magnitude = handled.abs()
-            low, high = magnitude.amin((2, 3, 4), keepdim=True), magnitude.amax((2, 3, 4), keepdim=True)
-            span = torch.where(high > low, high - low, 1.0)
-            handled = handled.sign() * (magnitude - low) / span
-        # Resizing is linear: adding the channels first gives the same map, a hundred times faster.
-        return F.interpolate(handled.sum(2), size=tuple(size), mode="bilinear", align_corners=True)
+            low, high = magnitude.amin((2, 3, 4)), magnitude.amax((2, 3, 4))
+        span = torch.where(high > low, high - low, 1.0)
+        # Σ_channels sign(t) (|t| - low) / span, written out: most often low is 0, and then there are no signs to add.
+        signs = handled.sign().sum(2) if low.any() else 0.0
+        return (handled.sum(2) - low[..., None, None] * signs) / span[..., None, None]
 
 
 def fullgrad_terms(net: nn.Module, x: Tensor, target: Target, contrast: Contrast = None) -> list[Tensor]:
@@ -130,13 +139,15 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     with biases.context():
         logits = forward(net, x.requires_grad_(), target)
     factors = [x.detach(), *biases.values]
-    unreached = [torch.zeros_like(x), *biases.zeros]
+    shapes = [x.shape, *biases.shapes]
     per_class = []
     for grads in gradients(logits, target, [x, *biases.places]):
         _refuse_other_batches(grads, len(x))
-        reached = [zeros if g is None else g for zeros, g in zip(unreached, grads, strict=True)]
+        reached = [x.new_zeros(shape) if g is None else g for shape, g in zip(shapes, grads, strict=True)]
         per_class.append([factor * g for factor, g in zip(factors, reached, strict=True)])
     once(refuse_unseen_constants, net, x, logits.detach())
+    if len(per_class) == 1:
+        return [term.unsqueeze(1) for term in per_class[0]]  # stack would copy them all
     return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]
 
 
@@ -179,7 +190,7 @@ class Biases:
         self.seen_photo: set[Node] = set()
         self.values: list[Tensor] = []
         self.places: list[GradientEdge] = []
-        self.zeros: list[Tensor] = []  # of the shape that the output has there
+        self.shapes: list[torch.Size] = []  # of the output there
 
     def context(self) -> backward_rules:
         """Return the context to run the network in."""
@@ -199,7 +210,7 @@ class Biases:
                 raise refuse("fullgrad", func, TOKENS)
             # The edge names this very value, even when an in-place ReLU overwrites the tensor later.
             self.places.append(get_gradient_edge(output))
-            self.zeros.append(output.new_zeros(()).expand(output.shape))
+            self.shapes.append(output.shape)
             self.values.append(in_channels(bias.detach(), output))
         return output
 
