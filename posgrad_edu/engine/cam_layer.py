@@ -51,11 +51,11 @@ class Run(NamedTuple):
 def last_spatial_layer(net: nn.Module, x: Tensor) -> str:
     """Return the name of the last layer with an output (N, C, h, w) that every path to the logits goes through.
 
-    Pooling, dropout and identity layers don't count. Found by one forward pass, then remembered for photos of
-    this size until the network changes.
+    Pooling, dropout and identity layers don't count. Found by one forward pass, then remembered for
+    photos of this shape until the network changes.
     Raises ``ValueError`` for a network without such a layer, or one that goes on with tokens after it.
     """
-    return once(_search, net, x[:1])
+    return once(_search, net, x)
 
 
 def find_layer(net: nn.Module, layer: str | nn.Module | None, x: Tensor) -> nn.Module:

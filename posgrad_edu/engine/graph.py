@@ -203,7 +203,7 @@ def _walk(logits: Tensor, leaf: Tensor | None) -> tuple[list[Node], dict[Node, l
     while stack:  # depth first: a node is finished after all that lie below it
         node, finished = stack.pop()
         if finished:
-            inside = any([reaches[before] for before in below[node]])
+            inside = any(reaches[before] for before in below[node])
             reaches[node] = inside or leaf is None or getattr(node, "variable", None) is leaf
             if reaches[node]:
                 order.append(node)
@@ -391,9 +391,9 @@ def _joined_with_constants(way: Path) -> set[Node | None]:
     found: set[Node | None] = set()
     for node in reversed(way.nodes):
         name, below = way.names[node], way.below[node]
-        if (name in ("Cat", "Stack") and None in below) or (name == "CopySlices" and below[0] is None):
-            found.add(node)
-        elif (name in VIEWS or name in MOVES or name in MAXIMA) and not found.isdisjoint(below):
+        joins = (name in ("Cat", "Stack") and None in below) or (name == "CopySlices" and below[0] is None)
+        chooses = name in VIEWS or name in MOVES or name in MAXIMA
+        if joins or (chooses and not found.isdisjoint(below)):
             found.add(node)
     return found
 

@@ -41,10 +41,12 @@ def _batch_norms(logits: Tensor) -> list[Node]:
 
 
 def _laid_out(node: Node) -> Callable[[tuple[Tensor | None, ...]], tuple[Tensor | None, ...] | None]:
+    layout = node._saved_input.stride()  # type: ignore[attr-defined]
+
     def hook(grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...] | None:
-        grad, z = grads[0], node._saved_input  # type: ignore[attr-defined]
-        if grad is None or grad.ndim != 4 or grad.stride() == z.stride():
+        grad = grads[0]
+        if grad is None or grad.ndim != 4 or grad.stride() == layout:
             return None
-        return (torch.empty_like(z).copy_(grad), *grads[1:])
+        return (torch.empty_like(node._saved_input).copy_(grad), *grads[1:])  # type: ignore[attr-defined]
 
     return hook

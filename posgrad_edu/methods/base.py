@@ -72,7 +72,11 @@ class Method:
     def handle_own(self, information: Tensor) -> Tensor:
         """Return the same of a tensor that nobody else holds: it may be written into, which saves memory and time."""
         handling = self.active_handling
-        return self.handle(information) if handling is None or handling.in_place is None else handling.in_place(information)
+        return (
+            self.handle(information)
+            if handling is None or handling.in_place is None
+            else handling.in_place(information)
+        )
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         """Return one raw map (N, K, h, w) for each photo of x (N, C, H, W) and class of target (N, K).

@@ -27,7 +27,7 @@ arXiv:1905.00780, eq. 3 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -104,8 +104,7 @@ class FullGrad(Method):
         for term in record:
             summed = self.psi(term)
             sums[summed.shape] = sums[summed.shape].add_(summed) if summed.shape in sums else summed
-        resized = [F.interpolate(s, size=tuple(size), mode="bilinear", align_corners=True) for s in sums.values()]
-        return torch.stack(resized).sum(0)
+        return torch.stack([enlarged(added, size) for added in sums.values()]).sum(0)
 
     def psi(self, term: Tensor) -> Tensor:
         """Return a term (N, K, C, h, w) handled, rescaled, and summed over its channels: (N, K, h, w)."""
@@ -120,6 +119,11 @@ class FullGrad(Method):
         # Σ_channels sign(t) (|t| - low) / span, written out: most often low is 0, and then there are no signs to add.
         signs = handled.sign().sum(2) if low.any() else 0.0
         return (handled.sum(2) - low[..., None, None] * signs) / span[..., None, None]
+
+
+def enlarged(summed: Tensor, size: Sequence[int]) -> Tensor:
+    """Return terms (N, K, h, w) that were summed over their channels in the photo's size, as the authors do it."""
+    return F.interpolate(summed, size=tuple(size), mode="bilinear", align_corners=True)
 
 
 def fullgrad_terms(net: nn.Module, x: Tensor, target: Target, contrast: Contrast = None) -> list[Tensor]:

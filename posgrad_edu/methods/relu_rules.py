@@ -47,6 +47,8 @@ class ReLUPass:
     """
 
     def __init__(self, net: nn.Module, x: Tensor, target: Tensor, method: str) -> None:
+        # False before the last reading: what the forward pass left in memory is then freed on the way.
+        self.keep = True
         self.x = x.requires_grad_()
         self.logits = forward(net, self.x, target)
         self.seed = seeds(self.logits.detach(), target)
@@ -57,7 +59,7 @@ class ReLUPass:
         with ExitStack() as hooks:
             for gate in self.gates:
                 hooks.callback(gate.on_gradient(rule).remove)
-            return input_gradients(self.logits, self.seed, self.x, retain_graph=True)
+            return input_gradients(self.logits, self.seed, self.x, retain_graph=self.keep)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class ReLUMethod(InputSpaceMethod):
         gated: nobody else holds it, so it may be written into.
         """
         raise NotImplementedError
+
+    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        record = self.record(net, x, target)
+        record.keep = False
+        return self.read(record)
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> ReLUPass:
         return ReLUPass(net, x, target, self.name)

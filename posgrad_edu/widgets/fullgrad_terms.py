@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED, get_handling
-from posgrad_edu.methods.fullgrad import FullGrad, fullgrad_terms
+from posgrad_edu.methods.fullgrad import FullGrad, enlarged, fullgrad_terms
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
@@ -98,7 +98,7 @@ class FullGradLayers(ClassBoxPanel):
         for count, term in enumerate(self._terms(classes), start=1):
             total = total + keep(term).double().flatten(1).sum(1).cpu()
             if term.ndim == 4:  # a linear layer's term has no position: it counts in the sum, not in the map
-                added = added + method.psi(term[None], size)[0].cpu()
+                added = added + enlarged(method.psi(term[None]), size)[0].cpu()
             if count in self.counts:
                 maps.append(added)
                 totals.append(total)
