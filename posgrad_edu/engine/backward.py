@@ -224,5 +224,5 @@ def scale_and_shift(
     if running_mean is None or running_var is None or training:
         raise UnsupportedOperation("A BatchNorm without running statistics mixes the photos of a batch: refused.")
     scale = (running_var + eps).rsqrt() if weight is None else weight * (running_var + eps).rsqrt()
-    shift = -running_mean * scale if bias is None else torch.addcmul(bias, running_mean, scale, value=-1)
-    return scale.detach(), shift.detach()
+    shift = -running_mean * scale
+    return scale.detach(), (shift if bias is None else shift + bias).detach()

@@ -112,13 +112,18 @@ class FullGrad(Method):
         if not self.rescale:
             return handled.sum(2)
         low, high = handled.amin((2, 3, 4)), handled.amax((2, 3, 4))
-        if (low < 0).any():
+        if not nowhere(low < 0):
             magnitude = handled.abs()
             low, high = magnitude.amin((2, 3, 4)), magnitude.amax((2, 3, 4))
         span = torch.where(high > low, high - low, 1.0)
         # Σ_channels sign(t) (|t| - low) / span, written out: most often low is 0, and then there are no signs to add.
-        signs = handled.sign().sum(2) if low.any() else 0.0
+        signs = 0.0 if nowhere(low > 0) else handled.sign().sum(2)
         return (handled.sum(2) - low[..., None, None] * signs) / span[..., None, None]
+
+
+def nowhere(condition: Tensor) -> bool:
+    """Tell whether a condition holds for no value here, so that a step can be left out."""
+    return not condition.any()
 
 
 def enlarged(summed: Tensor, size: Sequence[int]) -> Tensor:

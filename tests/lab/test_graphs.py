@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from exporting.catalogue import POSITIVE
 from exporting.onnx_graph import OnnxGraph
-from exporting.tracing import INPUTS, Shifted, trace
+from exporting.tracing import INPUTS, Shifted, graph_of, trace
 from exporting.weights import as_bytes, place, ranges, tensors
 from running import apart, run, session
 from torch import Tensor, nn
@@ -56,6 +56,13 @@ def bordered(x: Tensor) -> Tensor:
     return WITHOUT_BORDER(F.pad(x, (0, 1, 1, 2)))
 
 
+def _seen_elsewhere(x: Tensor) -> Tensor:
+    y = x + 1
+    same = y.detach()
+    y.mul_(2)
+    return same * y
+
+
 OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "convolution": (conv(), (1, 6, 9, 9)),
     "convolution with a border of its own": (bordered, (1, 6, 9, 9)),
@@ -83,6 +90,7 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "larger, corners aligned": (lambda x: F.interpolate(x, (11, 7), mode="bilinear", align_corners=True), (1, 6, 4, 3)),
     "one channel of several": (lambda x: x[:, 2] * 2, (1, 6, 3, 3)),
     "a stack": (lambda x: torch.stack([x, 2 * x, -x], dim=1), (1, 6, 3, 3)),
+    "in place": (lambda x: ((x + 1).abs_() * 2).mul_(x), (1, 6, 3, 3)),
     "differences": (lambda x: (1 - x) - (x - 2 * x.sign()), (1, 6, 3, 3)),
 }
 
@@ -91,11 +99,21 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
 def test_an_operation_is_the_same_in_onnx(name: str) -> None:
     function, shape = OPERATIONS[name]
     x = torch.randn(*shape)
-    traced = make_fx(lambda x: [function(x)])(x)
+    traced = graph_of(lambda x: [function(x)], x)
     graph = OnnxGraph({})
     (result,) = graph.add(traced, ["x"])
     found = session(graph.model({"y": result}, name).SerializeToString(), b"")
     assert apart(found.run(None, {"x": x.numpy()})[0], function(x)) < 1e-5
+
+
+def test_what_was_overwritten_is_not_read_again() -> None:
+    def keeps_a_view(x: Tensor) -> list[Tensor]:
+        y = x + 1
+        view = y.unsqueeze(0)
+        return [y.mul_(2) + view]
+
+    with pytest.raises(NotImplementedError, match="is read after its memory, which has another shape"):
+        OnnxGraph({}).add(graph_of(keeps_a_view, torch.ones(2)), ["x"])
 
 
 def test_an_operation_without_a_translation_is_refused_by_name() -> None:

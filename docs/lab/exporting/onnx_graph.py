@@ -27,7 +27,7 @@ WEIGHTS = "weights.bin"
 aten = torch.ops.aten
 
 # What only hands its input on.
-SAME = (aten.clone, aten.alias, aten.lift_fresh_copy)
+SAME = (aten.clone, aten.alias, aten.lift_fresh_copy, aten.detach)
 ELEMENTWISE = {
     aten.mul: "Mul",
     aten.div: "Div",
@@ -46,6 +46,34 @@ ELEMENTWISE = {
 }
 REDUCED = {aten.sum: "ReduceSum", aten.mean: "ReduceMean", aten.amax: "ReduceMax", aten.amin: "ReduceMin"}
 RESHAPED = (aten.view, aten.unsqueeze)
+OVERWRITTEN = object()  # stands for values that are no longer there
+VIEWS = (*RESHAPED, aten.alias, aten.detach, aten.select, aten.expand, aten.t)  # of the same memory
+
+
+def made_anew(packet: Any) -> Any:
+    """Return the form of an operation that makes a new tensor: ``aten.add`` of ``aten.add_``, which writes into one."""
+    return getattr(aten, packet.__name__.removesuffix("_")) if writes(packet) else packet
+
+
+def writes(packet: Any) -> bool:
+    """Tell whether an operation writes into its first tensor."""
+    return packet.__name__.endswith("_") and not packet.__name__.startswith("_")
+
+
+def first_in_memory(node: Any) -> fx.Node:
+    """Return the node that first made the memory in which a result lies."""
+    while node.op == "call_function":
+        packet = getattr(node.target, "overloadpacket", node.target)
+        if not (writes(packet) or packet in VIEWS):
+            break
+        node = node.args[0]
+    return node
+
+
+def overwrite(env: dict[fx.Node, Any], writer: fx.Node) -> None:
+    """Let all that lies in the memory that an operation has written into stand for the new values, or for nothing."""
+    for node in [node for node in env if first_in_memory(node) is first_in_memory(writer)]:
+        env[node] = env[writer] if shape(node) == shape(writer) else OVERWRITTEN
 
 
 class OnnxGraph:
@@ -119,6 +147,8 @@ class OnnxGraph:
                 env[node] = self.tensor(value)
             elif node.op == "call_function":
                 env[node] = self.translate(node, env)
+                if node.target is not operator.getitem and writes(node.target.overloadpacket):
+                    overwrite(env, node)
             elif node.op == "output":
                 self.results = {env[result]: shape(result) for result in node.args[0]}
                 return [env[result] for result in node.args[0]]
@@ -128,7 +158,7 @@ class OnnxGraph:
         if node.target is operator.getitem:
             results, place = env[node.args[0]], node.args[1]
             return results[place] if place < len(results) else None  # others' derivatives, which nobody asks for
-        packet = node.target.overloadpacket
+        packet = made_anew(node.target.overloadpacket)
         args = [self.argument(a, env) for a in node.args]
         if packet in SAME:
             return args[0]
@@ -148,7 +178,11 @@ class OnnxGraph:
     def argument(self, value: Any, env: dict[fx.Node, Any]) -> Any:
         if isinstance(value, list | tuple):
             return [self.argument(v, env) for v in value]
-        return env[value] if isinstance(value, fx.Node) else value
+        if not isinstance(value, fx.Node):
+            return value
+        if env[value] is OVERWRITTEN:
+            raise NotImplementedError(f"{value} is read after its memory, which has another shape, was written into.")
+        return env[value]
 
     def value(self, value: Any) -> str:
         """Return the name of an operand: a tensor's, or that of a number made a constant."""
@@ -416,7 +450,6 @@ TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     aten.rsub: _reversed_difference,
     aten.clamp: _clipped,
     aten.hardtanh: _clipped,
-    aten.hardtanh_: _clipped,
     aten.hardtanh_backward: _hardtanh_back,
     aten.convolution: _convolution,
     aten.convolution_backward: _convolution_back,

@@ -15,7 +15,7 @@ negative (LRP's z+). The engine's checks run before, on the same network.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from unittest import mock
 
 import torch
@@ -27,7 +27,7 @@ import posgrad_edu as pg
 from posgrad_edu.engine.contrast import Weights, contrasted
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.handling import Handling
-from posgrad_edu.methods import Method, rectgrad
+from posgrad_edu.methods import Method, fullgrad, rectgrad
 from posgrad_edu.methods.base import finish
 from posgrad_edu.models.shift import last_layer, shift_vector
 
@@ -63,6 +63,18 @@ def switch(positive: Tensor) -> Handling:
     return Handling("chosen", lambda information: F.prelu(information, slope))
 
 
+def graph_of(function: Callable[..., list[Tensor]], *inputs: Tensor) -> fx.GraphModule:
+    """Return the graph of a function, without the shortcuts that the package takes for the photo at hand.
+
+    What NumPy does leaves no trace, so a k-th smallest value is PyTorch's; no step is left out that others may need.
+    """
+    with (
+        mock.patch.object(rectgrad, "kth_smallest", lambda values, k: values.kthvalue(k, dim=1).values),
+        mock.patch.object(fullgrad, "nowhere", lambda condition: False),
+    ):
+        return make_fx(function, _error_on_data_dependent_ops=False)(*inputs)
+
+
 def trace(net: Shifted, x: Tensor, methods: Mapping[str, Method]) -> fx.GraphModule:
     """Return the graph of several methods with one record: (photo, score, positive, shift) -> their maps, the logits.
 
@@ -88,8 +100,7 @@ def trace(net: Shifted, x: Tensor, methods: Mapping[str, Method]) -> fx.GraphMod
 
     score = F.one_hot(torch.tensor([0]), len(net.logits[0])).float()
     # The branches that depend on values are taken as this photo takes them: see above.
-    with mock.patch.object(rectgrad, "kth_smallest", lambda values, k: values.kthvalue(k, dim=1).values):  # not NumPy's
-        graph = make_fx(run, _error_on_data_dependent_ops=False)(x, score, torch.tensor(1.0), torch.tensor(0.0))
+    graph = graph_of(run, x, score, torch.tensor(1.0), torch.tensor(0.0))
     net.shift = 0.0
     return graph
 
