@@ -70,7 +70,7 @@ def graph_of(function: Callable[..., list[Tensor]], *inputs: Tensor) -> fx.Graph
     """
     with (
         mock.patch.object(rectgrad, "kth_smallest", lambda values, k: values.kthvalue(k, dim=1).values),
-        mock.patch.object(fullgrad, "nowhere", lambda condition: False),
+        mock.patch.object(fullgrad, "nowhere", return_value=False),
     ):
         return make_fx(function, _error_on_data_dependent_ops=False)(*inputs)
 
