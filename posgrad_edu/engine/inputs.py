@@ -100,7 +100,14 @@ def checked_classes(net: nn.Module, x: Tensor, target: Target) -> Tensor:
 
 
 def check_precision(net: nn.Module, x: Tensor) -> None:
-    """Refuse photos of another precision than the network's parameters, and parameters that can't be differentiated."""
+    """Refuse photos elsewhere or of another precision than the parameters, and these where no gradient passes them.
+
+    A network that is spread over several devices, or waits on ``meta``, moves the photos itself.
+    """
+    places = {parameter.device for parameter in net.parameters()}
+    if len(places) == 1 and x.device not in places and "meta" not in {place.type for place in places}:
+        place = places.pop()
+        raise ValueError(f"x is on {x.device}, the network on {place}. Give it x.to({str(place)!r}).")
     for parameter in net.parameters():
         if parameter.is_inference():
             raise ValueError(
