@@ -52,8 +52,11 @@ class There(Tensor):
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return run(func, args, kwargs or {})
 
-    def tolist(self) -> Any:
+    def tolist(self) -> Any:  # this and the next PyTorch gives to no class but its own
         return self.here.tolist()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.here, spec)
 
 
 class Elsewhere(TorchDispatchMode):

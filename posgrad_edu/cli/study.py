@@ -2,6 +2,7 @@
 
     posgrad-edu study                                        # the default: two networks, all methods, four checks
     posgrad-edu study --methods gradcam --methods lrp --networks vgg16 --images photos --jobs 4 --out vgg
+    posgrad-edu study --device cuda                          # on a GPU
 
 What is written, and where, says ``posgrad_edu/study/results.py``. Exit code 0 when all was measured, 1 when the study
 stopped or a photo couldn't be read, 2 for a mistake in the command, 130 after Ctrl-C.

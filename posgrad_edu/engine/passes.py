@@ -19,7 +19,7 @@ from posgrad_edu.errors import UnsupportedOperation
 def full_precision() -> Iterator[None]:
     """Convolve in the whole of float32 inside this context; NVIDIA's cards would round it to three digits (TF32).
 
-    Nothing is done before the first tensor is on such a card. Products of matrices are only rounded for who asks for it.
+    Nothing is done before the first tensor is on such a card. Matrix products are rounded only where one asks for it.
     """
     if not torch.cuda.is_initialized():
         yield

@@ -58,7 +58,7 @@ def test_photos_elsewhere_are_refused_before_anything_runs() -> None:
     elsewhere = torch.empty_like(x, device="meta")
     with pytest.raises(ValueError, match=r"^x is on meta, the network on cpu\. Give it x\.to\('cpu'\)\.$"):
         pg.engine.inputs.check_precision(net, elsewhere)
-    net[0].to("meta")  # a network that is spread over devices moves the photos itself
+    net.fc2.to("meta")  # a network that is spread over devices moves the photos itself
     pg.engine.inputs.check_precision(net, elsewhere)
 
 
