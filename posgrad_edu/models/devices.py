@@ -11,9 +11,9 @@ CPU = "cpu"
 
 def device_names() -> list[str]:
     """Return the names of this computer's devices: "cpu", and "cuda:0", "cuda:1", ..., "mps:0" or what there is."""
-    found = torch.accelerator.current_accelerator(check_available=True)
-    count = 0 if found is None else torch.accelerator.device_count()
-    return [CPU, *(f"{found.type}:{number}" for number in range(count) if found is not None)]
+    if not torch.accelerator.is_available() or (found := torch.accelerator.current_accelerator()) is None:
+        return [CPU]
+    return [CPU, *(f"{found.type}:{number}" for number in range(torch.accelerator.device_count()))]
 
 
 def as_device(device: str | torch.device) -> torch.device:

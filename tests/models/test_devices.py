@@ -16,8 +16,11 @@ class TwoCards:
     """What ``torch.accelerator`` says where there are two graphics cards."""
 
     @staticmethod
-    def current_accelerator(check_available: bool) -> torch.device:
-        assert check_available  # or it names what the build could use
+    def is_available() -> bool:
+        return True
+
+    @staticmethod
+    def current_accelerator() -> torch.device:
         return torch.device("cuda")
 
     @staticmethod
@@ -33,6 +36,11 @@ def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_cpu_comes_first() -> None:
     assert device_names()[0] == "cpu"
     assert as_device("cpu") == as_device(torch.device("cpu")) == torch.device("cpu")
+
+
+def test_a_build_for_cards_without_one(two_cards: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TwoCards, "is_available", staticmethod(lambda: False))
+    assert device_names() == ["cpu"]
 
 
 def test_each_card_has_a_name(two_cards: None) -> None:
