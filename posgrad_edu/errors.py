@@ -10,6 +10,10 @@ class UnsupportedOperation(NotImplementedError):
     """The network uses an operation for which the chosen method has no rule."""
 
 
+class DeviceError(ValueError):
+    """A device is asked for that isn't in this computer."""
+
+
 def nearest_names(name: object, known: Iterable[str], most: int = 3) -> list[str]:
     """Return up to ``most`` of the known names that look like ``name``, best first."""
     by_lower = {k.lower(): k for k in known}

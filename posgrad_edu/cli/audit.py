@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from posgrad_edu.cli.errors import one_line_errors
-from posgrad_edu.cli.study import INTERRUPTED, Download, Images, Jobs, Names, Networks
+from posgrad_edu.cli.study import INTERRUPTED, Device, Download, Images, Jobs, Names, Networks
 from posgrad_edu.data.files import write_table, write_text
 from posgrad_edu.data.photos import load_photo
-from posgrad_edu.models import WeightsError
+from posgrad_edu.models import WeightsError, as_device
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.audit import audit_page, nearest
 from posgrad_edu.study.planning import Study, plan
@@ -38,6 +38,7 @@ def audit(
     images: Images = None,
     limit: Limit = 8,
     jobs: Jobs = 1,
+    device: Device = "cpu",
     download: Download = False,
     out: Out = None,
 ) -> None:
@@ -52,10 +53,12 @@ def audit(
         "seeds": 1,
         "images": images,
         "checks": ALL_CHECKS,
+        "device": device,
     }
     options |= {"networks": tuple(networks)} if networks else {}
     folder = out or Path(f"audit-{method.replace(':', '-')}")
     with one_line_errors():
+        as_device(device)
         study = Study(methods=(method,), handlings=tuple(handlings or (PUBLISHED,)), **options)
         planned = plan(study, download)
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +67,7 @@ def audit(
     try:
         with alone_in(folder):
             summary = summarize(run(planned.units, folder, jobs).rows)
-            clf = load_classifier(planned.units[0].network)
+            clf = load_classifier(planned.units[0].network).to(device)
             page = audit_page(method, summary, nearest(method, clf, [load_photo(name) for name in LIKE_PHOTOS]))
             write_table(summary, folder / "summary.csv")
             write_text(page, folder / "audit.md")

@@ -16,6 +16,7 @@ from posgrad_edu.cli.course import OWN_FOLDER, found_course, is_carried
 from posgrad_edu.cli.lab import copy_first
 from posgrad_edu.data import photos
 from posgrad_edu.methods import explain
+from posgrad_edu.models.devices import device_names
 from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, load_classifier
 
 PACKAGES = ("torch", "torchvision", "timm", "ipywidgets", "jupyterlab")
@@ -29,7 +30,7 @@ def doctor() -> None:
     """Check that everything the course needs is here and works. Exit code 1 if something is amiss."""
     typer.echo(f"ok       python: {'.'.join(map(str, sys.version_info[:3]))} in {sys.prefix}")
     steps: dict[str, Callable[[], str]] = {name: partial(_package, name) for name in PACKAGES}
-    steps |= {"weights": _weights, "photos": _photos, "kernel": _kernel, "map": _map}
+    steps |= {"devices": _devices, "weights": _weights, "photos": _photos, "kernel": _kernel, "map": _map}
     problems = [_passes(name, step) for name, step in steps.items()].count(False)
     typer.echo(f"{problems} to put right." if problems else f"All is well{_course()}")
     raise typer.Exit(int(problems > 0))
@@ -63,6 +64,11 @@ def _package(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         raise Problem("not installed. pip install 'posgrad-edu[notebooks]'") from None
+
+
+def _devices() -> str:
+    names = device_names()
+    return ", ".join(names) + (f"; commands take --device {names[1]}" if len(names) > 1 else "")
 
 
 def _weights() -> str:

@@ -7,18 +7,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.cli.errors import one_line_errors
+from posgrad_edu.cli.study import Device
 from posgrad_edu.data import load_photo, read_image
 from posgrad_edu.data.files import whole_file
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import COARSE, Method, resolve
 from posgrad_edu.models.classifier import Classifier, Prediction, in_words, resolve_class, resolve_contrast
+from posgrad_edu.models.devices import as_device
 from posgrad_edu.models.explanation import drawn_how
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.schema import PUBLISHED
@@ -50,6 +51,7 @@ def explain(
     scale: Scale = "row",
     size: Annotated[float, typer.Option(help="How wide a map is, in inches.")] = PANEL,
     dpi: Annotated[float, typer.Option(help="Pixels in an inch.")] = 110,
+    device: Device = "cpu",
     download: Annotated[bool, typer.Option("--download", help="Fetch weights that aren't here.")] = False,
 ) -> None:
     """Draw what in a photo speaks for a class (red) and against it (blue), and say it in words.
@@ -61,11 +63,12 @@ def explain(
         _check_out(out, photo)
         _check_size(scale, size, dpi)
         chosen = {f"{m}, {h}": _method(m, h, layer) for m in methods for h in handlings}
+        as_device(device)  # refused now, before the network is loaded
         picture = open_photo(photo)
-        clf = load_classifier(network, download=download)
+        clf = load_classifier(network, download=download).to(device)
         asked = predictions(clf, picture, classes)
         against = resolve_contrast(clf, contrast, clf.logits(picture))
-        x, targets = clf.preprocess(picture).unsqueeze(0), torch.tensor([[one.index for one in asked]])
+        x, targets = clf.batch(picture), [[one.index for one in asked]]
         rows = {title: method(clf.net, x, targets, against)[0] for title, method in chosen.items()}
         if against is not None:
             rows = {f"{title}, {in_words(against, clf.labels)}": maps for title, maps in rows.items()}

@@ -2,6 +2,7 @@
 
     posgrad-edu study                                        # the default: two networks, all methods, four checks
     posgrad-edu study --methods gradcam --methods lrp --networks vgg16 --images photos --jobs 4 --out vgg
+    posgrad-edu study --device cuda                          # on a GPU
 
 What is written, and where, says ``posgrad_edu/study/results.py``. Exit code 0 when all was measured, 1 when the study
 stopped or a photo couldn't be read, 2 for a mistake in the command, 130 after Ctrl-C.
@@ -15,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from posgrad_edu.cli.errors import one_line_errors
-from posgrad_edu.models import WeightsError
+from posgrad_edu.models import WeightsError, as_device
 from posgrad_edu.study.planning import Plan, Study, plan
 from posgrad_edu.study.results import write_results
 from posgrad_edu.study.running import Interrupted, Outcome, StudyStopped, alone_in, not_written, run
@@ -45,6 +46,7 @@ Seeds = Annotated[int, typer.Option(help="How many draws of random parameters.")
 Baseline = Annotated[str, typer.Option(help="What perturbation covers with: mean, blur, zero.")]
 Jobs = Annotated[int, typer.Option(min=1, help="How many processes.")]
 Scheduler = Annotated[str | None, typer.Option(help="A Dask cluster's scheduler: tcp://host:port.")]
+Device = Annotated[str, typer.Option(help="Where the network runs: cpu, cuda, cuda:1, mps.")]
 Download = Annotated[bool, typer.Option("--download", help="Fetch weights that aren't here.")]
 Out = Annotated[Path, typer.Option(help="The folder for results; run again to go on there.")]
 
@@ -65,6 +67,7 @@ def study(
     baseline: Baseline = "mean",
     jobs: Jobs = 1,
     scheduler: Scheduler = None,
+    device: Device = "cpu",
     download: Download = False,
     out: Out = Path("study"),
 ) -> None:
@@ -76,7 +79,9 @@ def study(
     fields: dict[str, Any] = {field: tuple(values) for field, values in given.items() if values}
     fields |= {"mode": mode, "classes": classes, "depths": depths, "seeds": seeds, "baseline": baseline}
     with one_line_errors():
-        chosen = Study(images=images, limit=limit, scenes=scenes, **fields)
+        if scheduler is None:  # or else it's the workers that need the device
+            as_device(device)
+        chosen = Study(images=images, limit=limit, scenes=scenes, device=device, **fields)
         out.mkdir(parents=True, exist_ok=True)
     try:
         with alone_in(out):

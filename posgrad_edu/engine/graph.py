@@ -44,6 +44,7 @@ RESIZES = (
     *("UpsampleBilinear2D", "UpsampleBilinear2DAa", "UpsampleBicubic2D", "UpsampleBicubic2DAa", "UpsampleTrilinear3D"),
 )
 MAXIMA = (
+    "MaxPool2D",  # its name on an Apple GPU
     "MaxPool2DWithIndices",
     "MaxPool3DWithIndices",
     "AdaptiveMaxPool2D",

@@ -100,12 +100,22 @@ def checked_classes(net: nn.Module, x: Tensor, target: Target) -> Tensor:
 
 
 def check_precision(net: nn.Module, x: Tensor) -> None:
-    """Refuse photos of another precision than the network's parameters, and parameters that can't be differentiated."""
+    """Refuse photos elsewhere or of another precision than the parameters, and these where no gradient passes them."""
     for parameter in net.parameters():
         if parameter.is_inference():
             raise ValueError(
                 "The network was made under torch.inference_mode(), and no gradient passes it. Make it outside."
             )
+        if parameter.device != x.device:
+            _refuse_another_device(net, x)
         if parameter.is_floating_point() and parameter.dtype != x.dtype:
             raise ValueError(f"x holds {x.dtype}, the network {parameter.dtype}. Give it x.to({parameter.dtype}).")
         return
+
+
+def _refuse_another_device(net: nn.Module, x: Tensor) -> None:
+    """Refuse photos that aren't where the network is; one that is spread over several devices moves them itself."""
+    places = {str(parameter.device) for parameter in net.parameters()}
+    if len(places) == 1 and places != {"meta"}:
+        (place,) = places
+        raise ValueError(f"x is on {x.device}, the network on {place}. Give it x.to({place!r}).")

@@ -16,12 +16,32 @@ from posgrad_edu.errors import UnsupportedOperation
 
 
 @contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolve in the whole of float32 inside this context; NVIDIA's cards would round it to three digits (TF32).
+
+    Nothing is done before the first tensor is on such a card. Matrix products are rounded only where one asks for it.
+    """
+    if not torch.cuda.is_initialized():
+        yield
+        return
+    cudnn: Any = torch.backends.cudnn
+    since_2_9: tuple[Any, ...] = (getattr(cudnn, "conv", None), "fp32_precision", "ieee")
+    setting, name, exact = since_2_9 if since_2_9[0] is not None else (cudnn, "allow_tf32", False)
+    before = getattr(setting, name)
+    setattr(setting, name, exact)
+    try:
+        yield
+    finally:
+        setattr(setting, name, before)
+
+
+@contextmanager
 def with_gradients() -> Iterator[None]:
     """Take gradients inside this context, even where the caller said ``no_grad()`` or ``inference_mode()``.
 
     A tensor made in inference mode can't take part: clone it inside.
     """
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), full_precision():
         try:
             yield
         except RuntimeError as error:
@@ -41,13 +61,13 @@ def with_gradients() -> Iterator[None]:
 
 def run_without_graph(net: nn.Module, x: Tensor) -> Any:
     """Run the network on photos x (N, C, H, W), which keep their values; return its output."""
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         return net(x.clone())  # a first layer that works in place overwrites this copy
 
 
 def predict(net: nn.Module, x: Tensor) -> Tensor:
     """Return the network's logits (N, classes) for photos x (N, C, H, W), checked, without a graph."""
-    with torch.no_grad():
+    with torch.no_grad(), full_precision():
         return checked_logits(net, x)
 
 

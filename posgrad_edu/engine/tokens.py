@@ -152,7 +152,7 @@ def _pixels(layer: Attention, token: int, layers: Sequence[Attention], pair: Ten
             hooks.callback(each.product.register_prehook(_stopped).remove)
         value = layer.values[0, :, token].pow(2).sum()
         (grad,) = torch.autograd.grad(value, pair, retain_graph=True)
-    return grad[0].detach().double().pow(2).sum(0)
+    return grad[0].detach().cpu().double().pow(2).sum(0)  # float64 isn't known to each device
 
 
 def _stopped(grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:

@@ -100,7 +100,7 @@ class Edges(Control):
     def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         from skimage.filters import sobel
 
-        edges = np.array([sobel(grey) for grey in x.double().mean(1).cpu().numpy()])
+        edges = np.array([sobel(grey) for grey in x.cpu().double().mean(1).numpy()])
         return torch.from_numpy(edges).unsqueeze(1).repeat(1, target.shape[1], 1, 1)
 
 

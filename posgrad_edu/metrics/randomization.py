@@ -244,12 +244,11 @@ def _stream(seed: int, layer: str) -> torch.Generator:
 
 @torch.no_grad()
 def _redraw(parameter: Tensor, generator: torch.Generator) -> None:
-    """Replace the values by random ones of the same mean and standard deviation."""
-    deviation, mean = torch.std_mean(parameter, correction=0)
-    if (
-        deviation == 0 and parameter.ndim > 1
-    ):  # such as a head that begins with zeros: drawn as torch does for new layers
-        deviation = deviation.new_tensor(3 * parameter[0].numel()).rsqrt()
+    """Replace the values by random ones of the same mean and standard deviation; the same ones on each device."""
+    trained = parameter.detach().cpu()
+    deviation, mean = torch.std_mean(trained, correction=0)
+    if deviation == 0 and trained.ndim > 1:  # such as a head that begins with zeros: drawn as torch does for new layers
+        deviation = deviation.new_tensor(3 * trained[0].numel()).rsqrt()
     empty = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")  # whatever the defaults are
     standard = nn.init.trunc_normal_(empty, 0.0, 1.0, -CUT, CUT, generator=generator)
-    parameter.copy_(mean + deviation * (standard / CUT_DEVIATION).to(parameter))
+    parameter.copy_(mean + deviation * (standard / CUT_DEVIATION).to(trained))

@@ -1,6 +1,7 @@
 """Classifiers: networks with their preprocessing, labels and weights, by name or your own; and what they explain."""
 
 from posgrad_edu.models.classifier import Classifier, Prediction, resolve_class
+from posgrad_edu.models.devices import as_device, device_names
 from posgrad_edu.models.explanation import Comparison, Explanation, Explanations
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.models.shift import shift_vector, shifted
@@ -17,6 +18,8 @@ __all__ = [
     "OfflineError",
     "Prediction",
     "WeightsError",
+    "as_device",
+    "device_names",
     "load_classifier",
     "resolve_class",
     "shift_vector",

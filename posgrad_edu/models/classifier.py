@@ -27,6 +27,7 @@ from posgrad_edu.engine.inputs import check_network
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.methods import COARSE, AnyHandling, Method, Methods, OneMethod, explain, resolve
 from posgrad_edu.methods.cam import CAM
+from posgrad_edu.models.devices import as_device
 from posgrad_edu.models.explanation import Explanation, Explanations, handling_of
 from posgrad_edu.models.labels import as_labels, matches, plain, single_match
 
@@ -104,7 +105,7 @@ class Prediction(NamedTuple):
 class Classifier:
     """A network in eval mode, with the preprocessing, the labels and the layer for CAMs that belong to it.
 
-    net: (N, C, H, W) -> logits (N, classes). Used as it is, never changed; refused in training mode.
+    net: (N, C, H, W) -> logits (N, classes). Used as it is, changed by nothing but ``to``; refused in training mode.
     preprocess: PIL image -> tensor (C, H, W). Best a ``Preprocessing``, but any function will do, also a processor of
         Hugging Face. It gets a photo as a viewer shows it: upright, in colours or 8-bit grey, nothing transparent.
     labels: a name for each class, as a list or a mapping {0: "cat", ...}; "class 0", "class 1", ... if you give none.
@@ -295,7 +296,16 @@ class Classifier:
         _check_photo(x)
         # A network without parameters works anywhere; a quantized one has some that are no floating point numbers.
         weight = next((each for each in self.net.parameters() if each.is_floating_point()), x)
-        return x.unsqueeze(0).to(weight.device, weight.dtype)
+        # First the precision: some devices don't know float64.
+        return x.unsqueeze(0).to(weight.dtype).to(weight.device)
+
+    def to(self, device: str | torch.device) -> Classifier:
+        """Move the network to a device, as ``net.to`` does, and return this classifier: all it computes is there then.
+
+        device: "cpu", "cuda", "cuda:1", "mps", ... ``DeviceError`` for one that isn't here, with those that are.
+        """
+        self.net.to(as_device(device))
+        return self
 
     def _answer(self, x: Tensor) -> Tensor:
         check_network(self.net)  # again: somebody may have gone on training it

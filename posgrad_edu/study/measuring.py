@@ -44,12 +44,13 @@ def measure(unit: Unit) -> DataFrame:
     """Return a unit's rows: columns and types of ``schema.TYPES``.
 
     Uses one thread, so that several units can be measured side by side, and so that the number of processes changes
-    nothing. Raises ``ImageError`` or ``OSError`` for a photo that can't be read.
+    nothing. Raises ``ImageError`` or ``OSError`` for a photo that can't be read, ``DeviceError`` for a device that
+    isn't here.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        clf = _classifier(unit.network)
+        clf = _classifier(unit.network, device=unit.device)
         shown = _show(unit.picture, clf)
         table = _measured(unit, clf, shown)
     finally:
@@ -80,8 +81,8 @@ def _methods(unit: Unit) -> dict[Any, Method]:  # any label will do for what mak
 
 
 @functools.lru_cache(maxsize=2)
-def _classifier(name: str, weights: str = "pretrained") -> Classifier:
-    return load_classifier(name, weights=weights)  # kept, since a worker is given many units
+def _classifier(name: str, weights: str = "pretrained", device: str = "cpu") -> Classifier:
+    return load_classifier(name, weights=weights).to(device)  # kept, since a worker is given many units
 
 
 class _Shown(NamedTuple):
@@ -163,7 +164,7 @@ def _measure_localization(
 
 
 def _measure_data(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], contrast: str | None) -> DataFrame:
-    twin = _classifier(clf.name, TWIN)
+    twin = _classifier(clf.name, TWIN, str(shown.x.device))
     return data_sensitivity(clf.net, twin.net, shown.x, methods, target=shown.classes[:1], contrast=contrast)
 
 

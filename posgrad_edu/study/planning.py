@@ -70,6 +70,7 @@ class Study:
     contrasts: some of ``CONTRASTS``. classes: how many random classes the most likely one is compared with.
     mode, depths, seeds: how parameters are randomized: the order, how many depths, how many draws.
     baseline: what patches are covered with, for perturbation.
+    device: where the networks run when units are measured, such as "cuda". Plans are made on the CPU.
     """
 
     methods: tuple[str, ...] = tuple(METHODS)
@@ -85,6 +86,7 @@ class Study:
     depths: int = 8
     seeds: int = 3
     baseline: str = "mean"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for name in self.methods:
@@ -127,7 +129,10 @@ class Label(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """A part of a study that is computed as a whole. ``key`` names all that its result depends on."""
+    """A part of a study that is computed as a whole. ``key`` names all that its result depends on.
+
+    device: where it's measured. Another kind of device rounds otherwise, so that its kind belongs to the key.
+    """
 
     network: str
     check: str
@@ -135,6 +140,7 @@ class Unit(NamedTuple):
     labels: tuple[Label, ...]
     options: tuple[tuple[str, Any], ...]  # what is explained, and how a check is made
     key: str
+    device: str = "cpu"
 
     @property
     def file(self) -> Path:
@@ -248,9 +254,11 @@ def _unit(study: Study, network: str, weights: str, check: str, picture: Picture
         options += (("mode", study.mode), ("depths", study.depths), ("seeds", tuple(range(study.seeds))))
     if check == "perturbation":
         options += (("baseline", study.baseline),)
-    depends_on = [VERSION, network, weights, check, picture.name, _stamps(picture), labels, options]
+    depends_on: list[Any] = [VERSION, network, weights, check, picture.name, _stamps(picture), labels, options]
+    kind = study.device.partition(":")[0]
+    depends_on += [] if kind == "cpu" else [kind]
     key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:16]
-    return Unit(network, check, picture, labels, options, key)
+    return Unit(network, check, picture, labels, options, key, study.device)
 
 
 def _stamps(picture: Picture) -> list[list[int]]:

@@ -22,9 +22,10 @@ import importlib.metadata
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from posgrad_edu.data.files import remove_parts, write_table
+from posgrad_edu.errors import DeviceError
 from posgrad_edu.models import WeightsError
 from posgrad_edu.progress import bar
 from posgrad_edu.study.measuring import measure
@@ -34,6 +35,7 @@ from posgrad_edu.study.schema import TYPES, combined
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+GPU = "GPU"  # what a Dask worker calls the device that it has to give: dask worker --resources GPU=1
 UNITS, LOCK = "units", ".lock"
 SCHEDULER_TIMEOUT = 10  # seconds
 IDLE_TIMEOUT = 30  # seconds until a worker without work ends: one whose parent was killed mustn't stay for long
@@ -180,7 +182,8 @@ def _results(units: Sequence[Unit], jobs: int, scheduler: str | None) -> Generat
 
     if not units:
         return
-    with _workers(min(jobs, len(units)), scheduler), warnings.catch_warnings():
+    pinned = any(unit.device != "cpu" for unit in units)
+    with _workers(min(jobs, len(units)), scheduler, pinned), warnings.catch_warnings():
         # joblib's word on units that are cancelled when a study stops; StudyStopped says it better.
         warnings.filterwarnings("ignore", message=".*tasks which were still being processed", category=UserWarning)
         # One unit at a time, so that each is written as soon as it's there.
@@ -193,8 +196,12 @@ def _results(units: Sequence[Unit], jobs: int, scheduler: str | None) -> Generat
 
 
 @contextlib.contextmanager
-def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
-    """Let joblib use processes of one thread each, or a cluster."""
+def _workers(jobs: int, scheduler: str | None, pinned: bool = False) -> Iterator[None]:
+    """Let joblib use processes of one thread each, or a cluster.
+
+    pinned: on a cluster, each unit takes one of what its worker calls a GPU, so that no two are measured on it at once,
+    and none where there is none.
+    """
     from joblib import parallel_config
 
     if scheduler is None:
@@ -213,8 +220,20 @@ def _workers(jobs: int, scheduler: str | None) -> Iterator[None]:
         client = Client(scheduler, timeout=SCHEDULER_TIMEOUT)
     except (OSError, ValueError) as error:
         raise ValueError(f"No Dask scheduler answers at {scheduler!r}. Start one: dask scheduler") from error
-    with client, parallel_config("dask", client=client):
-        yield
+    with client:
+        if pinned and not _gpus(client):
+            raise ValueError(
+                f"No worker at {scheduler!r} has a {GPU} to give. Start one for each: dask worker {scheduler} "
+                f"--nthreads 1 --resources {GPU}=1"
+            )
+        with parallel_config("dask", client=client, **({"resources": {GPU: 1}} if pinned else {})):
+            yield
+
+
+def _gpus(client: Any) -> float:
+    """Return how many devices the workers of a cluster have to give."""
+    workers = client.sync(client.scheduler.identity)["workers"].values()
+    return sum(worker.get("resources", {}).get(GPU, 0) for worker in workers)
 
 
 def _attempt(index: int, unit: Unit, version: str) -> tuple[int, DataFrame | Failure | Exception]:
@@ -223,8 +242,8 @@ def _attempt(index: int, unit: Unit, version: str) -> tuple[int, DataFrame | Fai
         return index, ValueError(f"A worker has posgrad-edu {own}, this process {version}. Install the same.")
     try:
         return index, measure(unit)
-    except WeightsError as error:  # it would be the same with each photo
-        return index, WeightsError(str(error))
+    except (WeightsError, DeviceError) as error:  # it would be the same with each photo
+        return index, (DeviceError if isinstance(error, DeviceError) else WeightsError)(str(error))
     except Exception as error:  # whatever is wrong with a photo, the others go on
         reason = printable(" ".join(str(error).split())) or type(error).__name__
         return index, Failure(unit.network, unit.check, unit.picture.name, reason)

@@ -90,7 +90,7 @@ class AlphaSlider(TwoClassPanel):
     def _maps(self) -> Tensor:
         maps = self._compute(self.kept.value, self.rule.value, self.bias.value)
         self.energies = [[energy_in_box(m, box) for box in self.boxes] for m in maps]
-        self.sums = maps.double().sum((1, 2)).tolist()
+        self.sums = maps.cpu().double().sum((1, 2)).tolist()
         return maps
 
     def _explain(self, kept: float, rule: str, bias: str) -> Tensor:

@@ -96,7 +96,7 @@ class FullGradLayers(ClassBoxPanel):
         added, total = torch.zeros(2, *size), torch.zeros(2, dtype=torch.float64)
         maps, totals = [], []
         for count, term in enumerate(self._terms(classes), start=1):
-            total = total + keep(term).double().flatten(1).sum(1).cpu()
+            total = total + keep(term).cpu().double().flatten(1).sum(1)
             if term.ndim == 4:  # a linear layer's term has no position: it counts in the sum, not in the map
                 added = added + enlarged(method.psi(term[None]), size)[0].cpu()
             if count in self.counts:

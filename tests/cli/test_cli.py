@@ -330,8 +330,24 @@ def test_doctor_finds_all_well() -> None:
     *steps, verdict = result.stdout.splitlines()
     assert all(line.startswith("ok ") for line in steps)
     found = [line.split()[1] for line in steps]
-    assert found == [f"{name}:" for name in ("python", *doctor.PACKAGES, "weights", "photos", "kernel", "map")]
+    assert found == [
+        f"{name}:" for name in ("python", *doctor.PACKAGES, "devices", "weights", "photos", "kernel", "map")
+    ]
     assert verdict.startswith("All is well")
+
+
+def test_doctor_names_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._devices().startswith("cpu")
+    monkeypatch.setattr(doctor, "device_names", lambda: ["cpu", "cuda:0", "cuda:1"])
+    assert doctor._devices() == "cpu, cuda:0, cuda:1; commands take --device cuda:0"
+
+
+@pytest.mark.parametrize("command", [("explain", "coffee"), ("study",), ("audit", "gradcam")])
+def test_a_device_that_is_not_here(command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = refused(*command, "--device", "cuda:99")
+    assert said.startswith("posgrad-edu: There is no device 'cuda:99' here. There are: cpu")
+    assert list(tmp_path.iterdir()) == []
 
 
 def doctor_problem(name: str) -> str:

@@ -9,7 +9,9 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,74 @@ def test_a_cluster_without_dask(planned: Plan, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(StudyStopped, match=r"A cluster needs Dask: pip install 'posgrad-edu\[cluster\]'"):
         run(planned.units, tmp_path, scheduler="tcp://127.0.0.1:1", progress=False)
+
+
+# --- Devices ---
+
+
+def test_a_device_that_is_not_here_stops_a_study(planned: Plan, tmp_path: Path) -> None:
+    units = [unit._replace(device="cuda:99") for unit in planned.units]
+    with pytest.raises(StudyStopped, match=r"^There is no device 'cuda:99' here\. There are: cpu.* 0 of 4 units"):
+        run(units, tmp_path, progress=False)
+
+
+def test_results_of_another_kind_of_device_are_kept_apart() -> None:
+    study = Study(methods=("gradient",), networks=("scenes",), scenes=1, checks=("class",))
+    keys = [plan(replace(study, device=device)).units[0].key for device in ("cpu", "cuda", "cuda:1", "mps")]
+    assert keys[1] == keys[2]
+    assert len(set(keys)) == 3
+    assert plan(study).units[0].key == keys[0]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """A Dask cluster in this process, of two workers with four threads each; one of them has a GPU to give."""
+    from distributed import Scheduler, SpecCluster, Worker
+
+    options: dict[str, Any] = {"nthreads": 4, "dashboard": False}
+    workers = {n: {"cls": Worker, "options": options | more} for n, more in enumerate(({"resources": {"GPU": 1}}, {}))}
+    scheduler = {"cls": Scheduler, "options": {"dashboard": False, "protocol": "inproc://"}}
+    with SpecCluster(workers=workers, scheduler=scheduler, silence_logs=50) as made:
+        yield made
+
+
+@pytest.mark.parametrize(("device", "at_once", "used"), [("cuda", 1, 1), ("cpu", 4, 2)])
+def test_units_of_a_gpu_go_to_its_worker_one_at_a_time(
+    device: str,
+    at_once: int,
+    used: int,
+    planned: Plan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tables: dict[str, pd.DataFrame],
+    cluster: Any,
+) -> None:
+    from distributed import get_worker
+
+    running_now, most, workers = [], [], set()
+
+    def look_up(unit: Any) -> pd.DataFrame:
+        running_now.append(unit)
+        most.append(len(running_now))
+        workers.add(get_worker().address)
+        time.sleep(0.2)
+        running_now.remove(unit)
+        return tables[unit.key]
+
+    monkeypatch.setattr(running, "measure", look_up)
+    units = [unit._replace(device=device) for unit in planned.units]
+    outcome = run(units, tmp_path, scheduler=cluster.scheduler_address, progress=False)
+    assert outcome.computed == 4
+    assert max(most) == at_once
+    assert len(workers) == used
+
+
+def test_a_cluster_without_a_gpu(planned: Plan, tmp_path: Path, cluster: Any) -> None:
+    cluster.worker_spec.pop(0)
+    cluster.sync(cluster._correct_state)
+    units = [unit._replace(device="cuda") for unit in planned.units]
+    with pytest.raises(StudyStopped, match=r"No worker at '.*' has a GPU to give\. Start one .* --resources GPU=1"):
+        run(units, tmp_path, scheduler=cluster.scheduler_address, progress=False)
 
 
 # --- Damaged files, other studies, processes ---
