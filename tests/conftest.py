@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import kernels
 import networks
 import numpy as np
 import pytest
@@ -59,6 +60,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     if report.failed:
         report.sections.append(("seed", f"all random streams began with {seed(item.config)}"))
     return report
+
+
+@pytest.fixture(scope="module")
+def quick_kernels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels that have imported PyTorch and the like already. They run this checkout, whatever is installed."""
+    with kernels.started(tmp_path_factory.mktemp("kernels")):
+        yield
 
 
 @pytest.fixture(params=networks.ALL)

@@ -51,7 +51,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory, quick_kernels: None) -> Iterator[str]:
     """JupyterLab on a copy of the course, so that nothing that the browser saves reaches the checkout."""
     course = tmp_path_factory.mktemp("course")
     own = shutil.ignore_patterns(".ipynb_checkpoints", "mine")
