@@ -10,6 +10,7 @@ kernels. A copy has its own memory, so no notebook sees what another one did.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -71,6 +72,7 @@ def serve(place: str) -> None:
     sys.path.pop(0)  # the tests' folder
     for name in IMPORTED:
         importlib.import_module(name)
+    gc.freeze()  # no copy's garbage collector needs to look through what all have imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a copy
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(place)
