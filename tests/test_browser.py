@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
 from chromium import CHROMIUM, NEEDS_CHROMIUM, QUIET
+from nbformat import NotebookNode
 from PIL import Image
+from stored import differences
 
 from posgrad_edu.cli.lab import UPLOAD_MB, UPLOADS
 
@@ -48,7 +51,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory, quick_kernels: None) -> Iterator[str]:
     """JupyterLab on a copy of the course, so that nothing that the browser saves reaches the checkout."""
     course = tmp_path_factory.mktemp("course")
     own = shutil.ignore_patterns(".ipynb_checkpoints", "mine")
@@ -66,7 +69,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         *(f"--LabApp.workspaces_dir={course / 'workspaces'}", "--LabApp.expose_app_in_browser=True"),
     ]
     with (course / "server.log").open("wb") as log:
-        env = {**os.environ, "POSGRAD_EDU_UPLOAD_MB": str(UPLOAD_MB)}
+        # One thread a kernel: digits depend on it, and two processes of tests share the cores.
+        env = {**os.environ, "POSGRAD_EDU_UPLOAD_MB": str(UPLOAD_MB), "OMP_NUM_THREADS": "1"}
+        env.pop("TQDM_DISABLE", None)  # learners see progress bars, too
         process = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], stdout=log, stderr=log, env=env)
         try:
             wait_for(f"http://127.0.0.1:{port}/api", process, course / "server.log")
@@ -107,12 +112,21 @@ def page(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[play
 
 
 @pytest.fixture(scope="module", params=LESSONS)
-def lesson(request: pytest.FixtureRequest, page: playwright.Page) -> Iterator[playwright.Page]:
+def lesson(
+    request: pytest.FixtureRequest, page: playwright.Page, as_run: dict[str, NotebookNode]
+) -> Iterator[playwright.Page]:
     """The page with one lesson open and all of its cells run."""
     open_lesson(page, request.param)
     run_all(page)
+    as_run[request.param] = notebook(page)
     yield page
     close_lesson(page)
+
+
+@pytest.fixture(scope="module")
+def as_run() -> dict[str, NotebookNode]:
+    """Each lesson that was opened, as JupyterLab would have saved it before any control was moved."""
+    return {}
 
 
 OPEN = """async path => {
@@ -153,9 +167,13 @@ def run_all(page: playwright.Page) -> None:
     page.wait_for_timeout(300)  # the last widget is still being drawn
 
 
+def notebook(page: playwright.Page) -> NotebookNode:
+    """Return the open notebook with what its cells put out, as JupyterLab would save it."""
+    return nbformat.from_dict(page.evaluate("() => window.panel.model.toJSON()"))
+
+
 def outputs(page: playwright.Page) -> list[dict[str, Any]]:
-    """Return what the cells put out, as JupyterLab would save it."""
-    return [o for cell in page.evaluate("() => window.panel.model.toJSON()")["cells"] for o in cell.get("outputs", [])]
+    return [o for cell in notebook(page).cells for o in cell.get("outputs", [])]
 
 
 # --- Widgets and their controls ---
@@ -295,6 +313,14 @@ def test_all_cells_run_without_an_error(lesson: playwright.Page) -> None:
     assert any({"image/png", "image/jpeg"} & set(o.get("data", {})) for o in found)
     assert lesson.locator(".jp-OutputArea img").count() > 0
     assert widgets(lesson), "a lesson shows a widget with a control"
+
+
+def test_outputs_are_those_that_the_lesson_holds(
+    lesson: playwright.Page, as_run: dict[str, NotebookNode], request: pytest.FixtureRequest
+) -> None:
+    """Those of test_outputs.py, which runs all other notebooks: here they have just been run."""
+    name = request.node.callspec.params["lesson"]
+    assert not (found := differences(ROOT / "notebooks" / name, as_run[name], request.session)), "\n".join(found)
 
 
 def test_a_cached_flip_is_quick(lesson: playwright.Page, capsys: pytest.CaptureFixture[str]) -> None:
@@ -437,10 +463,19 @@ def closest(page: playwright.Page, node: dict[str, Any], place: str) -> bool:
 # --- What the first lesson promises ---
 
 
+def new_explorer(lesson: playwright.Page) -> playwright.Locator:
+    """Run the Explorer's cell again: other tests have moved the controls of the one before."""
+    run_cell(lesson, lesson.evaluate(CELL_WITH, "lab = Explorer"))
+    return lesson.locator(WIDGET, has=lesson.get_by_label("Class B"))
+
+
+CELL_WITH = """words =>
+  window.panel.content.widgets.find(cell => cell.model.sharedModel.source.includes(words)).model.id"""
+
+
 @pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
 def test_the_explorer_says_what_changed(lesson: playwright.Page) -> None:
-    run_all(lesson)  # a new Explorer: other tests have moved the controls of the one before
-    explorer = lesson.locator(WIDGET, has=lesson.get_by_label("Class B"))
+    explorer = new_explorer(lesson)
     sentence = explorer.locator('p[role="status"]')
     explorer.get_by_label("Photo").select_option("coffee")
     explorer.get_by_label("Method").select_option("gradcam")
@@ -503,8 +538,7 @@ KEYS = "data-lm-suppress-shortcuts"
 @pytest.mark.parametrize("lesson", ["00_start_here.ipynb"], indirect=True)
 def test_keys_on_a_control_do_not_reach_jupyterlab_but_for_saving(lesson: playwright.Page) -> None:
     """Without our style sheet "b" inserts a cell, "x" cuts one and "m" turns a code cell into text."""
-    run_all(lesson)
-    explorer = lesson.locator(WIDGET, has=lesson.get_by_label("Class B"))
+    explorer = new_explorer(lesson)
     explorer.get_by_label("Photo").select_option("coffee")  # which brings it into view
     button = explorer.locator("button", has_text=re.compile("^signed$"))
     before = lesson.evaluate(CELLS)
@@ -554,6 +588,13 @@ SHOW = """async id => {
   await content.scrollToItem(at, "center");
   content.activeCellIndex = at;
 }"""
+# How often the kernel had run cells when it ran this one; null while it is waiting for its turn.
+COUNT = "id => window.panel.content.widgets.find(cell => cell.model.id === id).model.executionCount"
+RAN = """([id, before]) => {
+  const {executionCount, executionState} = window.panel.content.widgets.find(cell => cell.model.id === id).model;
+  const idle = window.panel.sessionContext.session.kernel.status === "idle";
+  return idle && executionState === "idle" && executionCount && executionCount !== before;
+}"""
 SAID = """id => {
   const cell = window.panel.content.widgets.find(cell => cell.model.id === id);
   return cell.model.outputs.toJSON().map(o => o.text || o.evalue || "").join("\\n");
@@ -586,13 +627,9 @@ def run_cell(page: playwright.Page, cell: str) -> str:
     """Run a cell by the keyboard, and return what it says."""
     page.evaluate(SHOW, cell)
     page.evaluate("() => window.panel.content.node.focus()")
+    before = page.evaluate(COUNT, cell)
     page.keyboard.press("Control+Enter")
-    page.wait_for_function("() => window.panel.sessionContext.session.kernel.status === 'idle'", timeout=MINUTE)
-    page.wait_for_function(
-        "id => window.panel.content.widgets.find(c => c.model.id === id).model.executionState === 'idle'",
-        arg=cell,
-        timeout=MINUTE,
-    )
+    page.wait_for_function(RAN, arg=[cell, before], timeout=MINUTE)
     return page.evaluate(SAID, cell)
 
 

@@ -250,7 +250,7 @@ def test_no_solution_or_hidden_test_is_released(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def kernel() -> Iterator[KernelManager]:
+def kernel(quick_kernels: None) -> Iterator[KernelManager]:
     """One kernel for all notebooks: to start it takes longer than to run most of them."""
     manager, client = start_new_kernel(env={**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"})
     client.stop_channels()
@@ -351,6 +351,7 @@ def test_a_rubric_sheet_adds_up_to_each_cell_s_points(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_kernels")
 def test_grading_synthetic_submissions(tmp_path: Path) -> None:
     """A copied, a changed and a deleted test cell earn nothing; the feedback says what was wrong."""
     name = "02_gradcam"

@@ -1,4 +1,4 @@
-"""The workshops: their notebooks' form, and slides that need no network. ``make test`` runs their cells by nbval."""
+"""The workshops: their notebooks' form, and slides that need no network. test_outputs.py runs their cells."""
 
 from __future__ import annotations
 

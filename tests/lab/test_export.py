@@ -48,7 +48,7 @@ class Exported:
         self.manifest = json.loads((folder / "model" / "manifest.json").read_text(encoding="utf-8"))
         self.weights = (folder / "model" / self.manifest["weights"]).read_bytes()
         self.clf: Classifier = pg.load_classifier()
-        self.session = cache(self._session)
+        self.session, self.photo, self.seen = cache(self._session), cache(self._photo), cache(self._seen)
 
     def _session(self, graph: str) -> tuple[InferenceSession, list[str]]:
         return self.session_with(graph, self.weights)
@@ -58,10 +58,15 @@ class Exported:
         model, gates = with_gates((self.folder / "model" / graph).read_bytes())
         return session(model, weights), gates
 
-    def photo(self, name: str) -> tuple[Tensor, int]:
+    def _photo(self, name: str) -> tuple[Tensor, int]:
         """Return a photo (1, 3, 224, 224), and the class that it's asked about."""
         x = self.clf.preprocess(Image.open(self.folder / "photos" / f"{name}.png")).unsqueeze(0)
         return x, next(photo["asks"]["index"] for photo in self.manifest["photos"] if photo["name"] == name)
+
+    def _seen(self, net: nn.Module, photo: str) -> tuple[dict[str, Tensor], Tensor]:
+        """Return what goes into each of a network's gates for a photo, and its logits."""
+        x, _ = self.photo(photo)
+        return inputs(net, x), net(x).detach()
 
     def method(self, key: str) -> dict[str, Any]:
         return next(method for method in self.manifest["methods"] if method["key"] == key)
@@ -116,7 +121,7 @@ def compare(
     net = net or exported.clf.net
     graph, gates = exported.session(setting.graph) if weights is None else exported.session_with(setting.graph, weights)
     found = run(graph, x, one_hot(target) if score is None else score, setting.positive, shift)
-    ours = inputs(net, x)
+    ours, logits = exported.seen(net, photo)
     changes = flipped(ours, [found[name] for name in gates])
     _hold_kinks(ours, changes)
     with imposed(net, changes):
@@ -124,7 +129,7 @@ def compare(
     difference = apart(found[setting.method], theirs)
     print(f"{photo} {setting.method} {setting.handling}: {difference:.1e}, {_number(changes)} units flipped")
     assert difference < setting.within, (photo, setting)
-    assert apart(found["logits"], net(x).detach()) < 1e-5
+    assert apart(found["logits"], logits) < 1e-5
 
 
 def _number(changes: Any) -> int:
