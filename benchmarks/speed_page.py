@@ -6,7 +6,7 @@ python benchmarks/speed_page.py           # anew from benchmarks/results/speed.j
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,8 +80,8 @@ def machine_sentence(found: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     busy = "" if found["load"] is None else f", load {found['load']:.1f} when it began"
     return (
-        f"Measured on {found['date']} by `make bench`: {found['processor']}, {found['cores']} cores{busy}; PyTorch with "
-        f"{found['threads']} thread(s), Python {found['python']}, {versions}."
+        f"Measured on {found['date']} by `make bench`: {found['processor']}, {found['cores']} cores{busy}; PyTorch "
+        f"with {found['threads']} thread(s), Python {found['python']}, {versions}."
     )
 
 
@@ -203,7 +203,8 @@ def widgets_table(rows: Iterable[Row]) -> str:
 
 
 def imports_sentence(found: Mapping[str, Any]) -> str:
-    return f"`import posgrad_edu` takes {found['seconds']:.1f} s, {ratio(found)} of the time of `import torch, torchvision`."
+    seconds = f"`import posgrad_edu` takes {found['seconds']:.1f} s"
+    return f"{seconds}, {ratio(found)} times as long as `import torch, torchvision`."
 
 
 # --- Charts ---
