@@ -90,13 +90,15 @@ def subject(name: str, seed: int = 0) -> Subject:
         x = pg.load_classifier().batch(photo)
         torch.manual_seed(seed)
         net = getattr(torchvision.models, name)(weights=None)
+        norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
         for module in net.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False  # captum's hooks don't bear ReLUs that write over their input
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = None  # the statistics become those of the one pass below
+        for norm in norms:
+            norm.train().momentum = None  # the statistics become those of the one pass below
         with torch.no_grad():
-            net.train()(torch.cat([x, x.flip(3), x.flip(2), x.transpose(2, 3)]))
+            if norms:
+                net(torch.cat([x, x.flip(3)]))
         net.eval()
     net.requires_grad_(False)
     with torch.no_grad():

@@ -3,12 +3,13 @@
     make bench                                # on two idle cores less than ten minutes
     python benchmarks/speed.py --quick        # the small network of the scenes, a round each: does all of it run?
     python benchmarks/speed.py --measures     # Quantus' randomization test, too: a quarter of an hour more
+    python benchmarks/speed.py --busy         # beside other work: one thread, and its processor time counts
 
 Everybody computes in one process with the same threads. A round runs the bare pass and each rival once, in random
 order, and each rival's time is divided by the bare pass's of the same round, so that a computer that gets slower for a
 minute changes no ratio. Reported are the median and the middle half of these ratios. The maps of the same run are
-compared. Peak memory is that of a process of its own for each rival (Linux only): the most that it held from just
-before its first map to just after, the network left out.
+compared. Peak memory is measured in a process of its own for each network, in which one rival computes after the other
+(Linux only): by how much that process grows at most while it computes a map.
 
 Writes benchmarks/results/speed.json, the tables of docs/performance.md and their charts in docs/figures.
 """
@@ -36,28 +37,30 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rivals import OURS, WORKS, Rival, Subject, Work, bare, installed, subject
+from rivals import BOTH, OURS, WORKS, Rival, Subject, Work, bare, installed, subject
 from torch import Tensor
 from widget_speed import widget_rows
 
 FILE = Path(__file__).with_name("results") / "speed.json"
 NETWORKS = ("efficientnet-lite0", "resnet50", "vgg16")
-LEAST = 5  # rounds, however long they take
 PACKAGES = ("torch", "torchvision", "timm", "captum", "grad-cam", "torchcam", "zennit", "quantus")
 MIB = 2**20
 BARE = "bare"
 
 
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
+Clock = Callable[[], float]
 Rounds = dict[str, list[float]]
 
 
-def in_rounds(works: Mapping[str, Callable[[], object]], budget: float, most: int, least: int = LEAST) -> Rounds:
+def seconds(work: Callable[[], object], clock: Clock) -> float:
+    start = clock()
+    work()
+    return clock() - start
+
+
+def in_rounds(
+    works: Mapping[str, Callable[[], object]], budget: float, most: int, least: int, clock: Clock = time.perf_counter
+) -> Rounds:
     """Return the seconds of each work in each round, for about ``budget`` seconds; the order is drawn in each round."""
     for work in works.values():
         work()  # warm
@@ -68,7 +71,7 @@ def in_rounds(works: Mapping[str, Callable[[], object]], budget: float, most: in
             break
         draw.shuffle(order)
         for name in order:
-            times[name].append(seconds(works[name]))
+            times[name].append(seconds(works[name], clock))
     return times
 
 
@@ -103,21 +106,35 @@ def likeness(ours: Tensor, theirs: Tensor, positive: bool) -> dict[str, float]:
 # --- Memory, in a process of its own ---
 
 
-def peak_mib(network: str, work: int, name: str, threads: int) -> float | None:
-    """Return by how much a process that computes one map grows at most, in MiB; ``None`` where Linux doesn't say."""
+def peaks(rows: list[dict[str, Any]], threads: int) -> None:
+    """Add ``peak_mib`` to the rows: measured in a fresh process for each network, where nothing else computes."""
+    context = multiprocessing.get_context("spawn")
+    for network in dict.fromkeys(row["network"] for row in rows):
+        some = [row for row in rows if row["network"] == network]
+        with context.Pool(1) as pool:
+            found = pool.apply(peaks_of, (network, [(row["work"], row["rival"]) for row in some], threads))
+        for row, mib in zip(some, found, strict=True):
+            row["peak_mib"] = mib
+
+
+def peaks_of(network: str, asked: list[tuple[str, str]], threads: int) -> list[float | None]:
+    """Return by how much this process grows at most while it computes each map, in MiB; ``None`` if not on Linux."""
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if not status.exists():
-        return None
+        return [None] * len(asked)
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")
-    s = subject(network)
-    compute = maker(s, WORKS[work], name)
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    reset.write_text("5")  # the peak starts anew from here
-    before = _kib(status, "VmRSS")
-    compute()
-    return (_kib(status, "VmHWM") - before) * 1024 / MIB
+    s, works, found = subject(network), {work.name: work for work in WORKS}, []
+    bare(BOTH, s)()  # what PyTorch sets up once
+    for name, rival in asked:
+        compute = maker(s, works[name], rival)
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, so that it is seen when it's taken again
+        reset.write_text("5")  # the peak starts anew from here
+        before = _kib(status, "VmRSS")
+        compute()
+        found.append((_kib(status, "VmHWM") - before) * 1024 / MIB)
+    return found
 
 
 def _kib(status: Path, what: str) -> int:
@@ -129,20 +146,10 @@ def maker(s: Subject, work: Work, name: str) -> Callable[[], Tensor]:
     return bare(work.unit, s) if name == BARE else next(r for r in work.rivals if r.name == name).make(s)
 
 
-def peaks(rows: list[dict[str, Any]], threads: int) -> None:
-    """Add ``peak_mib`` to the rows, each measured in a fresh process that has imported all and computed nothing."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rivals", "widget_speed", "captum.attr", "pytorch_grad_cam", "zennit.composites"])
-    names = [work.name for work in WORKS]
-    for row in rows:
-        with context.Pool(1) as pool:
-            row["peak_mib"] = pool.apply(peak_mib, (row["network"], names.index(row["work"]), row["rival"], threads))
-
-
 # --- All of it ---
 
 
-def measured(network: str, budget: float, least: int) -> Iterator[dict[str, Any]]:
+def measured(network: str, budget: float, least: int, clock: Clock) -> Iterator[dict[str, Any]]:
     """Yield a row for each work and rival, and for the bare pass."""
     s = subject(network)
     for work in WORKS:
@@ -150,7 +157,7 @@ def measured(network: str, budget: float, least: int) -> Iterator[dict[str, Any]
             continue
         rivals = installed(work.rivals)
         makers = {BARE: bare(work.unit, s), **{r.name: r.make(s) for r in rivals}}
-        times = in_rounds(makers, budget, work.most if least > 1 else 1, least)
+        times = in_rounds(makers, budget, work.most if least > 1 else 1, least, clock)
         map_of = {r.name: makers[r.name]() for r in rivals}
         for rival in (Rival(BARE, lambda s: lambda: s.x), *rivals):
             ratios = [t / unit for t, unit in zip(times[rival.name], times[BARE], strict=True)]
@@ -217,18 +224,21 @@ def main(
     network: Annotated[list[str], typer.Option(help="Which networks.")] = list(NETWORKS),  # noqa: B006
     threads: Annotated[int, typer.Option(help="Of PyTorch.")] = os.cpu_count() or 1,
     budget: Annotated[float, typer.Option(help="Seconds for each kind of map and network.")] = 8,
+    least: Annotated[int, typer.Option(help="Rounds of each, however long they take.")] = 5,
+    busy: Annotated[bool, typer.Option(help="Count the processor time of one thread.")] = False,
     memory: Annotated[bool, typer.Option(help="Measure peak memory, too.")] = True,
     measures: Annotated[bool, typer.Option(help="Run Quantus' randomization test, too.")] = False,
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write results and docs.")] = True,
 ) -> None:
     """Measure, print, and write."""
     warnings.simplefilter("ignore")  # captum warns of each hook that it sets
+    threads, clock = (1, time.process_time) if busy else (threads, time.perf_counter)
     torch.set_num_threads(threads)
-    networks, least = (["scenes"], 1) if quick else (network, LEAST)
-    results = {"machine": machine(threads)}
-    rows = results["passes"] = [row for name in networks for row in measured(name, 0 if quick else budget, least)]
-    results["widgets"] = list(widget_rows("scenes" if quick else "efficientnet-lite0", 1 if quick else 5))
-    results["imports"] = imports(1 if quick else 9)
+    networks, least, budget = (["scenes"], 1, 0) if quick else (network, least, budget)
+    results: dict[str, Any] = {"machine": machine(threads) | {"busy": busy}}
+    rows = results["passes"] = [row for name in networks for row in measured(name, budget, least, clock)]
+    results["widgets"] = list(widget_rows("scenes" if quick else "efficientnet-lite0", 1 if quick else least, clock))
+    results["imports"] = imports(1 if quick else 2 * least)
     if memory and not quick:
         peaks(rows, threads)
     if measures:

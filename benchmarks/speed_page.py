@@ -79,9 +79,10 @@ def write_page(results: Mapping[str, Any]) -> None:
 def machine_sentence(found: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     busy = "" if found["load"] is None else f", load {found['load']:.1f} when it began"
+    busy_words = " Beside other work, so times are those of the processor, not of the clock." if found["busy"] else ""
     return (
         f"Measured on {found['date']} by `make bench`: {found['processor']}, {found['cores']} cores{busy}; PyTorch "
-        f"with {found['threads']} thread(s), Python {found['python']}, {versions}."
+        f"with {found['threads']} thread(s), Python {found['python']}, {versions}.{busy_words}"
     )
 
 

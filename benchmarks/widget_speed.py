@@ -28,6 +28,9 @@ from posgrad_edu.widgets import (
 from posgrad_edu.widgets.panel import MapPanel
 
 
+Clock = Callable[[], float]
+
+
 class Toggle(NamedTuple):
     """A change of one control: from a state that is shown to one that isn't computed yet."""
 
@@ -38,14 +41,14 @@ class Toggle(NamedTuple):
     cam: bool = False
 
 
-def widget_rows(network: str, rounds: int) -> Iterator[dict[str, Any]]:
+def widget_rows(network: str, rounds: int, clock: Clock = time.perf_counter) -> Iterator[dict[str, Any]]:
     """Yield a row a toggle: the milliseconds of cold and cached changes."""
     clf = pg.load_classifier(network)
     scene = pg.scenes.make_scene(3, digits=(3, 7)).image if network == "scenes" else None
     photo = pg.load_photo("coffee") if scene is None else scene
-    passes = _passes(clf, photo, rounds)
+    passes = _passes(clf, photo, rounds, clock)
     for toggle in toggles(clf, photo):
-        cold, cached = zip(*(_timed(toggle) for _ in range(rounds)), strict=True)
+        cold, cached = zip(*(_timed(toggle, clock) for _ in range(rounds)), strict=True)
         method = toggle.before.get("method", "")
         row = {"widget": type(toggle.panel).__name__, "method": method, "control": toggle.control}
         row |= {"cam": toggle.cam, "cold_ms": median(cold), "slowest_ms": max(cold), "cached_ms": median(cached)}
@@ -88,15 +91,15 @@ def toggles(clf: pg.Classifier, photo: Any) -> Iterator[Toggle]:
         yield from of(ShiftSlider(clf, photo), *[(s, "handling", "positive") for s in shown])
 
 
-def _timed(toggle: Toggle) -> tuple[float, float]:
+def _timed(toggle: Toggle, clock: Clock) -> tuple[float, float]:
     """Return the milliseconds of a cold and of a cached change."""
     panel, start = toggle.panel, {toggle.control: _other(toggle)} | toggle.before
     _set(panel, start)
     panel._forget()
     panel.refresh()  # the state before is there again, and nothing else
-    cold = _change(panel, toggle)
+    cold = _change(panel, toggle, clock)
     _set(panel, start)
-    return cold, _change(panel, toggle)
+    return cold, _change(panel, toggle, clock)
 
 
 def _other(toggle: Toggle) -> Any:
@@ -111,16 +114,16 @@ def _set(panel: MapPanel, values: dict[str, Any]) -> None:
         panel.controls[name].value = value
 
 
-def _change(panel: MapPanel, toggle: Toggle) -> float:
-    start = time.perf_counter()
+def _change(panel: MapPanel, toggle: Toggle, clock: Clock) -> float:
+    start = clock()
     panel.controls[toggle.control].value = toggle.value
-    milliseconds = 1000 * (time.perf_counter() - start)
+    milliseconds = 1000 * (clock() - start)
     if panel._failed:
         raise RuntimeError(panel.summary)
     return milliseconds
 
 
-def _passes(clf: pg.Classifier, photo: Any, rounds: int) -> dict[str, float]:
+def _passes(clf: pg.Classifier, photo: Any, rounds: int, clock: Clock) -> dict[str, float]:
     """Return what a method's own passes take for the maps of two classes, without a widget, in milliseconds."""
     x = clf.batch(photo)
 
@@ -131,8 +134,8 @@ def _passes(clf: pg.Classifier, photo: Any, rounds: int) -> dict[str, float]:
     for name in METHODS:
         times = []
         for _ in range(rounds + 1):
-            start = time.perf_counter()
+            start = clock()
             work(name)()
-            times.append(1000 * (time.perf_counter() - start))
+            times.append(1000 * (clock() - start))
         found[name] = median(times[1:] or times)
     return found
