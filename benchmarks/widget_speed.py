@@ -27,7 +27,6 @@ from posgrad_edu.widgets import (
 )
 from posgrad_edu.widgets.panel import MapPanel
 
-
 Clock = Callable[[], float]
 
 

@@ -99,7 +99,7 @@ class Records:
     """``explain`` for one method at a time, where the next one may read what the last one recorded.
 
     So another handling of the same method, network, photo, classes and contrast costs no forward pass. A record holds
-    on to what that pass left in memory (EfficientNet-Lite0: up to 60 MB), so no more than ``most`` are kept, those
+    on to what that pass left in memory (EfficientNet-Lite0: up to 80 MB), so no more than ``most`` are kept, those
     used last.
     Nothing here notices that a network or photo has changed: whoever changes one calls ``forget``.
     """

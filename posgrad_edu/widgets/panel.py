@@ -15,6 +15,10 @@ What any of them raises is said in words, in place of the picture (``answer.py``
 maps (``_explain`` computes them, through a cache), what they are called, and what the note below them says. Before each
 answer it asks whether the network has changed since the last one; if so, it forgets all that it kept, and
 ``_settle`` finds anew what follows from the network: classes, layers, places in the ranking.
+
+What a map panel keeps is bounded: the maps of the latest 256 answers, the pictures of 128 states (on EfficientNet-Lite0
+0.4 and 0.3 MB each, so at most 100 and 40 MB), and for all panels together what the last two forward passes left
+(80 MB each at most), which another handling reads again. ``close`` lets go of it.
 """
 
 from __future__ import annotations
@@ -49,7 +53,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEPT_PICTURES = 128  # of the latest states; the pictures of one state take up to half a megabyte
-# What the last two forward passes left: one store for all panels, since one is toggled at a time.
+# What the last forward passes left: one store for all panels, since one is toggled at a time. Two, since some panels
+# show two networks, or classes that change one by one.
 RECORDS = Records(most=2)
 FULL_COLOUR = 0.995  # maps in input space have a few extreme pixels: this share isn't saturated
 Style = Literal["overlay", "heatmap"]
