@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help lab lab-page test unit repeat coverage mutants verdicts site release grade-demo slides dist lint clean
+.PHONY: help lab lab-page test unit repeat coverage mutants bench verdicts site release grade-demo slides dist lint clean
 .NOTPARALLEL:  # both commands install into the same .venv
 
 help: ## Show this list
@@ -56,6 +56,9 @@ coverage: $(VENV)/.stamp-tests ## Print which lines and branches the quick tests
 mutants: $(VENV)/.stamp-mutants ## Count the small changes to the library that the quick tests notice; all of them take hours (SAMPLE=200)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --sample $(SAMPLE) --seed $(SEED) --only "$(ONLY)"
 
+bench: $(VENV)/.stamp-bench ## Measure docs/performance.md anew, ours against other packages; ten minutes on an idle computer
+	TQDM_DISABLE=1 $(BIN)/python benchmarks/speed.py
+
 verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two processes
 	$(BIN)/posgrad-edu study --jobs 2 --out study
 	cp study/report.md docs/verdicts.md
@@ -100,6 +103,10 @@ $(VENV)/.stamp-lab: pyproject.toml
 $(VENV)/.stamp-mutants: pyproject.toml
 	$(call install,mutants)
 	@touch $(VENV)/.stamp-notebooks $(VENV)/.stamp-instructor $(VENV)/.stamp-slides $(VENV)/.stamp-site $(VENV)/.stamp-lab $(VENV)/.stamp-tests $@
+
+$(VENV)/.stamp-bench: pyproject.toml
+	$(call install,bench)
+	@touch $(VENV)/.stamp-notebooks $@
 
 $(VENV)/.stamp-instructor: pyproject.toml
 	$(call install,instructor)

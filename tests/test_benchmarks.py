@@ -200,3 +200,65 @@ def test_each_break_concerns_a_lesson(mutations: ModuleType) -> None:
     code = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "notebooks").glob("*.ipynb")}
     for name, pattern in mutations.USES.items():
         assert any(re.search(pattern, text.replace('\\"', '"'), re.IGNORECASE) for text in code.values()), name
+
+
+@pytest.fixture
+def speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import speed
+
+    return speed
+
+
+def test_in_each_round_all_take_their_turn(speed: ModuleType) -> None:
+    turns: list[str] = []
+    works = {name: lambda name=name: turns.append(name) for name in "abc"}
+    times = speed.in_rounds(works, 0, most=20, least=6)
+    assert {name: len(values) for name, values in times.items()} == dict.fromkeys("abc", 6)  # the budget is spent
+    rounds = ["".join(turns[n : n + 3]) for n in range(0, len(turns), 3)]
+    assert {"".join(sorted(one)) for one in rounds} == {"abc"}
+    assert len(set(rounds)) > 1
+    assert len(speed.in_rounds(works, 60, most=4, least=1)["a"]) == 4
+
+
+def test_the_spread_of_a_ratio_is_its_middle_half(speed: ModuleType) -> None:
+    assert speed.spread([5.0, 1.0, 2.0, 3.0, 4.0]) == {"median": 3, "low": 2, "high": 4}
+    assert speed.spread([7.0]) == {"median": 7, "low": 7, "high": 7}
+
+
+def test_likeness_finds_what_is_wrong_and_not_how_maps_are_scaled(speed: ModuleType) -> None:
+    ours = torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(0))
+    same = speed.likeness(ours, 5 * ours, positive=False)
+    assert same == {"difference": pytest.approx(0, abs=1e-6), "correlation": pytest.approx(1)}
+    cut = speed.likeness(ours, ours.clamp(min=0) / 7, positive=True)
+    assert cut["difference"] < 1e-6
+    wrong = ours.clone()
+    wrong[1] *= -1  # one class of three
+    assert speed.likeness(ours, wrong, positive=False)["correlation"] == pytest.approx(-1)
+    wrong = ours.clone()
+    wrong[2, 0, 0] += 0.1 * ours[2].abs().max()
+    assert speed.likeness(ours, wrong, positive=False)["difference"] > 0.05
+
+
+def test_gradients_begin_at_the_layer_that_is_hooked(speed: ModuleType) -> None:
+    import rivals
+
+    s = rivals.subject("scenes")
+    net, _ = s.copied(graph_from_layer=True)
+    asked = [name for name, parameter in net.named_parameters() if parameter.requires_grad]
+    assert asked == ["conv8.bias"]
+    assert not any(parameter.requires_grad for parameter in s.net.parameters())
+
+
+@pytest.mark.slow
+def test_speed_runs_in_quick(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "benchmarks/speed.py"), "--quick", "--threads", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert {line[2] for line in lines if line[0] == "scenes"} >= {"bare", "posgrad_edu", "captum", "zennit"}
+    exact = [line for line in lines if line[0] == "scenes" and line[2] in ("captum", "zennit")]
+    assert exact
+    assert all(float(line[-2]) < 1e-5 for line in exact)  # on a chain of plain ReLUs all define the same maps
+    assert {"Explorer", "MapComparison", "RandomizationSlider"} <= {line[0] for line in lines}

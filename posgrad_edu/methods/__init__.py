@@ -23,7 +23,7 @@ from posgrad_edu.methods.registry import (
     resolve,
 )
 from posgrad_edu.methods.relu_rules import DeconvNet, GuidedBackprop
-from posgrad_edu.methods.sharing import explain
+from posgrad_edu.methods.sharing import Records, explain
 from posgrad_edu.methods.smoothed import Smoothed
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "Methods",
     "Noise",
     "OneMethod",
+    "Records",
     "RectGrad",
     "Smoothed",
     "explain",

@@ -7,17 +7,20 @@ same ones as a map with signed gradients. So methods with equal ``record_key`` s
 
 DeconvNet, Guided Backprop and RectGrad share their forward pass, and each goes back through it with its own rule. LRP
 shares with nothing: its rules decide what each layer keeps on the way up.
+
+Where the handlings are asked for one after another, as in a widget, ``Records`` keeps what they share.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, overload
 
 from torch import Tensor, nn
 
 from posgrad_edu.engine.audit import explaining
-from posgrad_edu.engine.contrast import contrasted
+from posgrad_edu.engine.contrast import Reference, contrasted
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.methods.base import Method, finish
@@ -94,3 +97,56 @@ def by_record(methods: Mapping[Any, Method]) -> Iterable[list[Any]]:
     for label, method in methods.items():
         groups.setdefault(method.record_key(), []).append(label)
     return groups.values()
+
+
+class Records:
+    """``explain`` for one method at a time, where the next one may read what the last one recorded.
+
+    So another handling of the same method, network, photo, classes and contrast costs no forward pass. A record holds
+    on to what that pass left in memory (EfficientNet-Lite0: up to 80 MB), so no more than ``most`` are kept, those
+    used last.
+    Nothing here notices that a network or photo has changed: whoever changes one calls ``forget``.
+    """
+
+    def __init__(self, most: int = 2) -> None:
+        self.most = most
+        self._kept: OrderedDict[Hashable, tuple[Any, nn.Module, Tensor]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def forget(self) -> None:
+        """Let go of all records."""
+        self._kept.clear()
+
+    def explain(
+        self,
+        net: nn.Module,
+        x: Tensor,
+        target: Target,
+        method: OneMethod,
+        handling: AnyHandling = None,
+        layer: str | nn.Module | None = None,
+        contrast: Contrast = None,
+        **options: Any,
+    ) -> Tensor:
+        """Return what the function ``explain`` returns for one method."""
+        chosen = resolve(method, handling, layer, **options)
+        if chosen.record_options is None:
+            return chosen(net, x, target, contrast)
+        classes = checked_classes(net, x, target)
+        against = as_reference(contrast, classes)
+        with with_gradients():
+            return finish(chosen.read(self._record(chosen, net, x, classes, against)), x, target)
+
+    def _record(self, method: Method, net: nn.Module, x: Tensor, classes: Tensor, against: Reference) -> Any:
+        """Return the record of this question, kept or made anew."""
+        asked = str(classes.tolist()), str(against.tolist() if isinstance(against, Tensor) else against)
+        key = method.record_key(), id(net), id(x), *asked  # both are kept alive below, so nobody else gets their ids
+        if key not in self._kept:
+            while len(self._kept) >= self.most:  # before the next one takes memory
+                self._kept.popitem(last=False)
+            with contrasted(against, method.name):  # reading is the same for all contrasts
+                self._kept[key] = method.record(net, x.detach().clone(), classes.clone()), net, x
+        self._kept.move_to_end(key)
+        return self._kept[key][0]

@@ -34,11 +34,14 @@ def to_jpeg(figure: Figure) -> bytes:
     return file.getvalue()
 
 
-def to_html_img(picture: Figure | Image.Image, alt: str, width: int | None = None) -> str:
-    """Return an ``<img>`` element that holds the picture itself, so that it needs no file; width in pixels."""
+def to_html_img(picture: Figure | Image.Image | bytes, alt: str, width: int | None = None) -> str:
+    """Return an ``<img>`` element that holds the picture itself, so that it needs no file; width in pixels.
+
+    picture: a figure, a picture, or the bytes of a PNG file.
+    """
     if not alt.strip():
         raise ValueError("alt is empty. Say what the picture shows; describe_map(map) does so for a map.")
-    data = base64.b64encode(to_png(picture)).decode("ascii")
+    data = base64.b64encode(picture if isinstance(picture, bytes) else to_png(picture)).decode("ascii")
     size = "" if width is None else f' width="{int(width)}"'
     return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}"{size} style="max-width:100%">'
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,14 +19,14 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from posgrad_edu import viz
-from posgrad_edu.methods import CONTROLS, explain
+from posgrad_edu.methods import CONTROLS
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.metrics.randomization import steps
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.controls import dropdown, slider
-from posgrad_edu.widgets.panel import WeightsPanel
+from posgrad_edu.widgets.panel import RECORDS, WeightsPanel
 from posgrad_edu.widgets.theme import AXIS, LINES, MARK, PALE, Picture, chart, name_lines
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class CascadeCurves(WeightsPanel):
         return self._pair(steps(self.layers, mode, [depth])[0].random if depth else (), version)
 
     def _explain(self, random: tuple[str, ...], version: str) -> Tensor:
-        return explain(self._network(random), self._x, self.target, self.methods[version])[0]
+        return RECORDS.explain(self._network(random), self._x, self.target, self.methods[version])[0]
 
     def _of_rows(self, version: str, mode: str) -> Points:
         """Return mean, lowest and highest value over photos and draws at each depth; 1 where nothing is random."""
@@ -140,8 +141,7 @@ class CascadeCurves(WeightsPanel):
         if self.depth.value not in self.points:
             return f"{head} not measured, or no map could be compared."
         mean, low, high = (signed_number(v) for v in self.points[self.depth.value])
-        assert self.similarity is not None
-        here = "constant, nothing to compare" if self.similarity.degenerate else signed_number(self.similarity.spearman)
+        here = "constant, nothing to compare" if math.isnan(self.spearman) else signed_number(self.spearman)
         return f"{head} rank correlation {mean} in the mean, from {low} to {high}; the map shown {here}."
 
     @property

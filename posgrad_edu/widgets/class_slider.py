@@ -7,6 +7,7 @@ gradient that acts on the finished map, for Guided Backprop at each ReLU on the 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,11 +17,12 @@ from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
-from posgrad_edu.methods import explain, resolve
+from posgrad_edu.methods import resolve
 from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
+from posgrad_edu.widgets.panel import RECORDS
 from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("gradient", "input-x-gradient", "guided-backprop")
@@ -53,6 +55,7 @@ class ClassSlider(TwoClassPanel):
         **start: Any,
     ) -> None:
         super().__init__(clf, photo)
+        self._own_scale = functools.lru_cache(maxsize=64)(lambda map: viz.symmetric_limit([map], FULL_COLOUR))
         self._asked_ranks = ranks
         self._settle()
         self._make_controls(methods)
@@ -89,7 +92,7 @@ class ClassSlider(TwoClassPanel):
         return torch.stack([self._compute(c, method, handling) for c in self.classes])
 
     def _explain(self, target: int, method: str, handling: str) -> Tensor:
-        return explain(self.clf.net, self._x, target, method, handling)[0]
+        return RECORDS.explain(self.clf.net, self._x, target, method, handling)[0]
 
     @property
     def inside(self) -> bool:
@@ -103,7 +106,7 @@ class ClassSlider(TwoClassPanel):
         Clipping a finished map leaves it alone, too. Clipping inside makes other signals, which need their own.
         """
         handling = self.handling.value if self.inside else SIGNED.name
-        return viz.symmetric_limit([self._compute(self.ranking[0], self.method.value, handling)], FULL_COLOUR)
+        return self._own_scale(self._compute(self.ranking[0], self.method.value, handling))
 
     @property
     def setting(self) -> str:

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.handling import HANDLINGS
-from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import overlay, pair_limit, signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
@@ -30,7 +29,7 @@ from posgrad_edu.widgets.controls import (
     toggles,
     usable_methods,
 )
-from posgrad_edu.widgets.panel import is_cam, style_of
+from posgrad_edu.widgets.panel import RECORDS, is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.style import ROOM
 
@@ -119,7 +118,7 @@ class Explorer(ClassBoxPanel):
         _, x, _ = self._inputs(photo)
         chosen = None if handling == PUBLISHED else handling
         against = contrast_of(contrast, classes)
-        return explain(self.clf.net, x, [list(classes)], method, chosen, layer, contrast=against)[0]
+        return RECORDS.explain(self.clf.net, x, [list(classes)], method, chosen, layer, contrast=against)[0]
 
     @property
     def limit(self) -> float:
@@ -135,10 +134,9 @@ class Explorer(ClassBoxPanel):
     def _sentence(self) -> str:
         if nothing := self._nothing_to_compare():
             return nothing
-        assert self.similarity is not None
-        values, magnitudes = (signed_number(value) for value in self.similarity[:2])
+        values, magnitudes = (signed_number(value) for value in (self.spearman, self.spearman_abs))
         numbers = f"Rank correlation of the maps {values}, of their magnitudes {magnitudes}."
-        return f"{numbers} {describe(self.similarity.spearman, *self.labels)}"
+        return f"{numbers} {describe(self.spearman, *self.labels)}"
 
     def _picture(self, values: Tensor, limit: float) -> Image:
         if self._style == "overlay":

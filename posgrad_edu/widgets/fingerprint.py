@@ -43,14 +43,17 @@ class Fingerprint(NamedTuple):
 
 def fingerprint(clf: Classifier) -> Fingerprint:
     """Return what the answers of ``clf`` depend on."""
-    modules = tuple((name, *_kind(module)) for name, module in clf.net.named_modules())
+    modules = dict(clf.net.named_modules())  # walked once: named_parameters and named_buffers would do so, too
     weights = tuple(
-        (name, *_checksum(tensor))
-        for some in (clf.net.named_parameters(), clf.net.named_buffers())
-        for name, tensor in some
+        (name, own, *_checksum(tensor))
+        for name, module in modules.items()
+        for some in (module._parameters, module._buffers)
+        for own, tensor in some.items()
+        if tensor is not None
     )
     preprocess = (id(clf.preprocess), repr(clf.preprocess), clf.multilabel)
-    return Fingerprint(modules, weights, preprocess, _cam_layer(clf))
+    kinds = tuple((name, *_kind(module)) for name, module in modules.items())
+    return Fingerprint(kinds, weights, preprocess, _cam_layer(clf))
 
 
 def _cam_layer(clf: Classifier) -> str | None:

@@ -13,11 +13,11 @@ from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import pair_limit
 from posgrad_edu.widgets.class_panels import LayerPanel
 from posgrad_edu.widgets.controls import handling_toggles, last_layer, slider, toggles
+from posgrad_edu.widgets.panel import RECORDS
 from posgrad_edu.widgets.sentences import rank_correlation_is, red_shares
 
 METHOD = "gradcam"
@@ -53,7 +53,7 @@ class LayerSlider(LayerPanel):
         return self._compute(self.layer.value, self.handling.value, self.relu.value)
 
     def _explain(self, layer: str, handling: str, relu: bool) -> Tensor:
-        return explain(self.clf.net, self._x, [list(self.classes)], METHOD, handling, layer=layer, relu=relu)[0]
+        return RECORDS.explain(self.clf.net, self._x, [list(self.classes)], METHOD, handling, layer=layer, relu=relu)[0]
 
     @property
     def limit(self) -> float:

@@ -15,6 +15,10 @@ What any of them raises is said in words, in place of the picture (``answer.py``
 maps (``_explain`` computes them, through a cache), what they are called, and what the note below them says. Before each
 answer it asks whether the network has changed since the last one; if so, it forgets all that it kept, and
 ``_settle`` finds anew what follows from the network: classes, layers, places in the ranking.
+
+What a map panel keeps is bounded: the maps of the latest 256 answers, the pictures of 128 states (on EfficientNet-Lite0
+0.4 and 0.3 MB each, so at most 100 and 40 MB), and for all panels together what the last two forward passes left
+(80 MB each at most), which another handling reads again. ``close`` lets go of it.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from torch import Tensor, nn
 
 from posgrad_edu import viz
 from posgrad_edu.data.photos import load_photo
-from posgrad_edu.methods import ATTENTION_METHODS, COARSE, METHODS
+from posgrad_edu.methods import ATTENTION_METHODS, COARSE, METHODS, Records
 from posgrad_edu.methods.cam import CAM
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.similarity import Similarity, compare, is_degenerate, spearman
@@ -49,6 +53,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEPT_PICTURES = 128  # of the latest states; the pictures of one state take up to half a megabyte
+# What the last forward passes left: one store for all panels, since one is toggled at a time. Two, since some panels
+# show two networks, or classes that change one by one.
+RECORDS = Records(most=2)
 FULL_COLOUR = 0.995  # maps in input space have a few extreme pixels: this share isn't saturated
 Style = Literal["overlay", "heatmap"]
 
@@ -206,8 +213,9 @@ class MapPanel(Panel):
         self.known: Fingerprint | None = fingerprint(self.clf)
         self._compute = functools.lru_cache(maxsize=self._kept)(self._explain)
         # Maps that were kept are the same objects, so that they needn't be compared again.
-        self._compare = functools.lru_cache(maxsize=256)(lambda maps: compare(*maps))
-        self._rank = functools.lru_cache(maxsize=256)(rank_correlation)
+        self._compare = functools.lru_cache(maxsize=self._kept)(lambda maps: compare(*maps))
+        self._rank = functools.lru_cache(maxsize=2 * self._kept)(rank_correlation)
+        self._scale = functools.lru_cache(maxsize=self._kept)(lambda maps: viz.symmetric_limit(maps, FULL_COLOUR))
 
     def _read(self, photo: Image.Image) -> tuple[Image.Image, Tensor, Tensor]:
         """Return the part of the photo that the network sees, the same as a batch of one, and its logits."""
@@ -230,6 +238,10 @@ class MapPanel(Panel):
 
     def _settle(self) -> None:
         """Find what follows from the network's answer or its structure; called at the start, and when it changed."""
+
+    def _forget(self) -> None:
+        super()._forget()
+        RECORDS.forget()
 
     def close(self) -> None:
         super().close()
@@ -270,12 +282,17 @@ class MapPanel(Panel):
         """The rank correlation of the two maps; nan where one is constant, or there are no maps."""
         return self._rank(self._kept_maps) if self._kept_maps.numel() else math.nan
 
+    @property
+    def spearman_abs(self) -> float:
+        """The rank correlation of the two maps' magnitudes; nan as for ``spearman``."""
+        return self._rank(self._kept_maps, magnitudes=True) if self._kept_maps.numel() else math.nan
+
     # --- What is shown ---
 
     @property
     def limit(self) -> float:
         """The magnitude of full colour, one for both maps."""
-        return viz.symmetric_limit(self.maps, FULL_COLOUR)
+        return self._scale(self._kept_maps)
 
     @property
     def _scaled(self) -> Tensor:
@@ -394,8 +411,9 @@ def style_of(method: str) -> Style:
     return "overlay" if kind is not None and issubclass(kind, COARSE) else "heatmap"
 
 
-def rank_correlation(maps: Tensor) -> float:
+def rank_correlation(maps: Tensor, magnitudes: bool = False) -> float:
     """Return Spearman's correlation of two maps (2, H, W) and nothing else, which is quick; nan if one is constant."""
     if any(is_degenerate(values) for values in maps):
         return math.nan
-    return spearman(*maps.detach().cpu().double().numpy())
+    values = maps.detach().cpu().double()
+    return spearman(*(values.abs() if magnitudes else values).numpy())

@@ -6,6 +6,7 @@ stands the map of the partly random one, for the same class, with the rank corre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,11 @@ from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.data.photos import load_photo
-from posgrad_edu.methods import explain
 from posgrad_edu.metrics.randomization import evenly_spaced
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.controls import dropdown, slider, toggles
-from posgrad_edu.widgets.panel import WeightsPanel, is_cam, style_of
+from posgrad_edu.widgets.panel import RECORDS, WeightsPanel, is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("guided-backprop", "gradient", "deconvnet", "gradcam")
@@ -80,7 +80,7 @@ class RandomizationSlider(WeightsPanel):
 
     def _explain(self, random: tuple[str, ...], method: str, handling: str) -> Tensor:
         layer = self.clf.cam_layer if is_cam(method) else None
-        return explain(self._network(random), self._x, self.target, method, handling, layer)[0]
+        return RECORDS.explain(self._network(random), self._x, self.target, method, handling, layer)[0]
 
     @property
     def setting(self) -> str:
@@ -99,9 +99,8 @@ class RandomizationSlider(WeightsPanel):
         if depth == 0:
             return f"Nothing is random yet: both maps are the trained network's, for {self.clf.labels[self.target]}."
         layers = "the last layer is" if depth == 1 else f"the last {depth} layers are"
-        assert self.similarity is not None
-        comparison = describe(self.similarity.spearman, "the trained network", "the random one", "networks")
-        if self.similarity.degenerate:
+        comparison = describe(self.spearman, "the trained network", "the random one", "networks")
+        if math.isnan(self.spearman):
             return f"Now {layers} random. {comparison}"
-        number = signed_number(self.similarity.spearman)
+        number = signed_number(self.spearman)
         return f"Rank correlation {number}, while {layers} random. {comparison}"

@@ -16,7 +16,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
-from posgrad_edu.methods import METHODS, explain
+from posgrad_edu.methods import METHODS
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.shift import shift_vector, shifted
 from posgrad_edu.viz import map_title, signed_number
@@ -29,7 +29,7 @@ from posgrad_edu.widgets.controls import (
     handling_toggles,
     slider,
 )
-from posgrad_edu.widgets.panel import is_cam, style_of
+from posgrad_edu.widgets.panel import RECORDS, is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
@@ -93,7 +93,7 @@ class ShiftSlider(ClassBoxPanel):
         other, _ = self._shifted(a)
         layer = other.cam_layer if is_cam(method) else None
         against = contrast_of(contrast, classes)
-        return explain(other.net, self._x, [list(classes)], method, handling, layer, contrast=against)[0]
+        return RECORDS.explain(other.net, self._x, [list(classes)], method, handling, layer, contrast=against)[0]
 
     @property
     def setting(self) -> str:

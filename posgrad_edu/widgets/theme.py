@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from PIL.Image import Image
+from PIL.Image import Image, frombytes
 
 from posgrad_edu import viz
 from posgrad_edu.widgets.style import OLD
@@ -75,10 +76,19 @@ def gallery(pictures: Sequence[tuple[Image | Figure, str, str]], *notes: str, ba
 def _figure(picture: Image | Figure, alt: str, caption: str) -> str:
     width, height = picture.size if isinstance(picture, Image) else picture.get_size_inches()
     words = html.escape(caption).replace("\n", "<br>")
+    file: Image | Figure | bytes = picture
+    if isinstance(picture, Image) and picture.mode in ("L", "RGB"):  # its pixels are all that there is to it
+        file = _png(picture.mode, picture.size, picture.tobytes())
     return (
-        f'<figure style="--share:{width / height:.3g}"><div class="posgrad-edu-frame">{viz.to_html_img(picture, alt)}'
+        f'<figure style="--share:{width / height:.3g}"><div class="posgrad-edu-frame">{viz.to_html_img(file, alt)}'
         f"</div><figcaption>{words}</figcaption></figure>"
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _png(mode: str, size: tuple[int, int], pixels: bytes) -> bytes:
+    """Return a picture as a PNG file; the photo, which is shown at each move, is encoded once."""
+    return viz.to_png(frombytes(mode, size, pixels))
 
 
 def colour_bar(limit: float, above: str = FOR, below: str = AGAINST, unit: str = "") -> str:

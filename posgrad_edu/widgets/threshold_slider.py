@@ -15,12 +15,11 @@ from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.methods import explain
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import slider, toggles
-from posgrad_edu.widgets.panel import rank_correlation
+from posgrad_edu.widgets.panel import RECORDS, rank_correlation
 from posgrad_edu.widgets.sentences import CONSTANT, in_percent
 
 QUANTILES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -74,7 +73,7 @@ class ThresholdSlider(ClassBoxPanel):
         return maps
 
     def _explain(self, classes: tuple[int, ...], q: float, handling: str) -> Tensor:
-        return explain(self.clf.net, self._x, [list(classes)], "rectgrad", handling, q=q)[0].cpu()
+        return RECORDS.explain(self.clf.net, self._x, [list(classes)], "rectgrad", handling, q=q)[0].cpu()
 
     @property
     def setting(self) -> str:

@@ -1,0 +1,104 @@
+"""What the widgets keep has a bound, and a toggle computes nothing that is there already."""
+
+from __future__ import annotations
+
+import gc
+import random
+import tracemalloc
+
+import networks
+import pytest
+import torch
+from torch import Tensor
+
+import posgrad_edu as pg
+from posgrad_edu.methods import METHODS
+from posgrad_edu.metrics import similarity
+from posgrad_edu.widgets import Explorer, RandomizationSlider, panel, theme
+from posgrad_edu.widgets.panel import RECORDS
+
+
+@pytest.fixture
+def clf() -> pg.Classifier:
+    return pg.Classifier(networks.seeded(networks.batchnorm).float(), pg.Preprocessing(size=16, resize=16))
+
+
+def tensor_bytes() -> int:
+    """Return the bytes of all tensors that Python holds."""
+    gc.collect()
+    found = {t.untyped_storage().data_ptr(): t for t in gc.get_objects() if type(t) is Tensor}
+    return sum(t.untyped_storage().nbytes() for t in found.values())
+
+
+@pytest.mark.parametrize("method", ["gradcam", "guided-backprop", "gradient", "fullgrad"])
+def test_the_other_handling_costs_no_forward_pass(clf: pg.Classifier, method: str) -> None:
+    runs: list[int] = []
+    run = clf.net.forward
+    clf.net.forward = lambda x: (runs.append(1), run(x))[1]  # type: ignore[method-assign]
+    lab = Explorer(clf, ["coffee"], method=method, handling="signed")
+    runs.clear()
+    lab.handling.value = "positive"
+    assert not lab._failed
+    assert runs == []
+    lab.class_b.value = str(next(c for c in range(len(clf.labels)) if c not in lab.classes))
+    assert runs
+
+
+def test_the_explorer_measures_no_more_than_it_says(clf: pg.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SSIM and HOG take longer than both rank correlations, and only ``similarity`` asks for them."""
+    slow = [0]
+    monkeypatch.setattr(panel, "compare", lambda *maps: slow.append(1) or similarity.compare(*maps))
+    lab = Explorer(clf, ["coffee"])
+    moved = RandomizationSlider(clf, "coffee", methods=["gradcam"], steps=3, depth=1)
+    assert "Rank correlation" in lab.summary
+    assert "Rank correlation" in moved.summary
+    assert sum(slow) == 0
+    found = lab.similarity
+    assert sum(slow) == 1
+    assert found is not None
+    assert (lab.spearman, lab.spearman_abs) == pytest.approx(found[:2], abs=1e-12)
+
+
+def test_a_photo_is_encoded_once(clf: pg.Classifier) -> None:
+    lab = Explorer(clf, ["coffee"], handling="signed")
+    before = theme._png.cache_info()
+    lab.handling.value = "positive"
+    after = theme._png.cache_info()
+    assert after.hits == before.hits + 1
+    assert after.misses == before.misses + 2  # both maps
+
+
+def test_records_are_let_go_when_the_network_changes_or_the_panel_is_closed(clf: pg.Classifier) -> None:
+    lab = Explorer(clf, ["coffee"], method="guided-backprop")
+    assert len(RECORDS) > 0
+    before = lab.maps
+    with torch.no_grad():
+        next(clf.net.parameters()).mul_(2)
+    lab.handling.value = "signed"
+    assert torch.equal(lab.maps, pg.explain(clf.net, lab._x, [list(lab.classes)], "guided-backprop", "signed")[0])
+    assert not torch.equal(lab.maps, before)
+    lab.close()
+    assert len(RECORDS) == 0
+
+
+@pytest.mark.slow
+def test_five_hundred_toggles_leave_memory_flat(clf: pg.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the caches are full, what comes in pushes out as much. They are small here, so that they fill up soon."""
+    monkeypatch.setattr(panel, "KEPT_PICTURES", 20)
+    monkeypatch.setattr(Explorer, "_kept", 20)
+    lab = Explorer(clf, ["coffee", "cat"])
+    classes = [str(c) for c in range(len(clf.labels))]
+    values = {"method": list(METHODS), "handling": ["signed", "positive", "absolute"], "photo": ["coffee", "cat"]}
+    values |= {"class_a": classes, "class_b": classes}
+    draw, tensors, others = random.Random(0), [], []
+    tracemalloc.start()
+    for n in range(1, 501):
+        name = draw.choice(list(values))
+        lab.controls[name].value = draw.choice([v for v in values[name] if v != lab.controls[name].value])
+        if n in (200, 500):
+            tensors.append(tensor_bytes())
+            others.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert len(RECORDS) <= RECORDS.most
+    assert tensors[1] < 1.1 * tensors[0]
+    assert others[1] - others[0] < 300_000  # bytes; without bounds it's several megabytes
