@@ -225,9 +225,8 @@ class Propagation:
         if self.first is not None:
             rule, self.first = self.first, None
         self.last = rule
-        channels = (-1,) if func is F.linear else (-1, *[1] * (weight.ndim - 2))
-        shift = None if bias is None else bias.detach().reshape(channels)
-        layer = LinearLayer(lambda a, w: func(a, w, None, *rest, **k), detached_copy(input), weight.detach(), shift)
+        shift = None if bias is None else bias.detach()
+        layer = LinearLayer(lambda a, w, b: func(a, w, b, *rest, **k), detached_copy(input), weight.detach(), shift)
         output = self.redistribute(lambda a: func(a, weight, bias, *rest, **k), layer, rule, input)
         self.sources[id(output)] = Source(output._version, output, input, layer, rule)
         return output
@@ -237,17 +236,15 @@ class Propagation:
         if self.constant(input):  # as where weights are standardized
             return func(input, *args, **kwargs)
         scale, shift = scale_and_shift(input, *args, **kwargs)
-        places = (1, -1, *[1] * (input.ndim - 2))
-        scale_z, shift_z = scale.reshape(places), shift.reshape(places)
         source = self.sources.get(id(input))
         if source is not None and source.version == input._version:
             read, rule, layer = source.input, source.rule, source.layer
             weight = layer.w * scale.reshape(-1, *[1] * (layer.w.ndim - 1))
-            bias = shift_z if layer.b is None else layer.b * scale_z + shift_z
+            bias = shift if layer.b is None else layer.b * scale + shift
             merged = LinearLayer(layer.apply, layer.a, weight, bias)
         else:
             read, rule = input, self.conv
-            merged = LinearLayer(torch.mul, detached_copy(input), scale_z, shift_z)
+            merged = LinearLayer(per_channel, detached_copy(input), scale, shift)
         return self.redistribute(lambda _: func(input.detach(), *args, **kwargs), merged, rule, read)
 
     def redistribute(
@@ -265,7 +262,7 @@ class Propagation:
 
     def average(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An average: a linear layer whose weights are all alike."""
-        layer = LinearLayer(lambda a, _: func(a, *args, **kwargs), detached_copy(input), input.new_ones(()))
+        layer = LinearLayer(lambda a, *_: func(a, *args, **kwargs), detached_copy(input), input.new_ones(()))
         return self.redistribute(lambda a: func(a, *args, **kwargs), layer, self.unweighted, input)
 
     def addition(self, func: Callable, input: Tensor, other: Tensor, **kwargs: Any) -> Tensor:
@@ -304,6 +301,13 @@ class Propagation:
         if not all(self.constant(o) for o in outputs):
             raise refuse("lrp", func, "It works on networks of linear layers, ReLUs, BatchNorm, pooling and additions.")
         return output
+
+
+def per_channel(a: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    """Return a · w + b, with one weight and one bias a channel."""
+    places = (1, -1, *[1] * (a.ndim - 2))
+    z = a * w.reshape(places)
+    return z if b is None else z + b.reshape(places)
 
 
 def detached_copy(tensor: Tensor) -> Tensor:
