@@ -97,6 +97,7 @@ MOVES = (
     *("ConstantPadNd", "ReflectionPad1D", "ReflectionPad2D", "ReplicationPad1D", "ReplicationPad2D"),
 )
 LINEAR = frozenset((*WEIGHTED, *BATCH_NORMS, *SUMS, *AVERAGES, *RESIZES, *MAXIMA, *VIEWS, *MOVES))
+ROUTES = frozenset((*MAXIMA, *VIEWS, *MOVES))  # what only chooses and moves
 CLAMPS = ("Clamp", "ClampMin", "ClampMax", "Hardtanh")
 # Linear in each of two factors, so linear where only one of them depends on the photo: where the node keeps each
 # factor, and which of its inputs it is.
@@ -257,7 +258,7 @@ def refuse_unshared(logits: Tensor, photo: Tensor, treated: type[torch.autograd.
     for node in nodes(logits, photo):
         if is_custom(node) and getattr(node, "_forward_cls", None) is treated:
             continue
-        if operation(node) not in {*MAXIMA, *VIEWS, *MOVES}:
+        if operation(node) not in ROUTES:
             raise refuse("lrp", node, advice)
         if operation(node) in ("Cat", "Stack") and any(before is None for before, _ in node.next_functions):
             raise refuse("lrp", node, "It joins a constant, which would take a share of the relevance.")

@@ -155,7 +155,7 @@ class LRP(InputSpaceMethod):
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         conv, linear, first = self.rules()
-        x.requires_grad_()
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
         propagation = Propagation(conv, linear, first, with_bias=self.bias == "absorb")
         with propagation.context():
             logits = forward(net, x, target)

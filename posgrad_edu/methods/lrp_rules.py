@@ -72,12 +72,13 @@ class LinearLayer:
 class Contributions:
     """What relevance is redistributed in proportion to: Σ_p a_p · w_p, and a bias that receives its own share.
 
-    factor: how much of R_j is redistributed in this way, a number or a function of z.
+    factor: how much of R_j is redistributed in this way, a number or a function of z. never_negative: known of the sum.
     """
 
     pairs: list[tuple[Tensor, Tensor]]
     bias: Tensor | None = None
     factor: Callable[[Tensor], Tensor] | float = 1.0
+    never_negative: bool = False
 
 
 def handled_contributions(
@@ -90,10 +91,10 @@ def handled_contributions(
     bias = None if layer.b is None else handling(layer.b)
     if handling is SIGNED:
         return Contributions([(layer.a, layer.w)], bias, factor)
-    if layer.a.amin() >= 0:  # as after a ReLU
-        return Contributions([(layer.a, handling(layer.w))], bias, factor)
-    pairs = [(layer.a.clamp(min=0), handling(layer.w)), (-layer.a.clamp(max=0), handling(-layer.w))]
-    return Contributions(pairs, bias, factor)
+    pairs = [(layer.a, handling(layer.w))]
+    if not layer.a.amin() >= 0:  # it is not what a ReLU gave
+        pairs = [(layer.a.clamp(min=0), pairs[0][1]), (-layer.a.clamp(max=0), handling(-layer.w))]
+    return Contributions(pairs, bias, factor, never_negative=handling is POSITIVE)
 
 
 @dataclass(frozen=True)
@@ -234,11 +235,16 @@ def get_rule(rule: str | Rule) -> Rule:
     return RULES[rule]()
 
 
-def stabilized(denominator: Tensor, epsilon: float) -> Tensor:
-    """Return a denominator moved away from zero by epsilon; for epsilon = 0, infinite at zero, so that 0/0 gives 0."""
+def stabilized(denominator: Tensor, epsilon: float, never_negative: bool = False) -> Tensor:
+    """Move a denominator away from zero by epsilon, in place; for epsilon = 0 to infinity at zero, so that 0/0 gives 0.
+
+    never_negative: what is known of its values; then one addition will do.
+    """
     if epsilon == 0:
-        return torch.where(denominator == 0, torch.inf, denominator)
-    return denominator + torch.copysign(denominator.new_tensor(epsilon), denominator)
+        return denominator.masked_fill_(denominator == 0, torch.inf)
+    return denominator.add_(
+        epsilon if never_negative else torch.copysign(denominator.new_tensor(epsilon), denominator)
+    )
 
 
 class Share(NamedTuple):
@@ -271,7 +277,7 @@ class Redistribution:
             weights = [w for _, w in contributions.pairs]
             total = self.layer.sum_of([*zip(inputs, weights, strict=True)], contributions.bias)
         factor = contributions.factor
-        denominator = stabilized(total.detach(), self.rule.epsilon)
+        denominator = stabilized(total.detach(), self.rule.epsilon, contributions.never_negative)
         return Share(inputs, total, denominator, factor(self.layer.z) if callable(factor) else factor)
 
     def __call__(self, relevance: Tensor) -> tuple[Tensor]:
@@ -280,5 +286,8 @@ class Redistribution:
             signal = (relevance if isinstance(factor, float) and factor == 1 else relevance * factor) / denominator
             # The gradient of Σ_p a_p w_p is the transposed layer: it brings R_j / z_j to each input.
             brought = torch.autograd.grad(total, inputs, signal, retain_graph=True)
-            received += [a.detach() * g for a, g in zip(inputs, brought, strict=True)]
-        return (reduce(torch.add, received),)
+            received += [g.mul_(a.detach()) for a, g in zip(inputs, brought, strict=True)]
+        first, *others = received
+        for other in others:
+            first += other
+        return (first,)
