@@ -44,7 +44,7 @@ Elementwise = Callable[[Tensor], Tensor]  # a Handling, or another function of e
 
 @dataclass
 class LinearLayer:
-    """A linear layer in the middle of a forward pass: z = apply(a, w, b), as F.linear gives it; a new tensor each time."""
+    """A linear layer in the middle of a forward pass: z = apply(a, w, b), as F.linear; each time a new tensor."""
 
     apply: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     a: Tensor
@@ -242,9 +242,7 @@ def stabilized(denominator: Tensor, epsilon: float, never_negative: bool = False
     """
     if epsilon == 0:
         return denominator.masked_fill_(denominator == 0, torch.inf)
-    return denominator.add_(
-        epsilon if never_negative else torch.copysign(denominator.new_tensor(epsilon), denominator)
-    )
+    return denominator.add_(epsilon if never_negative else torch.copysign(denominator.new_tensor(epsilon), denominator))
 
 
 class Share(NamedTuple):
@@ -271,13 +269,24 @@ class Redistribution:
         """For each kind of contributions what can be computed before the relevance is known."""
         return [self._share(contributions) for contributions in self.rule.contributions(self.layer)]
 
+    @property
+    def divides_by_z(self) -> bool:
+        """Whether the rule's only denominator is the layer's output."""
+        return isinstance(self.rule, Epsilon) or (isinstance(self.rule, Handled) and self.rule.handling is SIGNED)
+
+    def output(self) -> Tensor:
+        """Return the layer's output z, computed once where the rule needs it, too."""
+        return self.shares[0].total.detach() if self.divides_by_z else self.layer.z
+
     def _share(self, contributions: Contributions) -> Share:
         with torch.enable_grad():
             inputs = [a.detach().requires_grad_() for a, _ in contributions.pairs]
             weights = [w for _, w in contributions.pairs]
             total = self.layer.sum_of([*zip(inputs, weights, strict=True)], contributions.bias)
-        factor = contributions.factor
-        denominator = stabilized(total.detach(), self.rule.epsilon, contributions.never_negative)
+        factor, values = contributions.factor, total.detach()
+        if self.divides_by_z:
+            values = values.clone()  # the network goes on with z itself
+        denominator = stabilized(values, self.rule.epsilon, contributions.never_negative)
         return Share(inputs, total, denominator, factor(self.layer.z) if callable(factor) else factor)
 
     def __call__(self, relevance: Tensor) -> tuple[Tensor]:
