@@ -33,7 +33,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.graph import Node, get_gradient_edge
+from torch.autograd.graph import Node
 from torch.overrides import TorchFunctionMode, resolve_name
 
 from posgrad_edu.errors import UnsupportedOperation
@@ -181,11 +181,10 @@ def is_constant(value: object, seen_photo: set[Node] | None = None) -> bool:
     """
     if not isinstance(value, Tensor) or not value.requires_grad:
         return True
-    known = set() if seen_photo is None else seen_photo
-    if value.grad_fn in known:
-        return False
+    if value.grad_fn is None:  # nothing made it
+        return isinstance(value, torch.nn.Parameter)
     # Back through the graph: of all tensors that it may begin with, only the photo is no parameter.
-    start = get_gradient_edge(value).node
+    start, known = value.grad_fn, set() if seen_photo is None else seen_photo
     nodes, seen = [start], set()
     while nodes:
         node = nodes.pop()

@@ -101,6 +101,7 @@ MOVES = (
 LINEAR = frozenset((*WEIGHTED, *BATCH_NORMS, *SUMS, *AVERAGES, *RESIZES, *MAXIMA, *VIEWS, *MOVES))
 # ReLUs whose derivative in PyTorch is 0 where z = 0, as that of the others isn't.
 OWN_DERIVATIVE = ("Relu", "Threshold", "Hardtanh")
+ROUTES = frozenset((*MAXIMA, *VIEWS, *MOVES))  # what only chooses and moves
 CLAMPS = ("Clamp", "ClampMin", "ClampMax", "Hardtanh")
 # Linear in each of two factors, so linear where only one of them depends on the photo: where the node keeps each
 # factor, and which of its inputs it is.
@@ -303,7 +304,7 @@ def refuse_unshared(logits: Tensor, photo: Tensor, treated: type[torch.autograd.
     for node in nodes(logits, photo):
         if is_custom(node) and getattr(node, "_forward_cls", None) is treated:
             continue
-        if operation(node) not in {*MAXIMA, *VIEWS, *MOVES}:
+        if operation(node) not in ROUTES:
             raise refuse("lrp", node, advice)
         if operation(node) in ("Cat", "Stack") and any(before is None for before, _ in node.next_functions):
             raise refuse("lrp", node, "It joins a constant, which would take a share of the relevance.")

@@ -114,6 +114,10 @@ class Method:
             classes = checked_classes(net, x, target)
             with with_gradients(), contrasted(as_reference(contrast, classes), self.name):
                 maps = self.maps(net, x.detach().clone(), classes.clone())
+        return self.finish(maps, x, target)
+
+    def finish(self, maps: Tensor, x: Tensor, target: Target) -> Tensor:
+        """Return raw maps (N, K, h, w) as a call gives them: checked, in the resolution of x, one a photo or K."""
         return finish(maps, x, target)
 
 

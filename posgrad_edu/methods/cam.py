@@ -29,6 +29,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,6 +37,9 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.cam_layer import find_layer
+from posgrad_edu.engine.contrast import seeds
+from posgrad_edu.engine.heads import ClassGradients, is_head
+from posgrad_edu.engine.inputs import Target
 from posgrad_edu.engine.layers import graph_from
 from posgrad_edu.engine.passes import forward, gradients
 from posgrad_edu.handling import POSITIVE, SIGNED, Handling
@@ -48,35 +52,51 @@ class CAM(Method):
 
     layer: a module of the network or its name; ``None`` for the last one with a spatial output.
     relu: keep only the positive part of the finished map.
+    upsample: give maps in the resolution of the photo; ``False`` leaves them in the layer's, (N, h, w) or (N, K, h, w),
+        which for a thousand classes saves most of the time and memory.
     """
 
     record_options: ClassVar[tuple[str, ...]] = ("layer",)
 
     layer: str | nn.Module | None = None
     relu: bool = False
+    upsample: bool = True
 
     def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
         """Return the map (N, h, w) from activations and gradients (N, C, h, w)."""
         raise NotImplementedError
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the layer's activations (N, C, h, w), and for each class asked about their gradients."""
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Iterable[Tensor]]:
+        """Return the layer's activations (N, C, h, w), and their gradients in pieces of k classes (N, k, C, h, w)."""
         with graph_from(find_layer(net, self.layer, x)) as recorded:
             logits = forward(net, x, target)
         leaf, earlier = recorded.output(len(x)), recorded.earlier()
+        seed = seeds(logits, target)
+        if not earlier and is_head(logits, leaf):
+            return leaf.detach(), ClassGradients(logits, seed, leaf)
         found = []
-        for grad, *others in gradients(logits, target, [leaf, *earlier]):
+        for grad, *others in gradients(logits, seed, [leaf, *earlier]):
             if any(other is not None and other.any() for other in others):
                 raise ValueError(
                     "The CAM's layer runs several times, and each run is a part of the logits. Choose another layer."
                 )
-            found.append(torch.zeros_like(leaf) if grad is None else grad)
+            found.append((torch.zeros_like(leaf) if grad is None else grad).unsqueeze(1))
         return leaf.detach(), found
 
-    def read(self, record: tuple[Tensor, list[Tensor]]) -> Tensor:
+    def read(self, record: tuple[Tensor, Iterable[Tensor]]) -> Tensor:
         activation, grads = record
-        maps = torch.stack([self.combine(activation, grad) for grad in grads], dim=1)
+        maps = torch.cat([self.combine_classes(activation, some) for some in grads], dim=1)
         return maps.clamp(min=0) if self.relu else maps
+
+    def combine_classes(self, activation: Tensor, grads: Tensor) -> Tensor:
+        """Return maps (N, k, h, w) from activations (N, C, h, w) and the gradients of k classes (N, k, C, h, w)."""
+        if grads.shape[1] == 1:
+            return self.combine(activation, grads[:, 0]).unsqueeze(1)
+        # The classes of one photo take the place of a batch: it's the same activation k times, but no copy of it.
+        return torch.stack([self.combine(a.expand_as(g), g) for a, g in zip(activation, grads, strict=True)])
+
+    def finish(self, maps: Tensor, x: Tensor, target: Target) -> Tensor:
+        return super().finish(maps, x if self.upsample else maps, target)
 
 
 @dataclass(frozen=True)

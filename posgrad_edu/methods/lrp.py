@@ -68,6 +68,7 @@ from posgrad_edu.engine.backward import (
 from posgrad_edu.engine.contrast import reference, seeds
 from posgrad_edu.engine.graph import refuse_unshared
 from posgrad_edu.engine.passes import forward, input_gradients
+from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import InputSpaceMethod
 from posgrad_edu.methods.lrp_rules import (
@@ -155,11 +156,12 @@ class LRP(InputSpaceMethod):
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         conv, linear, first = self.rules()
-        x.requires_grad_()
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
         propagation = Propagation(conv, linear, first, with_bias=self.bias == "absorb")
         with propagation.context():
             logits = forward(net, x, target)
         refuse_unshared(logits, x, OwnBackward)
+        propagation.refuse_overwritten()
         start, unit = self.start(logits.detach(), target, propagation.last)
         relevance = input_gradients(logits, start, x)
         return self.reduced(relevance * unit[..., None, None, None])  # each rule is linear in the relevance it is given
@@ -184,6 +186,13 @@ class Source(NamedTuple):
 
 
 @dataclass
+class Summand:
+    """One of the two tensors that an addition adds."""
+
+    a: Tensor
+
+
+@dataclass
 class Propagation:
     """One forward pass in which each operation gets its LRP rule as its way back."""
 
@@ -193,6 +202,7 @@ class Propagation:
     with_bias: bool = True
     seen_photo: set[Node] = field(default_factory=set)
     sources: dict[int, Source] = field(default_factory=dict)  # by the id of their output
+    readers: dict[int, list[tuple[LinearLayer | Summand, int]]] = field(default_factory=dict)  # by address
     last: Rule = field(default_factory=Zero)  # of the layer with weights that ran last
 
     def constant(self, value: object) -> bool:
@@ -225,10 +235,14 @@ class Propagation:
         if self.first is not None:
             rule, self.first = self.first, None
         self.last = rule
-        channels = (-1,) if func is F.linear else (-1, *[1] * (weight.ndim - 2))
-        shift = None if bias is None else bias.detach().reshape(channels)
-        layer = LinearLayer(lambda a, w: func(a, w, None, *rest, **k), detached_copy(input), weight.detach(), shift)
-        output = self.redistribute(lambda a: func(a, weight, bias, *rest, **k), layer, rule, input)
+        shift = None if bias is None else bias.detach()
+        layer = LinearLayer(lambda a, w, b: func(a, w, b, *rest, **k), input.detach(), weight.detach(), shift)
+        if func is F.linear and (self.with_bias or bias is None):  # large weights: run it once
+            layer.a = layer.a.clone()
+            way_back = Redistribution(layer, rule)
+            output = own_backward(lambda _: way_back.output(), way_back, input)
+        else:
+            output = self.redistribute(lambda a: func(a, weight, bias, *rest, **k), layer, rule, input)
         self.sources[id(output)] = Source(output._version, output, input, layer, rule)
         return output
 
@@ -237,17 +251,15 @@ class Propagation:
         if self.constant(input):  # as where weights are standardized
             return func(input, *args, **kwargs)
         scale, shift = scale_and_shift(input, *args, **kwargs)
-        places = (1, -1, *[1] * (input.ndim - 2))
-        scale_z, shift_z = scale.reshape(places), shift.reshape(places)
         source = self.sources.get(id(input))
         if source is not None and source.version == input._version:
             read, rule, layer = source.input, source.rule, source.layer
             weight = layer.w * scale.reshape(-1, *[1] * (layer.w.ndim - 1))
-            bias = shift_z if layer.b is None else layer.b * scale_z + shift_z
+            bias = shift if layer.b is None else layer.b * scale + shift
             merged = LinearLayer(layer.apply, layer.a, weight, bias)
         else:
             read, rule = input, self.conv
-            merged = LinearLayer(torch.mul, detached_copy(input), scale_z, shift_z)
+            merged = LinearLayer(per_channel, input.detach(), scale, shift)
         return self.redistribute(lambda _: func(input.detach(), *args, **kwargs), merged, rule, read)
 
     def redistribute(
@@ -256,7 +268,25 @@ class Propagation:
         """Return ``compute(input)`` with the rule as its way back."""
         if not self.with_bias:
             layer = LinearLayer(layer.apply, layer.a, layer.w)
+        self.keep(layer)
         return own_backward(compute, Redistribution(layer, rule), input)
+
+    def keep(self, reader: LinearLayer | Summand) -> None:
+        """Take note that the way back needs the values of ``reader.a`` as they are now."""
+        self.readers.setdefault(reader.a.untyped_storage().data_ptr(), []).append((reader, reader.a._version))
+
+    def before_overwriting(self, tensor: Tensor) -> None:
+        """Give those who need a tensor's values a copy. Most tensors are never overwritten, so that none is made."""
+        for reader, _ in self.readers.pop(tensor.untyped_storage().data_ptr(), ()):
+            reader.a = reader.a.clone()
+
+    def refuse_overwritten(self) -> None:
+        """Refuse a network in which an operation without a rule has overwritten what a layer has read."""
+        if any(reader.a._version != version for readers in self.readers.values() for reader, version in readers):
+            raise UnsupportedOperation(
+                "lrp needs the input of each layer as the layer read it, and something in this network overwrites one "
+                "in place, such as x.detach().mul_(2). Use its form that makes a new tensor."
+            )
 
     @property
     def unweighted(self) -> Rule:
@@ -265,7 +295,7 @@ class Propagation:
 
     def average(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An average: a linear layer whose weights are all alike."""
-        layer = LinearLayer(lambda a, _: func(a, *args, **kwargs), detached_copy(input), input.new_ones(()))
+        layer = LinearLayer(lambda a, *_: func(a, *args, **kwargs), input.detach(), input.new_ones(()))
         return self.redistribute(lambda a: func(a, *args, **kwargs), layer, self.unweighted, input)
 
     def addition(self, func: Callable, input: Tensor, other: Tensor, **kwargs: Any) -> Tensor:
@@ -275,11 +305,16 @@ class Propagation:
             return func(input, other, **kwargs)
         if any(constant) or kwargs.get("alpha", 1) != 1:
             raise refuse("lrp", func, "It adds a constant or a multiple, not two tensors that depend on the photo.")
-        summands = detached_copy(input), detached_copy(other)
-        denominator = stabilized(summands[0] + summands[1], self.unweighted.epsilon)
+        summands = Summand(input.detach()), Summand(other.detach())
+        for summand in summands:
+            self.keep(summand)
+        if func.__name__.endswith("_"):
+            self.before_overwriting(input)
+        denominator = stabilized(summands[0].a + summands[1].a, self.unweighted.epsilon)
 
         def back(relevance: Tensor) -> tuple[Tensor, ...]:
-            return tuple((s * relevance / denominator).sum_to_size(s.shape) for s in summands)
+            share = relevance / denominator
+            return tuple((s.a * share).sum_to_size(s.a.shape) for s in summands)
 
         return own_backward(lambda a, b: func(a, b, **kwargs), back, input, other)
 
@@ -295,6 +330,8 @@ class Propagation:
         """A ReLU: relevance passes unchanged."""
         if not is_relu(func, (input, *args), kwargs):
             return self.unknown(func, input, *args, **kwargs)
+        if func.__name__.endswith("_") or True in (*args, *kwargs.values()):  # perhaps inplace=True
+            self.before_overwriting(input)
         return own_backward(lambda z: func(z, *args, **kwargs), lambda relevance: (relevance,), input)
 
     def unknown(self, func: Callable, *args: Any, **kwargs: Any) -> Any:
@@ -306,6 +343,8 @@ class Propagation:
         return output
 
 
-def detached_copy(tensor: Tensor) -> Tensor:
-    """Return the values as they are now: an in-place operation may overwrite the tensor later."""
-    return tensor.detach().clone()
+def per_channel(a: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    """Return a · w + b, with one weight and one bias a channel."""
+    places = (1, -1, *[1] * (a.ndim - 2))
+    z = a * w.reshape(places)
+    return z if b is None else z + b.reshape(places)

@@ -31,6 +31,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,29 +44,41 @@ Elementwise = Callable[[Tensor], Tensor]  # a Handling, or another function of e
 
 @dataclass
 class LinearLayer:
-    """A linear layer in the middle of a forward pass: z = apply(a, w) + b, with b shaped to fit z."""
+    """A linear layer in the middle of a forward pass: z = apply(a, w, b), as F.linear; each time a new tensor."""
 
-    apply: Callable[[Tensor, Tensor], Tensor]
+    apply: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     a: Tensor
     w: Tensor
     b: Tensor | None = None
 
-    def output(self) -> Tensor:
-        """Return z."""
-        z = self.apply(self.a, self.w)
-        return z if self.b is None else z + self.b
+    @cached_property
+    def z(self) -> Tensor:
+        """The output, for rules that look at its sign."""
+        return self.apply(self.a, self.w, self.b)
+
+    def sum_of(self, pairs: list[tuple[Tensor, Tensor]], bias: Tensor | None) -> Tensor:
+        """Return Σ_p a_p w_p + bias.
+
+        Without groups, several inputs side by side are one input with more channels: one convolution instead of two.
+        """
+        inputs, weights = zip(*pairs, strict=True)
+        if len(pairs) > 1 and self.a.shape[1:2] == self.w.shape[1:2] and self.a.ndim == self.w.ndim:
+            return self.apply(torch.cat(inputs, 1), torch.cat(weights, 1), bias)
+        first, *others = pairs
+        return reduce(torch.add, (self.apply(*pair, None) for pair in others), self.apply(*first, bias))
 
 
 @dataclass
 class Contributions:
     """What relevance is redistributed in proportion to: Σ_p a_p · w_p, and a bias that receives its own share.
 
-    factor: how much of R_j is redistributed in this way, a number or a function of z.
+    factor: how much of R_j is redistributed in this way, a number or a function of z. never_negative: known of the sum.
     """
 
     pairs: list[tuple[Tensor, Tensor]]
-    bias: Tensor | float = 0.0
+    bias: Tensor | None = None
     factor: Callable[[Tensor], Tensor] | float = 1.0
+    never_negative: bool = False
 
 
 def handled_contributions(
@@ -75,13 +88,13 @@ def handled_contributions(
 
     For a >= 0 they are a · handling(w), and for a < 0 |a| · handling(-w), since a handling scales with its input.
     """
-    bias = 0.0 if layer.b is None else handling(layer.b)
+    bias = None if layer.b is None else handling(layer.b)
     if handling is SIGNED:
         return Contributions([(layer.a, layer.w)], bias, factor)
-    pairs = [(layer.a.clamp(min=0), handling(layer.w))]
-    if (layer.a < 0).any():
-        pairs.append((-layer.a.clamp(max=0), handling(-layer.w)))
-    return Contributions(pairs, bias, factor)
+    pairs = [(layer.a, handling(layer.w))]
+    if not layer.a.amin() >= 0:  # it is not what a ReLU gave
+        pairs = [(layer.a.clamp(min=0), pairs[0][1]), (-layer.a.clamp(max=0), handling(-layer.w))]
+    return Contributions(pairs, bias, factor, never_negative=handling is POSITIVE)
 
 
 @dataclass(frozen=True)
@@ -222,11 +235,23 @@ def get_rule(rule: str | Rule) -> Rule:
     return RULES[rule]()
 
 
-def stabilized(denominator: Tensor, epsilon: float) -> Tensor:
-    """Return a denominator moved away from zero by epsilon; for epsilon = 0, infinite at zero, so that 0/0 gives 0."""
+def stabilized(denominator: Tensor, epsilon: float, never_negative: bool = False) -> Tensor:
+    """Move a denominator away from zero by epsilon, in place; for epsilon = 0 to infinity at zero, so that 0/0 gives 0.
+
+    never_negative: what is known of its values; then one addition will do.
+    """
     if epsilon == 0:
-        return torch.where(denominator == 0, torch.inf, denominator)
-    return denominator + torch.copysign(denominator.new_tensor(epsilon), denominator)
+        return denominator.masked_fill_(denominator == 0, torch.inf)
+    return denominator.add_(epsilon if never_negative else torch.copysign(denominator.new_tensor(epsilon), denominator))
+
+
+class Share(NamedTuple):
+    """One kind of contributions of a layer, ready for any relevance."""
+
+    inputs: list[Tensor]
+    total: Tensor  # Σ_p a_p w_p + bias, as a graph over the inputs a_p
+    denominator: Tensor
+    factor: Tensor | float
 
 
 class Redistribution:
@@ -240,24 +265,38 @@ class Redistribution:
         self.rule = rule
 
     @cached_property
-    def _prepared(self) -> list[tuple[list[Tensor], Tensor, Tensor]]:
-        """For each kind of contributions: the a_p, the sum Σ_p a_p w_p as a graph over them, factor / denominator."""
-        prepared = []
-        for contributions in self.rule.contributions(self.layer):
-            with torch.enable_grad():
-                inputs = [a.detach().requires_grad_() for a, _ in contributions.pairs]
-                products = (self.layer.apply(a, w) for a, (_, w) in zip(inputs, contributions.pairs, strict=True))
-                total = reduce(torch.add, products)
-            denominator = stabilized(total.detach() + contributions.bias, self.rule.epsilon)
-            factor = contributions.factor
-            scale = (factor(self.layer.output()) if callable(factor) else factor) / denominator
-            prepared.append((inputs, total, scale))
-        return prepared
+    def shares(self) -> list[Share]:
+        """For each kind of contributions what can be computed before the relevance is known."""
+        return [self._share(contributions) for contributions in self.rule.contributions(self.layer)]
+
+    @property
+    def divides_by_z(self) -> bool:
+        """Whether the rule's only denominator is the layer's output."""
+        return isinstance(self.rule, Epsilon) or (isinstance(self.rule, Handled) and self.rule.handling is SIGNED)
+
+    def output(self) -> Tensor:
+        """Return the layer's output z, computed once where the rule needs it, too."""
+        return self.shares[0].total.detach() if self.divides_by_z else self.layer.z
+
+    def _share(self, contributions: Contributions) -> Share:
+        with torch.enable_grad():
+            inputs = [a.detach().requires_grad_() for a, _ in contributions.pairs]
+            weights = [w for _, w in contributions.pairs]
+            total = self.layer.sum_of([*zip(inputs, weights, strict=True)], contributions.bias)
+        factor, values = contributions.factor, total.detach()
+        if self.divides_by_z:
+            values = values.clone()  # the network goes on with z itself
+        denominator = stabilized(values, self.rule.epsilon, contributions.never_negative)
+        return Share(inputs, total, denominator, factor(self.layer.z) if callable(factor) else factor)
 
     def __call__(self, relevance: Tensor) -> tuple[Tensor]:
         received: list[Tensor] = []
-        for inputs, total, scale in self._prepared:
+        for inputs, total, denominator, factor in self.shares:
+            signal = (relevance if isinstance(factor, float) and factor == 1 else relevance * factor) / denominator
             # The gradient of Σ_p a_p w_p is the transposed layer: it brings R_j / z_j to each input.
-            brought = torch.autograd.grad(total, inputs, relevance * scale, retain_graph=True)
-            received += [a.detach() * g for a, g in zip(inputs, brought, strict=True)]
-        return (reduce(torch.add, received),)
+            brought = torch.autograd.grad(total, inputs, signal, retain_graph=True)
+            received += [g.mul_(a.detach()) for a, g in zip(inputs, brought, strict=True)]
+        first, *others = received
+        for other in others:
+            first += other
+        return (first,)

@@ -23,7 +23,7 @@ from posgrad_edu.engine.audit import explaining
 from posgrad_edu.engine.contrast import Reference, contrasted
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
-from posgrad_edu.methods.base import Method, finish
+from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.registry import AnyHandling, Methods, OneMethod, resolve
 
 
@@ -84,10 +84,10 @@ def _together(
         first = methods[labels[0]]
         with with_gradients(), contrasted(against, first.name):
             if len(labels) == 1:
-                found[labels[0]] = finish(first.maps(net, x.detach().clone(), classes.clone()), x, target)
+                found[labels[0]] = first.finish(first.maps(net, x.detach().clone(), classes.clone()), x, target)
                 continue
             record = first.record(net, x.detach().clone(), classes.clone())
-            found |= {label: finish(methods[label].read(record), x, target) for label in labels}
+            found |= {label: methods[label].finish(methods[label].read(record), x, target) for label in labels}
     return {label: found[label] for label in methods}
 
 
