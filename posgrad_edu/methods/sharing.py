@@ -11,12 +11,12 @@ shares with nothing: its rules decide what each layer keeps on the way up.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
 from torch import Tensor, nn
 
-from posgrad_edu.engine.contrast import contrasted
+from posgrad_edu.engine.contrast import Each, contrasted
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.methods.base import Method, finish
@@ -64,24 +64,33 @@ def explain(
     that the method has no rule for; one of several methods that refuses the network refuses them all.
     """
     chosen = resolve(method, handling, layer, **options)
-    return _together(net, x, target, chosen, contrast) if isinstance(chosen, dict) else chosen(net, x, target, contrast)
+    if isinstance(chosen, dict):
+        return explain_contrasts(net, x, target, chosen, [contrast])[0]
+    return chosen(net, x, target, contrast)
 
 
-def _together(
-    net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method], contrast: Contrast
-) -> dict[Any, Tensor]:
+def explain_contrasts(
+    net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method], contrasts: Sequence[Contrast]
+) -> list[dict[Any, Tensor]]:
+    """Return for each contrast what ``explain`` gives for several methods: one forward pass serves all contrasts.
+
+    net, x, target, contrasts: as for ``explain``. methods: ready to be called, by label.
+    """
     classes = checked_classes(net, x, target)
-    against = as_reference(contrast, classes)
-    found: dict[Any, Tensor] = {}
+    references = [as_reference(contrast, classes) for contrast in contrasts]
+    against = references[0] if len(references) == 1 else Each(tuple(references))
+    asked = classes.repeat(1, len(references))
+    found: list[dict[Any, Tensor]] = [{} for _ in references]
     for labels in by_record(methods):
         first = methods[labels[0]]
         with with_gradients(), contrasted(against, first.name):
-            if len(labels) == 1:
-                found[labels[0]] = finish(first.maps(net, x.detach().clone(), classes.clone()), x, target)
-                continue
-            record = first.record(net, x.detach().clone(), classes.clone())
-            found |= {label: finish(methods[label].read(record), x, target) for label in labels}
-    return {label: found[label] for label in methods}
+            alone = len(labels) == 1  # with maps of its own, perhaps, instead of a record
+            record = None if alone else first.record(net, x.detach().clone(), asked.clone())
+            for label in labels:
+                maps = first.maps(net, x.detach().clone(), asked.clone()) if alone else methods[label].read(record)
+                for of_one, part in zip(found, maps.chunk(len(references), dim=1), strict=True):
+                    of_one[label] = finish(part, x, target)
+    return [{label: of_one[label] for label in methods} for of_one in found]
 
 
 def by_record(methods: Mapping[Any, Method]) -> Iterable[list[Any]]:

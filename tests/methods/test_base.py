@@ -143,10 +143,7 @@ def test_methods_that_make_the_same_record_have_one_key() -> None:
         [Gradient(), Gradient(reduce=None), InputXGradient("positive")],
         [FullGrad(), FullGrad("signed", rescale=False)],
         [DeconvNet(), GuidedBackprop("signed"), RectGrad(q=0.5), RectGrad(times_input=True)],
-        [Noise(), Noise("absolute")],
-        [Noise(seed=1)],
-        [Edges()],
-        [InputMagnitude()],
+        [Noise(), Noise("absolute"), Noise(seed=1), Edges(), InputMagnitude()],
         [OwnRecordThatIsShared(), OwnRecordThatIsShared("positive")],
     ]
     for n, family in enumerate(families):
