@@ -23,70 +23,27 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from posgrad_edu.engine.contrast import seeds
-from posgrad_edu.engine.graph import Gate, gates
-from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.handling import POSITIVE, Handling
-from posgrad_edu.methods.base import InputSpaceMethod
-
-Back = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-class ReLUPass:
-    """A forward pass whose ReLUs follow, on the way back, the rule that is wanted then.
-
-    The network runs as it is; the rule is hooked to the nodes of autograd's graph that are ReLUs. So one forward pass
-    serves all rules: ``signal(rule)`` goes back through it once more.
-    """
-
-    def __init__(self, net: nn.Module, x: Tensor, target: Tensor, method: str) -> None:
-        self.x = x.requires_grad_()
-        self.logits = forward(net, self.x, target)
-        self.seed = seeds(self.logits.detach(), target)
-        self.gates = gates(method, net, self.logits, self.x)
-
-    def signal(self, rule: Back) -> Tensor:
-        """Return what arrives at the input (N, K, C, H, W) where ``rule`` decides what each ReLU passes on."""
-        with ExitStack() as hooks:
-            for gate in self.gates:
-                hooks.callback(gate.node.register_hook(_replaced(gate, rule)).remove)
-            return input_gradients(self.logits, self.seed, self.x, retain_graph=True)
-
-
-def _replaced(gate: Gate, rule: Back) -> Callable[..., tuple[Tensor | None, ...]]:
-    """Return a hook that puts the rule's result in the place of the ReLU's own gradient."""
-
-    def hook(grads_in: tuple[Tensor | None, ...], grads_out: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
-        a = gate.output()
-        passed = rule(grads_out[0], a, gate.open(a))
-        return tuple(None if grad is None else passed for grad in grads_in)  # maximum(z, 0) has two inputs
-
-    return hook
+from posgrad_edu.methods.gradient import PassMethod, PhotoPass
 
 
 @dataclass(frozen=True)
-class ReLUMethod(InputSpaceMethod):
+class ReLUMethod(PassMethod):
     """The gradient with ``back`` as the way back through each ReLU; what the three methods share."""
 
     published: ClassVar[Handling] = POSITIVE
-    record_options: ClassVar[tuple[str, ...]] = ()
 
     def back(self, grad: Tensor, a: Tensor, gate: Tensor) -> Tensor:
         """Return what passes downwards, from what arrives, the ReLU's output and where its gate is open."""
         raise NotImplementedError
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> ReLUPass:
-        return ReLUPass(net, x, target, self.name)
-
-    def read(self, record: ReLUPass) -> Tensor:
-        return self.reduced(record.signal(self.back))
+    def read(self, record: PhotoPass) -> Tensor:
+        return self.reduced(record.signal(self.back, self.name))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ same ones as a map with signed gradients. So methods with equal ``record_key`` s
 
     explain(net, x, target, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
 
-DeconvNet, Guided Backprop and RectGrad share their forward pass, and each goes back through it with its own rule. LRP
-shares with nothing: its rules decide what each layer keeps on the way up.
+The gradient, DeconvNet, Guided Backprop and RectGrad share their forward pass, and each goes back through it with its
+own rule. LRP shares with nothing: its rules decide what each layer keeps on the way up.
 """
 
 from __future__ import annotations
