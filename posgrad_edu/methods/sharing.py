@@ -84,12 +84,15 @@ def explain_contrasts(
     for labels in by_record(methods):
         first = methods[labels[0]]
         with with_gradients(), contrasted(against, first.name):
-            alone = len(labels) == 1  # with maps of its own, perhaps, instead of a record
-            record = None if alone else first.record(net, x.detach().clone(), asked.clone())
-            for label in labels:
-                maps = first.maps(net, x.detach().clone(), asked.clone()) if alone else methods[label].read(record)
-                for of_one, part in zip(found, maps.chunk(len(references), dim=1), strict=True):
-                    of_one[label] = finish(part, x, target)
+            if len(labels) == 1:
+                maps = {labels[0]: first.maps(net, x.detach().clone(), asked.clone())}
+            else:
+                record = first.record(net, x.detach().clone(), asked.clone())
+                maps = {label: methods[label].read(record) for label in labels}
+                del record
+        for label in labels:
+            for of_one, part in zip(found, maps.pop(label).chunk(len(references), dim=1), strict=True):
+                of_one[label] = finish(part, x, target)
     return [{label: of_one[label] for label in methods} for of_one in found]
 
 
