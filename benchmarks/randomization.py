@@ -1,6 +1,7 @@
 """What a randomization test costs: all layers, six methods, eight photos, here and with Quantus' MPRT.
 
-    python benchmarks/randomization.py            # on two cores about a quarter of an hour
+    python benchmarks/randomization.py                        # on two cores about a quarter of an hour
+    python benchmarks/randomization.py --photos 4 --layers 4  # a minute or two: few layers, and the whole reckoned
 
 Both explain the same class of the same photos with every layer of EfficientNet-Lite0 made random, from the output
 down, with one draw, on two cores: Quantus with two threads, this package once with two threads in one process, and once
@@ -9,6 +10,10 @@ captum and zennit, as its users would write them. Two figures can be compared: t
 Quantus counts each BatchNorm as a layer of its own (and makes it the identity), so its cascade has more steps. It
 measures Spearman's correlation; this package measures that of signed and of absolute maps, SSIM and HOG in the same
 run. The study measures the controls along, too.
+
+With ``--layers`` both stop after that many layers, and after one, in turn; what the layers in between cost gives a
+step, and the whole test is reckoned from it. That is for a busy machine: both take one thread and turns, and it's their
+processor time that is compared.
 
 captum's hooks don't see the ReLU6s of this network, so its guided backprop and DeconvNet are the plain gradient here.
 That makes them no slower.
@@ -21,8 +26,10 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
+from unittest.mock import patch
 
 import captum.attr
 import numpy as np
@@ -34,7 +41,9 @@ from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
 
 import posgrad_edu as pg
+from posgrad_edu.metrics import randomizable_layers
 from posgrad_edu.study import PUBLISHED, Study, plan, run
+from posgrad_edu.study.schema import LOGIT
 
 METHODS = ("gradient", "input-x-gradient", "gradcam", "guided-backprop", "deconvnet", "lrp")
 Explain = Callable[..., np.ndarray]
@@ -71,26 +80,38 @@ def rivals(layer: str) -> dict[str, Explain]:
     }
 
 
-def in_one_process(x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier) -> int:
-    """Run the test with ``parameter_sensitivity``; return the number of steps."""
+def in_one_process(x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier, layers: int | None = None) -> int:
+    """Run the test with ``parameter_sensitivity``, of all layers or the first few; return the number of steps."""
     methods = {name: name for name in METHODS}
-    table = pg.parameter_sensitivity(clf.net, x, methods, target=target, seeds=[0], progress=False)
+    depths = None if layers is None else range(1, layers + 1)
+    table = pg.parameter_sensitivity(clf.net, x, methods, target=target, seeds=[0], depths=depths, progress=False)
     return table.depth.nunique()
 
 
 def in_two_processes(photos: int) -> int:
     """Run the test as a study; return the number of steps."""
-    study = Study(METHODS, (PUBLISHED,), ("parameters",), ("efficientnet-lite0",), depths=50, seeds=1)
+    how: dict[str, Any] = {"contrasts": (LOGIT,), "depths": 50, "seeds": 1}
+    study = Study(METHODS, (PUBLISHED,), ("parameters",), ("efficientnet-lite0",), **how)
     names = pg.photo_names()[:photos]
     units = [unit for unit in plan(study).units if unit.picture.name in names]
     with tempfile.TemporaryDirectory() as folder:
         return run(units, Path(folder), jobs=2, progress=False).rows.depth.nunique()
 
 
-def with_quantus(explain: Explain, x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier) -> int:
-    """Run Quantus' test of one method; return the number of steps."""
+RANDOM_LAYERS = quantus.PyTorchModel.get_random_layer_generator
+
+
+def with_quantus(
+    explain: Explain, x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier, layers: int | None = None
+) -> int:
+    """Run Quantus' test of one method, of all layers or the first few; return the number of steps."""
     metric = quantus.MPRT(abs=False, normalise=False, disable_warnings=True)
-    scores = metric(model=clf.net, x_batch=x.numpy(), y_batch=target.numpy(), explain_func=explain)
+
+    def first(*args: Any, **options: Any) -> Any:
+        return islice(RANDOM_LAYERS(*args, **options), layers)
+
+    with patch.object(quantus.PyTorchModel, "get_random_layer_generator", first):
+        scores = metric(model=clf.net, x_batch=x.numpy(), y_batch=target.numpy(), explain_func=explain)
     return len(scores) - 1  # one score is that of the trained network
 
 
@@ -103,9 +124,44 @@ def timed(name: str, work: Callable[[], int]) -> tuple[float, int]:
     return seconds, steps
 
 
+def processor_seconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def few_layers(x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier, layers: int, rounds: int) -> None:
+    """Run both for one layer and for ``layers``, in turn; print what a step costs, and the whole test reckoned."""
+
+    def theirs(count: int) -> None:
+        for explain in rivals(clf.cam_layer).values():
+            with_quantus(explain, x, target, clf, count)
+
+    torch.set_num_threads(1)
+    in_one_process(x[:1], target[:1], clf, 1)  # warm up
+    works: dict[str, Callable[[int], object]] = {"quantus": theirs}
+    works["posgrad_edu"] = lambda count: in_one_process(x, target, clf, count)
+    found: dict[tuple[str, int], list[float]] = {}
+    for _ in range(rounds):
+        for count in (1, layers):
+            for name, work in works.items():
+                found.setdefault((name, count), []).append(processor_seconds(partial(work, count)))
+    resettable = sum(hasattr(module, "reset_parameters") for module in clf.net.modules())
+    steps = {"quantus": resettable, "posgrad_edu": len(randomizable_layers(clf.net, x))}
+    whole = {}
+    for name in works:
+        one, some = min(found[name, 1]), min(found[name, layers])
+        step = (some - one) / (layers - 1)
+        whole[name] = one + (steps[name] - 1) * step
+        print(f"{name}: {step:.2f} s a step, so {whole[name]:.0f} s for {steps[name]} steps of {len(x)} photos")
+    print(f"  posgrad_edu's share of Quantus' time: {whole['posgrad_edu'] / whole['quantus']:.3f} for the test")
+
+
 def main(
     photos: Annotated[int, typer.Option(help="How many sample photos.")] = 8,
     threads: Annotated[int, typer.Option(help="Of PyTorch, where one process works alone.")] = 2,
+    layers: Annotated[int | None, typer.Option(help="Stop after so many, 2 or more, and reckon the whole.")] = None,
+    rounds: Annotated[int, typer.Option(help="How often both are run with --layers; the quickest counts.")] = 2,
 ) -> None:
     """Run all three and print seconds, steps and ratios."""
     warnings.simplefilter("ignore")
@@ -114,6 +170,9 @@ def main(
     clf.net.requires_grad_(True)  # captum and zennit want it
     x = torch.cat([clf.batch(pg.load_photo(name)) for name in pg.photo_names()[:photos]])
     target = clf.net(x).argmax(1)
+    if layers is not None:
+        few_layers(x, target, clf, layers, rounds)
+        return
     theirs = 0.0
     for name, explain in rivals(clf.cam_layer).items():
         seconds, their_steps = timed(f"quantus, {name}", partial(with_quantus, explain, x, target, clf))
@@ -126,7 +185,7 @@ def main(
     for name, work in ours.items():
         seconds, steps = timed(name, work)
         step = (theirs / their_steps) / (seconds / steps)
-        print(f"  times faster: {theirs / seconds:.1f} for the test, {step:.1f} for a step")
+        print(f"  share of Quantus' time: {seconds / theirs:.3f} for the test, {1 / step:.3f} for a step")
 
 
 if __name__ == "__main__":

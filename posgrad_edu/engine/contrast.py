@@ -14,18 +14,20 @@ Methods don't know of it: inside ``contrasted`` each seed is the contrast's.
     with contrasted("mean", "gradient"):
         input_gradients(forward(net, x, target), target, x)
 
-``Weights`` holds any s of one's own. That is how a method is exported once for all classes and contrasts: s is then an
-input of the exported graph (docs/lab).
+``Each`` holds several of these, so that one forward pass serves several questions. ``Weights`` holds any s of one's
+own. That is how a method is exported once for all classes and contrasts: s is then an input of the exported graph
+(docs/lab).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from posgrad_edu.errors import UnsupportedOperation
@@ -40,12 +42,22 @@ class Weights:
     s: Tensor
 
 
-Reference = Literal["mean"] | Tensor | Weights | None  # a tensor holds classes, (N, K) or (N, 1)
+OneReference = Literal["mean"] | Tensor | Weights | None  # a tensor holds classes, (N, K) or (N, 1)
+
+
+@dataclass(frozen=True)
+class Each:
+    """Several references: target (N, R · K) then holds K classes for the first of them, K for the second, and so on."""
+
+    references: tuple[OneReference, ...]
+
+
+Reference = OneReference | Each
 
 
 @dataclass
 class _Asked:
-    reference: Literal["mean"] | Tensor | Weights
+    reference: Literal["mean"] | Tensor | Weights | Each
     heard: bool = False
 
 
@@ -59,11 +71,8 @@ def contrasted(reference: Reference, who: str) -> Iterator[None]:
     who: the method's name. ``UnsupportedOperation`` at the end if nobody asked for the seed: its map is about a logit.
     """
     asked = None if reference is None else _Asked(reference)
-    token = _asked.set(asked)
-    try:
+    with _asking(asked):
         yield
-    finally:
-        _asked.reset(token)
     if asked is not None and not asked.heard:
         raise UnsupportedOperation(
             f"{who} takes its gradients without the package's engine, so that no contrast reaches it. Take them with "
@@ -71,13 +80,49 @@ def contrasted(reference: Reference, who: str) -> Iterator[None]:
         )
 
 
-def reference() -> Reference:
-    """Return what is asked for in this context."""
+@contextmanager
+def _asking(asked: _Asked | None) -> Iterator[None]:
+    token = _asked.set(asked)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def reference() -> OneReference:
+    """Return what is asked for in this context; inside ``for_each_reference`` if there may be several."""
     asked = _asked.get()
     if asked is None:
         return None
     asked.heard = True
+    if isinstance(asked.reference, Each):
+        raise UnsupportedOperation("There are several contrasts here: take them one by one with for_each_reference.")
     return asked.reference
+
+
+def ignore_reference() -> None:
+    """Say that a map doesn't depend on what is asked: a contrast is no reason to refuse it."""
+    asked = _asked.get()
+    if asked is not None:
+        asked.heard = True
+
+
+def for_each_reference(answer: Callable[[Tensor], Tensor], target: Tensor) -> Tensor:
+    """Return ``answer(target)`` for classes (N, K), called where ``reference()`` gives the one that they go with.
+
+    answer: returns (N, K, ...). Where there are several references, it's called for each with its own part of target,
+    and what it returns is joined.
+    """
+    asked = _asked.get()
+    if asked is None or not isinstance(asked.reference, Each):
+        return answer(target)
+    asked.heard = True
+    found = []
+    references = asked.reference.references
+    for one, part in zip(references, target.chunk(len(references), dim=1), strict=True):
+        with _asking(None if one is None else _Asked(one)):
+            found.append(answer(part))
+    return torch.cat(found, dim=1)
 
 
 def check_range(classes: Tensor, logits: Tensor) -> None:
@@ -94,13 +139,14 @@ def check_reference(logits: Tensor) -> None:
     asked = _asked.get()
     if asked is None:
         return
-    if isinstance(asked.reference, Weights):
-        if asked.reference.s.shape[-1] != logits.shape[1]:
-            raise ValueError(f"s holds {asked.reference.s.shape[-1]} weights for {logits.shape[1]} logits: one each.")
-    elif isinstance(asked.reference, Tensor):
-        check_range(asked.reference, logits)
-    elif logits.shape[1] == 1:
-        raise ValueError("The network has a single class: its logit minus the mean is 0. Leave contrast out.")
+    for one in asked.reference.references if isinstance(asked.reference, Each) else [asked.reference]:
+        if isinstance(one, Weights):
+            if one.s.shape[-1] != logits.shape[1]:
+                raise ValueError(f"s holds {one.s.shape[-1]} weights for {logits.shape[1]} logits: one each.")
+        elif isinstance(one, Tensor):
+            check_range(one, logits)
+        elif one == MEAN and logits.shape[1] == 1:
+            raise ValueError("The network has a single class: its logit minus the mean is 0. Leave contrast out.")
 
 
 def contrasts(logits: Tensor, against: Literal["mean"] | int | None) -> Tensor:
@@ -112,6 +158,10 @@ def contrasts(logits: Tensor, against: Literal["mean"] | int | None) -> Tensor:
 
 def seeds(logits: Tensor, target: Tensor) -> Tensor:
     """Return s (N, K, classes) for the classes target (N, K) of these logits (N, classes)."""
+    return for_each_reference(lambda classes: _seeds(logits, classes), target)
+
+
+def _seeds(logits: Tensor, target: Tensor) -> Tensor:
     against = reference()
     if isinstance(against, Weights):
         return against.s.expand(*target.shape, -1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.audit import audit, parts
-from posgrad_edu.engine.contrast import MEAN, Reference
+from posgrad_edu.engine.contrast import MEAN, OneReference
 from posgrad_edu.errors import unknown_name
 
 Target = int | Sequence[int] | Sequence[Sequence[int]] | Tensor
@@ -44,7 +44,7 @@ def as_target(target: Target, photos: int, device: torch.device, name: str = "ta
     return classes.long()
 
 
-def as_reference(contrast: Contrast, target: Tensor) -> Reference:
+def as_reference(contrast: Contrast, target: Tensor) -> OneReference:
     """Return what the classes target (N, K) are held against: ``None``, "mean", or classes (N, K) or (N, 1).
 
     contrast: ``None``, "mean", or classes in any form that a target may have, none of them the one that is explained.

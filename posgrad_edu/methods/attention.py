@@ -40,7 +40,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.engine.attention import attention_layers
-from posgrad_edu.engine.contrast import reference
+from posgrad_edu.engine.contrast import ignore_reference
 from posgrad_edu.engine.passes import forward, gradients
 from posgrad_edu.engine.tokens import Tokens, tokens_of
 from posgrad_edu.handling import POSITIVE, Handling
@@ -85,7 +85,7 @@ class AttentionRollout(AttentionMethod):
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, int]:
         tokens, x = tokens_of(self.name, net, x), x.requires_grad_()
         layers = attention_layers(self.name, forward(net, x, target), x)
-        reference()  # heard: a contrast is no reason to refuse, as it asks for no class
+        ignore_reference()  # it asks for no class
         row = first_row(tokens, layers[0].weights)
         for layer in reversed(layers):
             row = (row + row @ layer.weights.mean(1)) / 2

@@ -23,35 +23,44 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.contrast import Weights, reference
+from posgrad_edu.engine.contrast import Weights, for_each_reference, ignore_reference, reference
 from posgrad_edu.engine.passes import forward
 from posgrad_edu.methods.base import Method
+
+
+class Question(NamedTuple):
+    """What is asked: the same for all controls, so that the network has to be run only once for them."""
+
+    net: nn.Module
+    x: Tensor
+    target: Tensor
 
 
 @dataclass(frozen=True)
 class Control(Method):
     """A map without an explanation; what the three share."""
 
-    record_options: ClassVar[tuple[str, ...]] = ("name",)
+    record_options: ClassVar[tuple[str, ...]] = ()
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Question:
         with torch.no_grad():
             forward(net, x, target)  # refuses a class that doesn't exist, as every method does
-        reference()  # heard: a contrast is no reason to refuse
-        return self.draw(net, x, target).to(x)
+        ignore_reference()
+        return Question(net, x, target)
 
     def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         """Return the maps (N, K, H, W), not handled yet."""
         raise NotImplementedError
 
-    def read(self, record: Tensor) -> Tensor:
-        return self.handle(record)
+    def read(self, record: Question) -> Tensor:
+        net, x, target = record
+        return self.handle(for_each_reference(lambda classes: self.draw(net, x, classes), target).to(x))
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,6 @@ class Noise(Control):
     """
 
     name: ClassVar[str] = "noise"
-    record_options: ClassVar[tuple[str, ...]] = ("name", "seed")
 
     seed: int = 0
 

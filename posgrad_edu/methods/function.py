@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.contrast import Weights, contrasts, reference
+from posgrad_edu.engine.contrast import Weights, contrasts, for_each_reference, reference
 from posgrad_edu.engine.passes import forward
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import Handling
@@ -62,6 +62,9 @@ class FunctionMethod(Method):
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         with torch.no_grad():
             forward(net, x, target)  # refuses a class or a contrast that doesn't exist, as every method does
+        return for_each_reference(lambda classes: self._maps(net, x, classes), target)
+
+    def _maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         against = reference()
         if isinstance(against, Weights):
             raise UnsupportedOperation(f"{self.name} takes a class or a contrast, not weights of logits: give it one.")

@@ -65,7 +65,7 @@ from posgrad_edu.engine.backward import (
     refuse,
     scale_and_shift,
 )
-from posgrad_edu.engine.contrast import reference, seeds
+from posgrad_edu.engine.contrast import for_each_reference, reference, seeds
 from posgrad_edu.engine.graph import refuse_unshared
 from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.errors import UnsupportedOperation
@@ -162,7 +162,8 @@ class LRP(InputSpaceMethod):
             logits = forward(net, x, target)
         refuse_unshared(logits, x, OwnBackward)
         propagation.refuse_overwritten()
-        start, unit = self.start(logits.detach(), target, propagation.last)
+        start = for_each_reference(lambda classes: self.start(logits.detach(), classes, propagation.last)[0], target)
+        unit = for_each_reference(lambda classes: self.start(logits.detach(), classes, propagation.last)[1], target)
         relevance = input_gradients(logits, start, x)
         return self.reduced(relevance * unit[..., None, None, None])  # each rule is linear in the relevance it is given
 

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from posgrad_edu.engine.graph import Gate
 from posgrad_edu.errors import UnsupportedOperation
-from posgrad_edu.methods.relu_rules import ReLUMethod, ReLUPass
+from posgrad_edu.methods.gradient import PhotoPass
+from posgrad_edu.methods.relu_rules import ReLUMethod
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,15 @@ class RectGrad(ReLUMethod):
         contribution = (gate.values() * signal).abs_()  # where the gate is closed, the signal is 0
         return signal.mul_(contribution > quantile(contribution, self.q))
 
-    def read(self, record: ReLUPass) -> Tensor:
-        for gate in record.gates:
+    def read(self, record: PhotoPass) -> Tensor:
+        for gate in record.gates(self.name):
             pictures, photos = len(gate.values()), len(record.x)
             if pictures > photos:
                 raise UnsupportedOperation(
                     f"rectgrad: a ReLU of this network runs on {pictures} pictures for {photos} photo(s), so it isn't "
                     "clear which contributions compete. Choose another method."
                 )
-        signal = record.signal(self.back)
+        signal = record.signal(self.back, self.name)
         return self.reduced(record.x.detach().unsqueeze(1) * signal if self.times_input else signal)
 
 

@@ -23,51 +23,21 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from posgrad_edu.engine.contrast import seeds
-from posgrad_edu.engine.graph import Gate, gates
-from posgrad_edu.engine.passes import forward, input_gradients
+from posgrad_edu.engine.graph import Gate
 from posgrad_edu.handling import POSITIVE, Handling
-from posgrad_edu.methods.base import InputSpaceMethod
-
-Back = Callable[[Tensor, Tensor, Gate], Tensor]
-
-
-class ReLUPass:
-    """A forward pass whose ReLUs follow, on the way back, the rule that is wanted then.
-
-    The network runs as it is; the rule is hooked to the nodes of autograd's graph that are ReLUs. So one forward pass
-    serves all rules: ``signal(rule)`` goes back through it once more.
-    """
-
-    def __init__(self, net: nn.Module, x: Tensor, target: Tensor, method: str) -> None:
-        # False before the last reading: what the forward pass left in memory is then freed on the way.
-        self.keep = True
-        self.x = x.requires_grad_()
-        self.logits = forward(net, self.x, target)
-        self.seed = seeds(self.logits.detach(), target)
-        self.gates = gates(method, net, self.logits, self.x)
-
-    def signal(self, rule: Back) -> Tensor:
-        """Return what arrives at the input (N, K, C, H, W) where ``rule`` decides what each ReLU passes on."""
-        with ExitStack() as hooks:
-            for gate in self.gates:
-                hooks.callback(gate.on_gradient(rule).remove)
-            return input_gradients(self.logits, self.seed, self.x, retain_graph=self.keep)
+from posgrad_edu.methods.gradient import PassMethod, PhotoPass
 
 
 @dataclass(frozen=True)
-class ReLUMethod(InputSpaceMethod):
+class ReLUMethod(PassMethod):
     """The gradient with ``back`` as the way back through each ReLU; what the three methods share."""
 
     published: ClassVar[Handling] = POSITIVE
-    record_options: ClassVar[tuple[str, ...]] = ()
 
     def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:
         """Return what passes downwards, from what arrives, G, and what its own derivative makes of it, G ⊙ [z > 0].
@@ -76,16 +46,8 @@ class ReLUMethod(InputSpaceMethod):
         """
         raise NotImplementedError
 
-    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        record = self.record(net, x, target)
-        record.keep = False
-        return self.read(record)
-
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> ReLUPass:
-        return ReLUPass(net, x, target, self.name)
-
-    def read(self, record: ReLUPass) -> Tensor:
-        return self.reduced(record.signal(self.back))
+    def read(self, record: PhotoPass) -> Tensor:
+        return self.reduced(record.signal(self.back, self.name))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ same ones as a map with signed gradients. So methods with equal ``record_key`` s
 
     explain(net, x, target, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
 
-DeconvNet, Guided Backprop and RectGrad share their forward pass, and each goes back through it with its own rule. LRP
-shares with nothing: its rules decide what each layer keeps on the way up.
+The gradient, DeconvNet, Guided Backprop and RectGrad share their forward pass, and each goes back through it with its
+own rule. LRP shares with nothing: its rules decide what each layer keeps on the way up.
 
 Where the handlings are asked for one after another, as in a widget, ``Records`` keeps what they share.
 """
@@ -14,13 +14,13 @@ Where the handlings are asked for one after another, as in a widget, ``Records``
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
 from torch import Tensor, nn
 
 from posgrad_edu.engine.audit import explaining
-from posgrad_edu.engine.contrast import Reference, contrasted
+from posgrad_edu.engine.contrast import Each, Reference, contrasted
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.methods.base import Method
@@ -68,27 +68,43 @@ def explain(
     that the method has no rule for; one of several methods that refuses the network refuses them all.
     """
     chosen = resolve(method, handling, layer, **options)
-    if not isinstance(chosen, dict):
-        return chosen(net, x, target, contrast)
+    if isinstance(chosen, dict):
+        return explain_contrasts(net, x, target, chosen, [contrast])[0]
+    return chosen(net, x, target, contrast)
+
+
+def explain_contrasts(
+    net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method], contrasts: Sequence[Contrast]
+) -> list[dict[Any, Tensor]]:
+    """Return for each contrast what ``explain`` gives for several methods: one forward pass serves all contrasts.
+
+    net, x, target, contrasts: as for ``explain``. methods: ready to be called, by label.
+    """
     with explaining(net):
-        return _together(net, x, target, chosen, contrast)
+        return _explain_contrasts(net, x, target, methods, contrasts)
 
 
-def _together(
-    net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method], contrast: Contrast
-) -> dict[Any, Tensor]:
+def _explain_contrasts(
+    net: nn.Module, x: Tensor, target: Target, methods: Mapping[Any, Method], contrasts: Sequence[Contrast]
+) -> list[dict[Any, Tensor]]:
     classes = checked_classes(net, x, target)
-    against = as_reference(contrast, classes)
-    found: dict[Any, Tensor] = {}
+    references = [as_reference(contrast, classes) for contrast in contrasts]
+    against = references[0] if len(references) == 1 else Each(tuple(references))
+    asked = classes.repeat(1, len(references))
+    found: list[dict[Any, Tensor]] = [{} for _ in references]
     for labels in by_record(methods):
         first = methods[labels[0]]
         with with_gradients(), contrasted(against, first.name):
             if len(labels) == 1:
-                found[labels[0]] = first.finish(first.maps(net, x.detach().clone(), classes.clone()), x, target)
-                continue
-            record = first.record(net, x.detach().clone(), classes.clone())
-            found |= {label: methods[label].finish(methods[label].read(record), x, target) for label in labels}
-    return {label: found[label] for label in methods}
+                maps = {labels[0]: first.maps(net, x.detach().clone(), asked.clone())}
+            else:
+                record = first.record(net, x.detach().clone(), asked.clone())
+                maps = {label: methods[label].read(record) for label in labels}
+                del record
+        for label in labels:
+            for of_one, part in zip(found, maps.pop(label).chunk(len(references), dim=1), strict=True):
+                of_one[label] = methods[label].finish(part, x, target)
+    return [{label: of_one[label] for label in methods} for of_one in found]
 
 
 def by_record(methods: Mapping[Any, Method]) -> Iterable[list[Any]]:
@@ -134,10 +150,10 @@ class Records:
         chosen = resolve(method, handling, layer, **options)
         if chosen.record_options is None:
             return chosen(net, x, target, contrast)
-        classes = checked_classes(net, x, target)
-        against = as_reference(contrast, classes)
-        with with_gradients():
-            return finish(chosen.read(self._record(chosen, net, x, classes, against)), x, target)
+        with explaining(net), with_gradients():
+            classes = checked_classes(net, x, target)
+            against = as_reference(contrast, classes)
+            return chosen.finish(chosen.read(self._record(chosen, net, x, classes, against)), x, target)
 
     def _record(self, method: Method, net: nn.Module, x: Tensor, classes: Tensor, against: Reference) -> Any:
         """Return the record of this question, kept or made anew."""

@@ -34,6 +34,7 @@ from posgrad_edu.engine.inputs import Contrast, Target, as_target, check_network
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.errors import unknown_name
 from posgrad_edu.methods import AnyHandling, Method, Methods, explain
+from posgrad_edu.methods.sharing import explain_contrasts
 from posgrad_edu.metrics.randomization import (
     BatchNormMode,
     Mode,
@@ -191,6 +192,25 @@ def parameter_sensitivity(
     trained where all layers are random: norms, embeddings, ... Raises what ``explain`` does, and ``ValueError`` for a
     mode, depth or way to treat BatchNorm that doesn't exist, and for a network whose copies don't lose what it learned.
     """
+    how = (method, handling, target, mode, seeds, depths, batchnorm, progress)
+    return parameter_sensitivities(net, x, [contrast], *how, **options)[0]
+
+
+def parameter_sensitivities(
+    net: nn.Module,
+    x: Tensor,
+    contrasts: Sequence[Contrast],
+    method: Methods = "gradcam",
+    handling: AnyHandling = None,
+    target: Target | Own | str | None = None,
+    mode: Mode | str = "cascading",
+    seeds: Iterable[int] = (0, 1, 2),
+    depths: int | Iterable[int] | None = None,
+    batchnorm: BatchNormMode | str = "keep",
+    progress: bool = True,
+    **options: Any,
+) -> list[DataFrame]:
+    """Return the table of ``parameter_sensitivity`` for each contrast: they share random layers and forward passes."""
     methods = _by_layer_names(net, by_label(method, handling, options))
     check_network(net)
     check_photos(x)
@@ -200,15 +220,18 @@ def parameter_sensitivity(
         raise ValueError("seeds holds no number. One draw of random weights is the least; three or more are better.")
     _check_copy(net, x, layers, batchnorm)
     of_trained = explained_class(net, x, target)
-    trained = _features(net, x, of_trained, methods, contrast)
-    rows = []
+    trained = _features(net, x, of_trained, methods, contrasts)
+    rows: list[list[dict[str, Any]]] = [[] for _ in contrasts]
     for seed, step, changed in _bar(_copies(net, order, draws), "parameters", len(order) * len(draws), progress):
         asked = explained_class(changed, x, OWN) if isinstance(target, str) else of_trained
         place = {"mode": mode, "depth": step.depth, "layers": len(layers), "layer": step.layer, "seed": seed}
-        rows += _compared(trained, _features(changed, x, asked, methods, contrast), asked, place)
-    table = as_table(rows, method)
-    table.attrs["still_trained"] = still_trained(net, layers)
-    return table
+        random = _features(changed, x, asked, methods, contrasts)
+        for of_one, before, after in zip(rows, trained, random, strict=True):
+            of_one += _compared(before, after, asked, place)
+    tables = [as_table(of_one, method) for of_one in rows]
+    for table in tables:
+        table.attrs["still_trained"] = still_trained(net, layers)
+    return tables
 
 
 def _check_copy(net: nn.Module, x: Tensor, layers: Sequence[str], batchnorm: BatchNormMode | str) -> None:
@@ -265,10 +288,11 @@ def data_sensitivity(
         check_network(either)
     check_photos(x)
     asked = explained_class(net, x, target)
-    true = _features(net, x, asked, methods, contrast)
+    (true,) = _features(net, x, asked, methods, [contrast])
     if isinstance(target, str):  # OWN: any other word has been refused
         asked = explained_class(other_net, x, OWN)
-    return as_table(_compared(true, _features(other_net, x, asked, methods, contrast), asked, {}), method)
+    (false,) = _features(other_net, x, asked, methods, [contrast])
+    return as_table(_compared(true, false, asked, {}), method)
 
 
 # --- What the checks share ---
@@ -298,14 +322,16 @@ def explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> T
 
 
 def _features(
-    net: nn.Module, x: Tensor, target: Tensor, methods: Mapping[str, Method], contrast: Contrast
-) -> dict[str, list[Features | None]]:
-    """Return, for each method, what the measures see of the photos' maps."""
-    found: dict[str, list[Features | None]] = {label: [] for label in methods}
+    net: nn.Module, x: Tensor, target: Tensor, methods: Mapping[str, Method], contrasts: Sequence[Contrast]
+) -> list[dict[str, list[Features | None]]]:
+    """Return, for each contrast and method, what the measures see of the photos' maps."""
+    found: list[dict[str, list[Features | None]]] = [{label: [] for label in methods} for _ in contrasts]
     for photos in batches(range(len(x))):
-        against = of_photos(contrast, photos, x)
-        for label, maps in explain(net, x[photos], target[photos], methods, contrast=against).items():
-            found[label] += features(maps)
+        against = [of_photos(contrast, photos, x) for contrast in contrasts]
+        explained = explain_contrasts(net, x[photos], target[photos], methods, against)
+        for of_one, maps in zip(found, explained, strict=True):
+            for label in methods:
+                of_one[label] += features(maps[label])
     return found
 
 

@@ -20,13 +20,12 @@ from posgrad_edu.metrics import (
     compare_all,
     data_sensitivity,
     localization,
-    parameter_sensitivity,
     perturbation,
     perturbation_areas,
     randomizable_layers,
     still_trained,
 )
-from posgrad_edu.metrics.sensitivity import random_classes
+from posgrad_edu.metrics.sensitivity import parameter_sensitivities, random_classes
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import SCENES, load_classifier
 from posgrad_edu.scenes.pictures import make_scene
@@ -67,11 +66,13 @@ def _measured(unit: Unit, clf: Classifier, shown: _Shown) -> DataFrame:
 
     options = dict(unit.options)
     methods, contrasts = _methods(unit), options.pop("contrasts")
-    tables = [
-        _MEASURES[unit.check](clf, shown, methods, None if name == LOGIT else name, **options).assign(contrast=name)
-        for name in contrasts
-    ]
-    return pd.concat(tables, ignore_index=True)
+    asked = [None if name == LOGIT else name for name in contrasts]
+    if unit.check == "parameters":
+        tables = _measure_parameters(clf, shown, methods, asked, **options)
+    else:
+        tables = [_MEASURES[unit.check](clf, shown, methods, contrast, **options) for contrast in asked]
+    named = [table.assign(contrast=name) for name, table in zip(contrasts, tables, strict=True)]
+    return pd.concat(named, ignore_index=True)
 
 
 def _methods(unit: Unit) -> dict[Any, Method]:  # any label will do for what makes maps and compares them
@@ -147,14 +148,15 @@ def _measure_parameters(
     clf: Classifier,
     shown: _Shown,
     methods: Mapping[Any, Method],
-    contrast: str | None,
+    contrasts: Sequence[str | None],
     mode: str,
     depths: int,
     seeds: Sequence[int],
-) -> DataFrame:
+) -> list[DataFrame]:
+    """Return the table of each contrast: all look at the same random networks."""
     target = shown.classes[:1] or None
-    how: dict[str, Any] = {"mode": mode, "seeds": seeds, "depths": depths, "contrast": contrast, "progress": False}
-    return parameter_sensitivity(clf.net, shown.x, methods, target=target, **how)
+    how: dict[str, Any] = {"mode": mode, "seeds": seeds, "depths": depths, "progress": False}
+    return parameter_sensitivities(clf.net, shown.x, contrasts, methods, target=target, **how)
 
 
 def _measure_localization(
@@ -185,9 +187,8 @@ def _measure_perturbation(
     return perturbation_areas(curves).assign(comparison=comparison)
 
 
-_MEASURES: dict[str, Callable[..., DataFrame]] = {
+_MEASURES: dict[str, Callable[..., DataFrame]] = {  # of one contrast at a time
     "class": _measure_class,
-    "parameters": _measure_parameters,
     "localization": _measure_localization,
     "data": _measure_data,
     "perturbation": _measure_perturbation,

@@ -22,6 +22,7 @@ from posgrad_edu.methods.base import InputSpaceMethod, finish
 from posgrad_edu.methods.fullgrad import fullgrad_terms
 from posgrad_edu.methods.function import FunctionMethod
 from posgrad_edu.methods.lrp_rules import RULES, Rule, get_rule
+from posgrad_edu.methods.sharing import explain_contrasts
 from posgrad_edu.models import shift_vector, shifted
 
 CLASSES = range(nets.CLASSES)
@@ -119,6 +120,40 @@ def test_several_methods_in_one_call_are_asked_the_same() -> None:
     for label, maps in pg.explain(net, x, target, methods, contrast="mean").items():
         assert torch.equal(maps, methods[label](net, x, target, "mean")), label
         assert not torch.equal(maps, methods[label](net, x, target)), label
+
+
+def brightness(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """Somebody else's method: what the network says, times the photo."""
+    return net(x).gather(1, target[:, None])[:, :, None] * x.mean(1)
+
+
+def test_several_contrasts_at_once_are_each_by_itself() -> None:
+    net, x, _ = nets.make("residual")
+    made = [METHODS[m](h, **options(m)) for m in METHODS for h in ("signed", "positive", None)]
+    made += [LRP(rule=rule, seed=seed) for rule in ("zero", "epsilon", "z+") for seed in ("one", "logit")]
+    made += [control() for control in CONTROLS.values()] + [FunctionMethod(brightness, "brightness")]
+    methods = dict(enumerate(made))
+    others = [next(c for c in CLASSES if c not in own) for own in nets.TARGETS.tolist()]  # one a photo
+    asked: list[Any] = [None, "mean", others, nets.TARGETS.flip(1)]
+    for found, contrast in zip(explain_contrasts(net, x, nets.TARGETS, methods, asked), asked, strict=True):
+        assert list(found) == list(methods)
+        for label, maps in found.items():
+            alone = methods[label](net, x, nets.TARGETS, contrast)
+            assert nets.largest(maps, alone) < SAME, (made[label], contrast)
+
+
+def test_each_of_several_contrasts_is_checked() -> None:
+    net, x, target = nets.make("plain")
+    methods = {"gradient": METHODS["gradient"]()}
+    with pytest.raises(ValueError, match="held against itself"):
+        explain_contrasts(net, x, target, methods, [None, target])
+    with pytest.raises(ValueError, match="out of range"):
+        explain_contrasts(net, x, target, methods, ["mean", nets.CLASSES])
+    one = nn.Sequential(net, nn.Linear(nets.CLASSES, 1).to(x)).eval()
+    with pytest.raises(ValueError, match="a single class"):
+        explain_contrasts(one, x, 0, methods, [None, "mean"])
+    with pytest.raises(UnsupportedOperation, match="by-itself takes its gradients without the package's engine"):
+        explain_contrasts(net, x, target, {"own": ByItself()}, [None, "mean"])
 
 
 def weighted(net: nn.Module, x: Tensor, made: Any, s: Tensor) -> Tensor:

@@ -567,9 +567,10 @@ def test_a_method_with_a_record_of_its_own_beside_its_parent() -> None:
     class Doubled(pg.METHODS["gradient"]):  # type: ignore[misc, name-defined]
         name = "doubled"
 
-        def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-            photo, grads = super().record(net, x, target)
-            return photo, 2 * grads
+        def record(self, net: nn.Module, x: Tensor, target: Tensor) -> object:
+            made = super().record(net, x, target)
+            made.gradient = 2 * made.gradient
+            return made
 
     net, x, target = nets.make("plain")
     kinds = {"plain": pg.METHODS["gradient"], "doubled": Doubled}

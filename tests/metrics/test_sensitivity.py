@@ -14,8 +14,9 @@ from skimage.metrics import structural_similarity
 from torch import nn
 
 import posgrad_edu as pg
-from posgrad_edu.methods import METHODS, resolve
-from posgrad_edu.metrics import sensitivity
+from posgrad_edu.methods import CONTROLS, METHODS, resolve
+from posgrad_edu.methods.sharing import explain_contrasts
+from posgrad_edu.metrics import randomization, sensitivity
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.models.loading import load_classifier
@@ -202,6 +203,42 @@ def test_several_methods_give_what_each_gives_alone(net: nn.Module) -> None:
         for label, (method, handling) in SEVERAL.items():
             part = together[together.method == label].drop(columns="method").reset_index(drop=True)
             pd.testing.assert_frame_equal(part, alone(net, PHOTOS, method, handling))
+
+
+def test_contrasts_at_once_give_what_each_gives_alone(net: nn.Module) -> None:
+    methods = {label: resolve(*what) for label, what in SEVERAL.items()}
+    how: dict[str, Any] = {"seeds": [0, 1], "depths": [1, 3], "target": "own"}
+    asked: list[Any] = [None, "mean"]
+    tables = sensitivity.parameter_sensitivities(net, PHOTOS, asked, methods, **how)
+    for table, contrast in zip(tables, asked, strict=True):
+        alone = pg.parameter_sensitivity(net, PHOTOS, methods, contrast=contrast, **how)
+        pd.testing.assert_frame_equal(table, alone)
+        assert table.attrs == alone.attrs
+    assert not np.allclose(tables[0].spearman, tables[1].spearman, equal_nan=True)
+
+
+def test_all_methods_and_contrasts_share_seven_forward_passes(net: nn.Module) -> None:
+    """One for the gradient and ReLU rules, one for CAMs, FullGrad, the controls each, and three for LRP's three rules.
+
+    Each has a graph down to the photo, or for CAMs to their layer, or none (controls).
+    """
+    methods = {(m, h): resolve(m, h) for m in METHODS for h in ("signed", "positive", None)}
+    methods |= {(c, None): resolve(c) for c in CONTROLS}
+    passes: list[int] = []
+    hook = net.register_forward_hook(lambda _, x, logits: passes.append(len(logits)))
+    explain_contrasts(net, PHOTOS, 0, methods, [None, "mean"])  # audits the network, and finds the CAMs' layer
+    passes.clear()
+    explain_contrasts(net, PHOTOS, 0, methods, [None, "mean"])
+    hook.remove()
+    assert passes == [len(PHOTOS)] * 7
+
+
+def test_each_random_network_is_made_once_for_all_contrasts(net: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+    redraw = randomization._randomize
+    monkeypatch.setattr(randomization, "_randomize", lambda *a: drawn.append(a[1]) or redraw(*a))
+    sensitivity.parameter_sensitivities(net, PHOTOS, [None, "mean"], "gradient", seeds=[0, 1])
+    assert sorted(drawn) == sorted(["6", "2", "0"] * 3)  # for two seeds, and once to see whether a copy can be made
 
 
 def test_many_photos_are_taken_in_parts(net: nn.Module) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import quantus
 import scipy.stats
+import skimage.feature
+import skimage.metrics
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -15,7 +19,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from posgrad_edu.metrics.similarity import Similarity, compare, compare_all, hog, is_degenerate, spearman, ssim
+from posgrad_edu.metrics import similarity
+from posgrad_edu.metrics.similarity import (
+    Similarity,
+    compare,
+    compare_all,
+    compare_features,
+    features,
+    histograms,
+    hog,
+    is_degenerate,
+    ranks,
+    spearman,
+    ssim,
+)
 
 generator = torch.Generator().manual_seed(0)
 
@@ -129,6 +146,31 @@ def test_a_reversed_map_is_told_by_the_signed_correlation_alone() -> None:
     assert reversed_.ssim < 0
 
 
+VALUES = {
+    "noise": NOISE[0].numpy(),
+    "in double precision": NOISE[0].double().numpy(),
+    "ties": NOISE[0].round().numpy(),
+    "mostly zero": SMOOTH[0].clamp(min=0).numpy(),
+    "signed zeros": np.array([0.0, -0.0, 1.0, -1.0, -0.0]),
+    "whole numbers": np.array([[3, 1], [1, 2]]),
+    "infinite": np.array([1.0, math.inf, -math.inf, math.inf]),
+    "not a number": np.array([1.0, math.nan, 0.0]),
+    "one": np.array([4.0]),
+    "none": np.array([]),
+}
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+def test_ranks_are_those_of_scipy_to_the_last_digit(values: np.ndarray) -> None:
+    assert np.array_equal(ranks(values), scipy.stats.rankdata(values).ravel(), equal_nan=True)
+
+
+def test_ranks_of_values_that_are_no_numbers_correlate_with_nothing() -> None:
+    assert math.isnan(spearman(VALUES["not a number"], np.arange(3.0)))
+    assert math.isnan(spearman(np.ones(3), np.arange(3.0)))
+    assert math.isnan(spearman(VALUES["one"], VALUES["one"]))
+
+
 # --- Structural similarity ---
 
 
@@ -161,7 +203,34 @@ def test_ssim_of_maps_smaller_than_its_window_is_undefined() -> None:
     assert ssim(np.eye(7), np.eye(7)) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (7, 7), (7, 40), (33, 50)])
+@each_pair
+def test_ssim_is_scikit_image_s(a: Tensor, b: Tensor, shape: tuple[int, int]) -> None:
+    a, b = (unit_by_hand(m[: shape[0], : shape[1]]) for m in (a, b))
+    theirs = skimage.metrics.structural_similarity(a, b, data_range=1.0)
+    assert ssim(a, b) == pytest.approx(theirs, abs=1e-10)
+
+
 # --- Histograms of oriented gradients ---
+
+
+def flat(slope: float) -> np.ndarray:
+    """Return a picture whose values rise to the right and, by as much as ``slope``, downwards."""
+    return np.arange(50.0) + slope * np.arange(50.0)[:, None]
+
+
+PICTURES = {name: unit_by_hand(pair[0]) for name, pair in PAIRS.items()}
+PICTURES |= {"oblong": unit_by_hand(NOISE[0, :49]), "black": np.zeros((48, 48))}
+PICTURES |= {"orientations": np.cos(np.hypot(*np.mgrid[:80, :80]) / 5)}
+# Angles of 0 and 180 degrees, and one that only rounding makes 180, which scikit-image counts nowhere.
+PICTURES |= {"level": flat(0), "level, to the left": -flat(0), "rounded to 180": flat(-1e-16), "nearly": flat(-1e-9)}
+
+
+@pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
+def test_histograms_are_scikit_image_s(picture: np.ndarray) -> None:
+    """It adds up in single precision, and so is right to seven digits."""
+    theirs = skimage.feature.hog(picture, 9, (16, 16), (3, 3))
+    assert histograms(picture) == pytest.approx(theirs, rel=2e-6, abs=2e-6)
 
 
 @each_pair
@@ -206,6 +275,25 @@ def test_one_map_is_compared_with_each(shape: tuple[int, ...]) -> None:
 def test_more_dimensions_are_taken_row_by_row() -> None:
     first, second = NOISE.reshape(2, 2, 64, 64), SMOOTH.reshape(2, 2, 64, 64)
     assert compare_all(first, second) == [compare(first[i, j], second[i, j]) for i in range(2) for j in range(2)]
+
+
+def test_a_map_is_looked_at_once_and_sorted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes time: two sorts a map, one where its magnitudes are the map itself; one mean over windows a pair."""
+    calls: dict[str, int] = {}
+
+    def counted(name: str, function: Callable) -> Callable:
+        def call(*args: Any) -> Any:
+            calls[name] = calls.get(name, 0) + 1
+            return function(*args)
+
+        return call
+
+    for name in ("ranks", "histograms", "_window_mean"):
+        monkeypatch.setattr(similarity, name, counted(name, getattr(similarity, name)))
+    seen = features(torch.stack([*NOISE[:3], NOISE[3].abs()]))
+    assert calls == {"ranks": 7, "histograms": 4, "_window_mean": 8}
+    compare_features(seen, seen[::-1])
+    assert calls == {"ranks": 7, "histograms": 4, "_window_mean": 12}
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
