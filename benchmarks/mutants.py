@@ -46,6 +46,7 @@ class Silent(ast.NodeTransformer):
     * The words of errors and warnings, and variables that hold nothing but such words; with ``None`` for words the
       error comes all the same, of the same kind. What is put into the words, such as a number, stays.
     * ``strict`` in ``zip``, which only guards what can't be.
+    * How many rounding errors a tolerance allows, as in ``8 * finfo.eps``: one more or fewer can't be pinned.
     * The words beside a progress bar.
     * ``None`` for ``False`` where pandas and Matplotlib ask for truth alone; "UTF-8" for "utf-8".
     """
@@ -75,6 +76,13 @@ class Silent(ast.NodeTransformer):
         if name in ("encode", "decode"):
             node.args = [*map(_lowered, node.args[:1]), *node.args[1:]]
         return without_words(node) if _is_said(name) or name == "bar" else node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        is_number = isinstance(node.left, ast.Constant) and isinstance(node.left.value, int | float)
+        if is_number and isinstance(node.op, ast.Mult) and isinstance(node.right, ast.Attribute):
+            node.left = ast.Constant(1) if node.right.attr == "eps" else node.left
+        return node
 
     def visit_keyword(self, node: ast.keyword) -> ast.AST:
         self.generic_visit(node)
@@ -110,14 +118,9 @@ def _is_said(name: str) -> bool:
 
 def _only_said(function: ast.AST) -> list[str]:
     """Return the variables that are read in the words of errors alone."""
-    said = [node.exc for node in ast.walk(function) if isinstance(node, ast.Raise) and node.exc is not None]
-    within = {
-        id(name)
-        for error in said
-        for words in ast.walk(error)
-        if isinstance(words, ast.JoinedStr)
-        for name in ast.walk(words)
-    }
+    errors = [node.exc for node in ast.walk(function) if isinstance(node, ast.Raise)]
+    said = [arg for error in errors if isinstance(error, ast.Call) for arg in error.args]
+    within = {id(name) for words in said for name in ast.walk(words)}
     read: dict[str, list[ast.Name]] = {}
     for name in ast.walk(function):
         if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Load):

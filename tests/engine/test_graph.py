@@ -146,7 +146,30 @@ def in_place(change: Callable[[Tensor, Tensor], object]) -> Callable[[Net, Tenso
     return between
 
 
+def larger(choose: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Net, Tensor], Tensor]:
+    """Choose from zeros and a tensor (2, ...) by a mask of where it's above zero."""
+
+    def between(net: Net, v: Tensor) -> Tensor:
+        a = net.second(v)
+        return choose(torch.stack([torch.zeros_like(a), a]), a > 0)
+
+    return between
+
+
+def by_index(pair: Tensor, mask: Tensor) -> Tensor:
+    return pair.flatten(1)[mask.long().flatten(), torch.arange(mask.numel())].view(mask.shape)
+
+
+def taken(pair: Tensor, mask: Tensor) -> Tensor:
+    return pair.take(mask.long() * mask.numel() + torch.arange(mask.numel()).view(mask.shape))
+
+
 SERVED: dict[str, Callable[[Net, Tensor], Tensor]] = {
+    "places in another order": lambda net, v: v.flatten(2)[:, :, torch.arange(63, -1, -1)].view(v.shape),
+    "a normalization": lambda net, v: F.group_norm(net.second(v), 2),
+    "another normalization": lambda net, v: F.layer_norm(net.second(v), v.shape[1:]),
+    "a softmax": lambda net, v: net.second(v).softmax(1),
+    "channels of length one": lambda net, v: F.normalize(net.second(v), dim=1),
     "a part set to zero": in_place(lambda part, v: part.zero_()),
     "a part more": in_place(lambda part, v: part.add_(v)),
     "a part less": in_place(lambda part, v: part.sub_(v)),
@@ -176,6 +199,10 @@ REFUSED: dict[str, Callable[[Net, Tensor], Tensor]] = {
     ),
     "the first of two sorted": lambda net, v: torch.stack([torch.zeros_like(v), net.second(v)]).sort(0).values[1],
     "the best of two": lambda net, v: torch.stack([torch.zeros_like(v), net.second(v)]).topk(1, 0).values[0],
+    "one of two by its index": larger(by_index),
+    "one of two that is taken": larger(taken),
+    "one of two that is gathered": larger(lambda pair, mask: pair.gather(0, mask.long()[None])[0]),
+    "one of two and views": larger(lambda pair, mask: pair.flatten(1).unflatten(1, mask.shape).transpose(0, 1).amax(1)),
     "a constant over it": lambda net, v: 1 / (net.second(v) + 20),
     "a gate's share of it": lambda net, v: v.mean((2, 3), keepdim=True) / (net.second(v) + 20),
     "over itself": lambda net, v: net.second(v) / (v + 1),
