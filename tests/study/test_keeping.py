@@ -16,6 +16,7 @@ from PIL import Image
 
 import posgrad_edu as pg
 from posgrad_edu.data import mosaic, read_image
+from posgrad_edu.data.files import write_table
 from posgrad_edu.methods import CONTROLS
 from posgrad_edu.metrics.sensitivity import random_classes
 from posgrad_edu.scenes.pictures import make_scene
@@ -24,7 +25,8 @@ from posgrad_edu.study.measuring import example
 from posgrad_edu.study.planning import MOST, Label, Picture, Plan, Unit, file_name, pictures, printable
 from posgrad_edu.study.results import write_figures, write_results
 from posgrad_edu.study.running import Failure, Outcome
-from posgrad_edu.study.schema import typed
+from posgrad_edu.study.schema import TYPES, combined, leading_contrast, typed, validated
+from posgrad_edu.study.summary import read_summary
 
 SCENE = Picture("scene-0", "scene", ("0",))
 LABELS = (Label("gradcam", "signed"), Label("edges", "none"))
@@ -381,3 +383,79 @@ def test_figures_of_what_was_covered_and_an_example(tmp_path: Path, monkeypatch:
     assert {Image.open(tmp_path / name).format for name in words} == {"PNG", "JPEG"}
     assert words["maps-scenes.jpg"].startswith("scene-0, scenes. gradcam, signed: ")
     assert words["perturbation-deletion-scenes.png"].startswith("Area by which the asked class's map is better")
+
+
+# --- Files of a summary, and rows that can't be taken ---
+
+
+def small_summary() -> pd.DataFrame:
+    rows = pd.concat([rows_of("class", comparison="least", other=2), rows_of("data")], ignore_index=True)
+    return summarize(rows.assign(network="NA"))  # a name that pandas takes for a missing value
+
+
+def test_a_small_summary_comes_back_from_its_file(tmp_path: Path) -> None:
+    summary, path = small_summary(), tmp_path / "summary.csv"
+    write_table(summary, path)
+    pd.testing.assert_frame_equal(read_summary(path), summary, check_exact=True)
+    assert read_summary(str(path)).photos.tolist() == [2] * 4
+    areas = [name for name in summary if name.startswith(("auc", "advantage"))]
+    assert len(areas) == 9
+    summary.drop(columns=areas).to_csv(path, index=False)  # as it was before there was perturbation
+    old = read_summary(path)
+    assert old[areas].isna().all(axis=None)
+    assert old.spearman.tolist() == summary.spearman.tolist()
+    summary.drop(columns=["mode", "depth", "ssim_low"]).to_csv(path, index=False)
+    with pytest.raises(ValueError, match=r"^summary\.csv isn't a summary: it has no mode, depth, ssim_low\.$"):
+        read_summary(path)
+
+
+def test_rows_without_a_score_are_counted_and_the_first_is_named() -> None:
+    rows = rows_of("class", comparison="least", other=2)
+    rows.loc[[1, 3], "spearman"] = float("nan")
+    says = r"^2 row\(s\) of the check 'class' have no spearman and aren't flagged as degenerate; the first is gradcam, "
+    with pytest.raises(ValueError, match=says + r"positive, photo a\. Measure them again\.$"):
+        summarize(rows)
+    rows["degenerate"] = rows.spearman.isna()
+    assert summarize(rows).degenerate.tolist() == [2, 0]  # positive comes before signed
+    places = rows_of("localization", object=0, energy=0.5)
+    with pytest.raises(ValueError, match=r"^4 row\(s\) of the check 'localization' have no energy or no hit and"):
+        summarize(places)
+    covered = rows_of("perturbation", mode="deletion", auc=0.5)
+    with pytest.raises(ValueError, match=r"^4 row\(s\) of the check 'perturbation' have no advantage and"):
+        summarize(covered)
+
+
+def test_rows_are_taken_with_what_they_lack_filled_in() -> None:
+    rows = rows_of("class", comparison="least", other=2).drop(columns=["contrast", "ssim", "object", "layer"])
+    table = validated(rows)
+    assert {*table.contrast} == {"logit"}
+    assert {*table.layer} == {""}
+    assert {*table.object} == {*table.depth} == {-1}
+    assert table.ssim.isna().all()
+    assert table.degenerate.dtype == bool
+    assert table.spearman.tolist() == [0.9, 0.1] * 2
+    assert list(zip(table.photo, table.handling, strict=True)) == [
+        *(("a", "positive"), ("a", "signed")),
+        *(("scene-0", "positive"), ("scene-0", "signed")),
+    ]
+    with pytest.raises(ValueError, match=r"^These rows have no network, degenerate\.$"):
+        validated(rows.drop(columns=["network", "degenerate"]))
+    with pytest.raises(ValueError, match=r"^Some rows have no method, handling\. Each row needs them; controls'"):
+        validated(rows.assign(method=[None, "a", "b", "c"], handling=["a", None, "b", "c"]))
+    with pytest.raises(ValueError, match=r"^There is no check 'clas'"):
+        validated(rows.assign(check="clas"))
+
+
+def test_the_leading_contrast_is_the_mean_where_it_was_measured() -> None:
+    rows = rows_of("data")
+    assert leading_contrast(rows) == "mean"
+    assert leading_contrast(rows.assign(contrast="logit")) == "logit"
+    assert leading_contrast(rows.assign(contrast=["logit", "mean", "logit", "logit"])) == "mean"
+
+
+def test_tables_of_no_rows_have_all_columns() -> None:
+    for table in (typed(pd.DataFrame()), combined([]), combined([pd.DataFrame(), typed(pd.DataFrame())])):
+        assert {name: str(kind) for name, kind in table.dtypes.items()} == TYPES
+        assert table.empty
+    both = combined([rows_of("data"), typed(pd.DataFrame()), rows_of("data")])
+    assert list(both.index) == list(range(8))
