@@ -159,7 +159,7 @@ def test_a_mosaic_is_asked_about_what_each_photo_shows(tmp_path: Path, monkeypat
     body = torch.nn.Conv2d(3, 8, 5, stride=2), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten()
     net = torch.nn.Sequential(*body, torch.nn.Linear(32, 50)).eval()
     clf = pg.Classifier(net, pg.Preprocessing(size=32, resize=32), name="small")
-    monkeypatch.setattr("posgrad_edu.study.measuring._classifier", lambda name, weights="pretrained": clf)
+    monkeypatch.setattr("posgrad_edu.study.measuring.load_classifier", lambda *_, **__: clf)
     parts = []
     for n, name in enumerate(("a.png", "b.png")):
         pixels = np.random.default_rng(n).integers(0, 255 - 200 * n, (40, 40, 3), dtype=np.uint8)
@@ -169,9 +169,9 @@ def test_a_mosaic_is_asked_about_what_each_photo_shows(tmp_path: Path, monkeypat
     asked = [clf.top(photo, k=1)[0].index for photo in photos]
     assert asked[0] != asked[1]
     picture, labels = Picture("a+b", "mosaic", tuple(parts)), (Label("gradient", "signed"),)
-    table = measure(Unit("small", "class", picture, labels, (*BOTH, ("classes", 2)), ""))
+    table = measure(Unit("a small one", "class", picture, labels, (*BOTH, ("classes", 2)), ""))
     assert {*zip(table.comparison, table.target, table.other, strict=True)} == {("present", *asked)}
-    places = measure(Unit("small", "localization", picture, labels, BOTH, ""))
+    places = measure(Unit("a small one", "localization", picture, labels, BOTH, ""))
     together = mosaic(photos, size=32)
     expected = pg.localization(net, clf.batch(together.image), [together.boxes], [asked], "gradient")
     assert places[places.contrast == "logit"].energy.tolist() == pytest.approx(expected.energy.tolist(), abs=1e-6)
