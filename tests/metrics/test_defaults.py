@@ -12,7 +12,8 @@ from torch import nn
 from torchvision.transforms.functional import gaussian_blur
 
 import posgrad_edu as pg
-from posgrad_edu.metrics import perturbation
+from posgrad_edu.methods import Gradient, InputXGradient
+from posgrad_edu.metrics import perturbation, perturbation_areas
 from posgrad_edu.metrics.complexity import complexity_sensitivity
 from posgrad_edu.metrics.perturbation import covered, logit_contrast, places, removed
 from posgrad_edu.metrics.randomization import randomizable_layers, randomized, randomized_steps, steps, with_random
@@ -161,3 +162,20 @@ def test_random_layers_and_classes(net: nn.Module) -> None:
     taken = torch.tensor([[1]])
     assert torch.equal(random_classes(taken, 1000, 5), random_classes(taken, 1000, 5, 0))
     assert not torch.equal(random_classes(taken, 1000, 5), random_classes(taken, 1000, 5, 1))
+
+
+def test_areas_come_in_the_order_of_the_curves(net: nn.Module) -> None:
+    methods = {"z": Gradient(), "a": InputXGradient()}
+    table = perturbation(net, PHOTOS, methods, patch=20, steps=2, target=[1, 0], other=[0, 1])
+    areas = perturbation_areas(table)
+    assert list(areas) == [
+        *("method", "photo", "target", "other", "mode", "auc", "auc_other", "auc_random", "auc_edges"),
+        *("advantage", "degenerate"),
+    ]
+    found = list(areas[["method", "photo", "target", "mode"]].itertuples(index=False, name=None))
+    modes = ("deletion", "insertion")
+    assert found == [(label, n, 1 - n, mode) for label in "za" for n in (0, 1) for mode in modes]
+    assert list(perturbation_areas(table.drop(columns="method")[table.method == "a"])["mode"]) == [*modes] * 2
+    backwards = perturbation_areas(table[::-1])
+    assert list(backwards.method) == ["a"] * 4 + ["z"] * 4
+    assert backwards.auc[::-1].tolist() == pytest.approx(areas.auc.tolist(), nan_ok=True)
