@@ -41,21 +41,105 @@ MISSED = ("survived", "no tests")
 
 
 class Silent(ast.NodeTransformer):
-    """Takes the words out of errors and warnings, and ``strict`` out of ``zip``, which only guards what can't be."""
+    """Take out of a function what no test should notice, so that two functions that differ in it alone become the same.
+
+    * The words of errors and warnings, and variables that hold nothing but such words; with ``None`` for words the
+      error comes all the same, of the same kind. What is put into the words, such as a number, stays.
+    * ``strict`` in ``zip``, which only guards what can't be.
+    * How many rounding errors a tolerance allows, as in ``8 * finfo.eps``: one more or fewer can't be pinned.
+    * The words beside a progress bar.
+    * ``None`` for ``False`` where pandas and Matplotlib ask for truth alone; "UTF-8" for "utf-8".
+    """
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        for name in _only_said(node):
+            for part in ast.walk(node):
+                if isinstance(part, ast.Assign) and _assigned(part) == name and _is_text(part.value):
+                    part.value = ast.Constant("")
+        return node
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        return self.without_words(node)
+        self.generic_visit(node)
+        if node.exc is not None:
+            without_words(node.exc)
+        return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if ast.unparse(node.func) == "zip":
+        self.generic_visit(node)
+        name = ast.unparse(node.func).rpartition(".")[2]
+        for keyword in node.keywords:
+            if keyword.arg in ("sort", "squeeze") and ast.unparse(keyword.value) == "None":
+                keyword.value = ast.Constant(False)
+        if name == "zip":
             node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
-        return self.without_words(node) if ast.unparse(node.func) == "warnings.warn" else self.generic_visit(node)
+        if name in ("encode", "decode"):
+            node.args = [*map(_lowered, node.args[:1]), *node.args[1:]]
+        return without_words(node) if _is_said(name) or name == "bar" else node
 
-    def without_words(self, node: ast.AST) -> ast.AST:
-        for part in ast.walk(node):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                part.value = ""
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        is_number = isinstance(node.left, ast.Constant) and isinstance(node.left.value, int | float)
+        if is_number and isinstance(node.op, ast.Mult) and isinstance(node.right, ast.Attribute):
+            node.left = ast.Constant(1) if node.right.attr == "eps" else node.left
         return node
+
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        self.generic_visit(node)
+        if node.arg == "encoding":
+            node.value = _lowered(node.value)
+        return node
+
+
+def without_words(node: ast.expr) -> ast.expr:
+    """Empty the words in an expression; ``None`` in their place counts as words, too."""
+    if isinstance(node, ast.Call):
+        node.args = [_emptied(arg) for arg in node.args]
+    for part in ast.walk(node):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            part.value = ""
+    return node
+
+
+def _emptied(arg: ast.expr) -> ast.expr:
+    return ast.Constant("") if isinstance(arg, ast.Constant) and isinstance(arg.value, str | None) else arg
+
+
+def _lowered(node: ast.expr) -> ast.expr:
+    """Return the name of an encoding in small letters."""
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return ast.Constant(node.value.lower()) if is_text else node  # type: ignore[attr-defined, union-attr]
+
+
+def _is_said(name: str) -> bool:
+    """Tell whether what is called makes an error or a warning."""
+    return name.endswith(("Error", "Operation")) or name in ("warn", "unknown_name")
+
+
+def _only_said(function: ast.AST) -> list[str]:
+    """Return the variables that are read in the words of errors alone."""
+    errors = [node.exc for node in ast.walk(function) if isinstance(node, ast.Raise)]
+    said = [arg for error in errors if isinstance(error, ast.Call) for arg in error.args]
+    within = {id(name) for words in said for name in ast.walk(words)}
+    read: dict[str, list[ast.Name]] = {}
+    for name in ast.walk(function):
+        if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Load):
+            read.setdefault(name.id, []).append(name)
+    return [name for name, found in read.items() if all(id(one) in within for one in found)]
+
+
+def _assigned(node: ast.Assign) -> str | None:
+    target = node.targets[0]
+    return target.id if isinstance(target, ast.Name) and len(node.targets) == 1 else None
+
+
+def _is_text(node: ast.expr) -> bool:
+    """Tell whether an expression is words or ``None``, as they stand or as a choice: nothing that could go wrong."""
+    if isinstance(node, ast.IfExp):
+        return _is_text(node.body) and _is_text(node.orelse)
+    if isinstance(node, ast.JoinedStr):
+        return all(isinstance(part.value, ast.Name | ast.Constant) for part in node.values)  # type: ignore[attr-defined]
+    return isinstance(node, ast.Constant) and isinstance(node.value, str | None)
 
 
 def changes_only_words(path: Path, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -72,6 +73,43 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     if report.failed:
         report.sections.append(("seed", f"all random streams began with {seed(item.config)}"))
     return report
+
+
+# --- make mutants ---
+
+# What each fixture that several tests share has called. mutmut sees its making in the first test alone.
+_called: dict[Any, set[str]] = {}
+
+
+def _calls() -> set[str] | None:
+    """Return the functions called since the last test, where mutmut is looking which test reaches which function."""
+    if os.environ.get("MUTANT_UNDER_TEST") != "stats":
+        return None
+    from mutmut.state import state
+
+    return state()._stats
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any) -> Generator[None, Any, Any]:
+    if (calls := _calls()) is None or fixturedef.scope == "function":
+        return (yield)
+    before = {*calls}
+    calls.clear()
+    result = yield
+    _called[fixturedef] = _called.get(fixturedef, set()) | calls
+    calls |= before
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    if (calls := _calls()) is not None:
+        for definitions in item._fixtureinfo.name2fixturedefs.values():  # type: ignore[attr-defined]
+            calls.update(*(_called.get(one, ()) for one in definitions))
+
+
+# --- Fixtures ---
 
 
 @pytest.fixture(scope="module")

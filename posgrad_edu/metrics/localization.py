@@ -74,7 +74,7 @@ def pointing_game(saliency: Tensor, box: Box) -> float:
 
 def inside(boxes: Sequence[Box], size: tuple[int, int]) -> Tensor:
     """Return a mask (H, W) of the pixels in any of the boxes; ``ValueError`` for a box beyond the map's ``size``."""
-    mask = torch.zeros(size, dtype=torch.bool)
+    mask = torch.zeros(size, dtype=torch.bool, device="cpu")  # whatever the default is
     for box in boxes:
         left, top, right, bottom = _checked(box, size)
         mask[top:bottom, left:right] = True

@@ -89,10 +89,11 @@ def places(saliency: Tensor, patch: int = 1, seed: int = 0) -> Tensor:
     height, width = saliency.shape
     values = saliency.detach().cpu().double()
     sums = F.avg_pool2d(values[None, None], patch, ceil_mode=True, divisor_override=1)[0, 0]
-    shuffled = torch.randperm(sums.numel(), generator=torch.Generator().manual_seed(seed))
+    generator = torch.Generator("cpu").manual_seed(seed)
+    shuffled = torch.randperm(sums.numel(), generator=generator, device="cpu")  # whatever the default is
     order = shuffled[sums.flatten()[shuffled].argsort(descending=True, stable=True)]
     place = torch.empty_like(order)
-    place[order] = torch.arange(len(order))
+    place[order] = torch.arange(len(order), device="cpu")
     pixels = place.reshape(sums.shape).repeat_interleave(patch, 0).repeat_interleave(patch, 1)
     return pixels[:height, :width]
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.engine.audit import audit
+from posgrad_edu.engine.audit import audit, once, structure
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import Handling
 
@@ -174,3 +174,104 @@ def test_constants_that_enter_in_another_way_are_a_term_or_refused(constant: str
         torch.testing.assert_close(total, net(x).gather(1, target[:, None])[:, 0].detach())
     with pytest.raises(UnsupportedOperation):
         pg.explain(net, x, target, "lrp")
+
+
+# --- What counts as a change of the network, and what the audit says ---
+
+CHANGES: dict[str, Callable[[nn.Module], object]] = {
+    "another layer": lambda net: net.append(nn.Identity().eval()),
+    "a layer in another's place": lambda net: net.__setitem__(0, copy.deepcopy(net[0])),
+    "no layer": lambda net: net.__setattr__("1", None),
+    "a layer inside": lambda net: net[3].add_module("more", nn.ReLU().eval()),
+    "a forward hook": lambda net: net[0].register_forward_hook(lambda *_: None),
+    "a backward hook": lambda net: net[0].register_full_backward_hook(lambda *_: None),
+    "a hook before the backward pass": lambda net: net[0].register_full_backward_pre_hook(lambda *_: None),
+    "a mode": lambda net: net[1].train(),
+    "a word": lambda net: net[0].__setattr__("padding_mode", "reflect"),
+}
+NO_CHANGES: dict[str, Callable[[nn.Module], object]] = {
+    "a count": lambda net: net[0].__setattr__("runs", 3),
+    "a weight": lambda net: net[0].weight.data.add_(1),
+    "nothing": lambda net: None,
+}
+
+
+@pytest.mark.parametrize("name", [*CHANGES, *NO_CHANGES])
+def test_what_changes_a_network(name: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Sequential(nn.Linear(144, 2))).eval()
+    net[0].runs = 2
+    before = structure(net)
+    assert structure(net) == before
+    (CHANGES | NO_CHANGES)[name](net)
+    assert (structure(net) != before) is (name in CHANGES)
+
+
+def test_a_scripted_network_has_a_structure_too() -> None:
+    net = torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval())
+    assert structure(net) == structure(net)
+
+
+def test_what_was_examined_is_remembered_by_who_asks_and_by_the_kind_of_photo() -> None:
+    net, asked = nn.Linear(2, 2).eval(), []
+
+    def examine(net: nn.Module, x: Tensor, *others: object) -> int:
+        asked.append((tuple(x.shape), x.dtype, others))
+        return len(asked)
+
+    def another(net: nn.Module, x: Tensor) -> str:
+        return "another"
+
+    x = torch.zeros(1, 2)
+    assert [once(examine, net, x, "a"), once(examine, net, x + 1, "b")] == [1, 1]
+    assert once(another, net, x) == "another"
+    assert [once(examine, net, x.double()), once(examine, net, torch.zeros(2, 2)), once(examine, net, x)] == [2, 3, 1]
+    assert asked[0] == ((1, 2), torch.float32, ("a",))
+    net.train()
+    assert once(examine, net, x) == 4
+
+
+def test_hooks_are_named_by_where_they_are() -> None:
+    for pre in (False, True):
+        net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval()
+        for module, where in ((net[1], "the layer '1'"), (net, "the network")):
+            register = module.register_full_backward_pre_hook if pre else module.register_full_backward_hook
+            handle = register(lambda *_: None)
+            with pytest.raises(UnsupportedOperation, match=f"^A backward hook is on {where}, and could"):
+                audit(net, torch.rand(2, 3, 2, 2))
+            handle.remove()
+        audit(net, torch.rand(2, 3, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("photos", "words"), [(1, "gives two answers. Look"), (2, r"answers, or depends on .* batch\.")]
+)
+def test_two_answers_may_have_another_reason_where_there_are_several_photos(photos: int, words: str) -> None:
+    drops = nn.Sequential(nn.Flatten(), Wrapped(lambda x, net: net(F.dropout(x)), nn.Linear(12, 2))).eval()
+    with pytest.raises(ValueError, match=words):
+        audit(drops, torch.rand(photos, 3, 2, 2))
+
+
+def test_whole_numbers_as_logits_are_compared_exactly() -> None:
+    counts = Wrapped(lambda x, net: (net(x) * 100).long(), nn.Sequential(nn.Flatten(), nn.Linear(12, 2))).eval()
+    audit(counts, torch.rand(2, 3, 2, 2))
+    answers = iter([5, 6])
+    other = Wrapped(lambda x, net: torch.full((len(x), 2), next(answers)), nn.Identity()).eval()
+    with pytest.raises(ValueError, match="two answers"):
+        audit(other, torch.rand(1, 3, 2, 2))
+
+
+def test_the_first_photo_alone_is_asked_about_twice() -> None:
+    """The others are changed, so that a network that looks at its neighbours gives itself away."""
+    seen: list[Tensor] = []
+
+    def note(x: Tensor, net: nn.Module) -> Tensor:
+        seen.append(x.detach())
+        return net(x)
+
+    net = Wrapped(note, nn.Sequential(nn.Flatten(), nn.Linear(12, 2))).eval()
+    x = torch.rand(3, 3, 2, 2)
+    audit(net, x)
+    first, second = seen
+    assert torch.equal(first, x)
+    assert torch.equal(second[0], x[0])
+    assert torch.equal(second[1:], 0.5 * x[1:].flip(-1))

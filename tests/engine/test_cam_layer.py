@@ -13,7 +13,7 @@ import torchvision.models as tv
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.engine.cam_layer import last_spatial_layer
+from posgrad_edu.engine.cam_layer import find_layer, last_spatial_layer
 
 
 class Function(nn.Module):
@@ -252,3 +252,122 @@ def test_after_a_class_convolution_positive_is_signed(method: str) -> None:
     signed = pg.explain(net, x, 3, method, "signed")
     assert signed.any()
     assert torch.equal(signed, pg.explain(net, x, 3, method, "positive"))
+
+
+# --- Names, and what is said of those that don't exist ---
+
+
+def conv(size: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(3, 3, size, padding=size // 2)
+
+
+def named() -> nn.Module:
+    """A stem, a short stage of blocks, a long one, a single layer in a row of its own, and a head."""
+    layers = {"stem": conv(), "short": nn.Sequential(*[conv() for _ in range(12)])}
+    layers |= {"long": nn.Sequential(*[conv(1) for _ in range(13)]), "one": nn.Sequential(conv())}
+    layers |= {"block": nn.ModuleDict({"inside": conv()})["inside"], "pool": nn.AdaptiveAvgPool2d(1)}
+    net = nn.Sequential()
+    for name, layer in (layers | {"flat": nn.Flatten(), "head": nn.Linear(3, 2)}).items():
+        net.add_module(name, layer)
+    return net.eval()
+
+
+def test_a_layer_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    net, x = named(), torch.randn(1, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"^There is no layer 'xyz'\. From the photo up, there are: ") as refused:
+        find_layer(net, "xyz", x)
+    short = ", ".join(f"short.{n}" for n in range(12))
+    assert str(refused.value).endswith(f"are: stem, {short}, long.0 to long.12, one, block, pool, flat, head.")
+    with pytest.raises(ValueError, match=r"^There is no layer 'long\.13'\. Did you mean 'long\.3'"):
+        find_layer(net, "long.13", x)
+
+
+def test_a_layer_is_found_by_name_by_itself_or_as_the_last_one() -> None:
+    net, x = named(), torch.randn(1, 3, 8, 8)
+    modules = dict(net.named_modules())
+    assert find_layer(net, "long[3]", x) is find_layer(net, "long.3", x) is modules["long.3"]
+    assert find_layer(net, modules["one.0"], x) is modules["one.0"]
+    assert find_layer(net, None, x) is modules["block"]
+    assert last_spatial_layer(net, x) == "block"
+    with pytest.raises(ValueError, match=r"^This Conv2d is not a layer of the network\. Give one of its modules"):
+        find_layer(net, conv(), x)
+    with pytest.raises(TypeError, match=r"^layer is a module of the network or its name, not int\. Give one layer"):
+        find_layer(net, 3, x)  # type: ignore[arg-type]
+
+
+def test_a_smaller_photo_may_have_another_layer() -> None:
+    """Where positions run out earlier; each size is remembered by itself."""
+    body = [nn.Conv2d(3, 3, 3, 2, 1) for _ in range(3)]
+    net = nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)).eval()
+    sizes = {16: "2", 8: "1", 4: "0"}
+    for _ in range(2):
+        assert {size: last_spatial_layer(net, torch.randn(2, 3, size, size)) for size in sizes} == sizes
+    assert last_spatial_layer(net, torch.randn(1, 3, 8, 16)) == "2"  # a row of two
+
+
+def test_a_network_without_a_way_to_the_photo_says_so() -> None:
+    net = Function(lambda x, body, fc: fc(body(x.detach()).mean((2, 3))), conv(), nn.Linear(3, 2)).eval()
+    with pytest.raises(ValueError, match="The logits don't depend on what is explained"):
+        last_spatial_layer(net, torch.randn(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("tail", "message"),
+    [
+        (nn.Linear(3, 3), "goes on with tokens"),
+        (nn.LayerNorm(3), "goes on with tokens"),
+        (nn.Identity(), None),
+        (nn.ReLU(), None),
+    ],
+)
+def test_what_reads_tokens_after_the_layer(tail: nn.Module, message: str | None) -> None:
+    def reads(x: Tensor, body: nn.Module, tail: nn.Module, fc: nn.Module) -> Tensor:
+        return fc(tail(body(x).flatten(2).mT).mean(1))
+
+    net = Function(reads, conv(), tail, nn.Linear(3, 2)).eval()
+    if message is None:
+        assert last_spatial_layer(net, torch.randn(1, 3, 8, 8)) == "layers.0"
+        return
+    with pytest.raises(ValueError, match=f"{message} after its last layer with positions .*'layers.0', so"):
+        last_spatial_layer(net, torch.randn(1, 3, 8, 8))
+
+
+def test_tokens_before_the_layer_and_one_token_after_it_are_none() -> None:
+    def before(x: Tensor, embed: nn.Module, body: nn.Module, fc: nn.Module) -> Tensor:
+        tokens = embed(x.flatten(2).mT)
+        pooled = body(tokens.mT.reshape(x.shape)).mean((2, 3))
+        return fc(pooled[:, None])[:, 0]  # (N, 1, C) is no row of tokens
+
+    net = Function(before, nn.Linear(3, 3), conv(), nn.Linear(3, 2)).eval()
+    assert last_spatial_layer(net, torch.randn(1, 3, 8, 8)) == "layers.1"
+
+
+def test_a_1d_convolution_over_tokens_is_told() -> None:
+    def reads(x: Tensor, body: nn.Module, along: nn.Module, fc: nn.Module) -> Tensor:
+        return fc(along(body(x).flatten(2)).mean(2))
+
+    net = Function(reads, conv(), nn.Conv1d(3, 3, 3, padding=1), nn.Linear(3, 2)).eval()
+    with pytest.raises(ValueError, match="goes on with tokens"):
+        last_spatial_layer(net, torch.randn(1, 3, 8, 8))
+
+
+def test_a_gate_of_channels_above_the_layer_is_no_attention() -> None:
+    """A product of what was made of one branch alone mixes no positions."""
+
+    def gated(x: Tensor, body: nn.Module, fc: nn.Module) -> Tensor:
+        v = body(x).mean((2, 3))
+        return fc(torch.bmm(v[:, None], torch.eye(3).expand(len(x), 3, 3))[:, 0])
+
+    net = Function(gated, conv(), nn.Linear(3, 2)).eval()
+    assert last_spatial_layer(net, torch.randn(2, 3, 8, 8)) == "layers.0"
+
+
+def test_ways_around_a_layer_are_counted_however_many_there_are() -> None:
+    def many(x: Tensor, stem: nn.Module, left: nn.Module, right: nn.Module, last: nn.Module, fc: nn.Module) -> Tensor:
+        a = stem(x)
+        b = left(a) + right(a) + a
+        c = left(b) + b  # runs twice, each time beside another way
+        return fc((last(c) * 2 + c).mean((2, 3)))
+
+    net = Function(many, conv(), conv(), conv(), conv(), nn.Linear(3, 2)).eval()
+    assert last_spatial_layer(net, torch.randn(1, 3, 8, 8)) == "layers.0"

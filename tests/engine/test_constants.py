@@ -152,3 +152,55 @@ def test_what_is_constant() -> None:
         assert is_constant(value)
     for value in (photo, photo[:1], photo * weight, weight + photo.exp(), torch.cat([weight, photo])):
         assert not is_constant(value)
+
+
+class Standardized(nn.Conv2d):
+    """A convolution whose weights are standardized anew in each pass, by the function for BatchNorms, as timm does."""
+
+    def now(self) -> Tensor:
+        flat = self.weight.reshape(1, len(self.weight), -1)
+        return F.batch_norm(flat, None, None, training=True, momentum=0.0, eps=1e-6).reshape_as(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.now(), self.bias, padding=1)
+
+
+@pytest.mark.parametrize("method", ["lrp", "fullgrad"])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_weights_that_are_standardized_are_constants(method: str, frozen: bool) -> None:
+    rest = nn.ReLU(), nn.Flatten(), nn.Linear(4 * 64, 3)
+    net = nets.seeded(lambda: nn.Sequential(Standardized(3, 4, 3), *rest))
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1).double(), *net[1:]).eval()
+    plain[0].weight.data, plain[0].bias.data = net[0].now().detach(), net[0].bias.detach()
+    net.requires_grad_(not frozen)
+    x = nets.photos(8)
+    torch.testing.assert_close(pg.explain(net, x, 1, method), pg.explain(plain, x, 1, method))
+
+
+def bordered(z: Tensor, value: float = 0.7) -> Tensor:
+    """Put a constant where no rule sees it."""
+    return F.pad(z, (1, 1, 1, 1), value=value)
+
+
+AFTER: dict[str, Change] = {
+    "nothing": lambda net, z: bordered(z),
+    "plus a number": lambda net, z: bordered(z) + 1,
+    "number first": lambda net, z: 1 + bordered(z),
+    "minus a buffer": lambda net, z: bordered(z) - net.fixed,
+    "a number minus": lambda net, z: 1 - bordered(-z, -0.7),
+    "in place": lambda net, z: bordered(z).add_(net.fixed),
+    "a residual addition": lambda net, z: bordered(z) + bordered(z).relu(),
+    "a convolution": lambda net, z: F.conv2d(bordered(z), net.fixed.new_ones(4, 4, 1, 1), net.shift),
+    "a BatchNorm": lambda net, z: F.batch_norm(
+        bordered(z), net.fixed.flatten(), net.fixed.new_ones(4), None, net.shift
+    ),
+    "a clamp": lambda net, z: bordered(z).clamp(-100, 100),
+}
+
+
+@each_frozen
+@pytest.mark.parametrize("name", AFTER)
+def test_a_constant_that_no_rule_sees_is_found_behind_whatever_follows(name: str, frozen: bool) -> None:
+    net, x = made(AFTER[name], frozen)
+    with pytest.raises(UnsupportedOperation, match=r"^fullgrad found a constant in this network that is no bias of a"):
+        fullgrad_terms(net, x, 0)

@@ -12,6 +12,7 @@ from torchvision.models.convnext import LayerNorm2d
 from torchvision.ops import Permute
 
 import posgrad_edu as pg
+from posgrad_edu.engine.layers import channels_last, is_spatial
 
 each_cam = pytest.mark.parametrize("method", ["gradcam", "gradcam++", "layercam"])
 
@@ -98,3 +99,32 @@ def test_channels_that_come_second_are_not_refused(norm: type[nn.Module]) -> Non
 def test_as_many_channels_as_columns_are_no_sign_that_they_come_last(norm: type[nn.Module]) -> None:
     net = nets.seeded(lambda: nn.Sequential(nn.Conv2d(3, 8, 1), norm(8), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     assert pg.explain(net, nets.photos(8), 0, "gradcam", layer="1").shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spatial"),
+    [
+        *(((2, 5, 1, 1), False), ((1, 1, 1, 4), True), ((1, 1, 4, 1), True), ((3, 2, 2, 2), True)),
+        *(((2, 5, 4), False), ((4, 4), False), ((1, 2, 3, 4, 5), False)),
+    ],
+)
+def test_what_has_positions(shape: tuple[int, ...], spatial: bool) -> None:
+    assert is_spatial(torch.zeros(shape)) is spatial
+    assert not is_spatial([torch.zeros(shape)])
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "last"),
+    [
+        (nn.Linear(4, 4), (2, 3, 5, 4), True),
+        (nn.Linear(4, 4), (2, 3, 4), False),
+        (nn.Conv2d(4, 4, 1), (2, 3, 5, 4), False),
+        (nn.LayerNorm(4), (2, 3, 5, 4), True),
+        (nn.LayerNorm(4), (2, 4, 5, 4), False),  # as many channels as columns: taken for (N, C, h, w)
+        (nn.LayerNorm(3), (2, 3, 5, 4), False),
+        (nn.LayerNorm((5, 4)), (2, 3, 5, 4), False),
+    ],
+)
+def test_what_has_its_channels_last(module: nn.Module, shape: tuple[int, ...], last: bool) -> None:
+    assert channels_last(module, torch.zeros(shape)) is last
+    assert not channels_last(module, None)

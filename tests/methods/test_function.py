@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import warnings
 from typing import Any
 
 import networks as nets
@@ -11,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.methods import FunctionMethod, resolve
+from posgrad_edu.methods import FunctionMethod, adapters, resolve
 
 
 @pytest.fixture
@@ -188,3 +190,59 @@ def test_a_single_class_has_no_mean_to_be_held_against() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 1)).double().eval()
     with pytest.raises(ValueError, match="single class"):
         pg.explain(net, nets.photos(8), 0, GRADIENT, contrast="mean")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("captum:Salency", "There is no method of captum 'Salency'. Did you mean 'Saliency' or "),
+        ("captum:a:b", "There is no method of captum 'a:b'."),
+        ("captum:Attribution", "There is no method of captum 'Attribution'. "),
+        ("captum:NeuronDeepLift", "There is no method of captum 'NeuronDeepLift'. "),
+        ("grad-cam:GradCam", "There is no CAM of pytorch-grad-cam 'GradCam'. Did you mean 'GradCAM'"),
+        ("grad-cam:BaseCAM", "There is no CAM of pytorch-grad-cam 'BaseCAM'. "),
+        ("zennit:LayerMapComposite", "There is no composite of zennit 'LayerMapComposite'. "),
+        ("zennit:SpecialFirstLayerMapComposite", "There is no composite of zennit 'SpecialFirstLayerMapComposite'. "),
+        ("zennit:Composite", "There is no composite of zennit 'Composite'. "),
+        ("tensorflow:Saliency", "There is no package of methods 'tensorflow'. There are: captum, grad-cam, zennit."),
+        ("captum:Occlusion", "captum:Occlusion needs sliding_window_shapes, which isn't ours to choose. Write it as "),
+        ("captum:LayerActivation", None),
+        ("captum:DeepLift", None),
+        ("zennit:EpsilonGammaBox", "zennit:EpsilonGammaBox needs low, high, which isn't ours to choose. Write it as "),
+    ],
+)
+def test_names_of_other_packages_are_answered_in_full(name: str, says: str | None) -> None:
+    if says is None:
+        assert resolve(name).name == name
+        return
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}"):
+        resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("package", "module"),
+    [("captum", "captum.attr"), ("grad-cam", "pytorch_grad_cam"), ("zennit", "zennit.composites")],
+)
+def test_a_package_that_is_not_installed_is_named(package: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=f"^{package} isn't installed: pip install {package}$"):
+        resolve(f"{package}:Anything")
+
+
+def test_words_of_another_package_come_in_one_line(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        raise RuntimeError("two\n   words")
+
+    monkeypatch.setitem(adapters.ADAPTERS, "other", lambda method: fails)
+    net, x, target = case
+    with pytest.raises(
+        pg.UnsupportedOperation, match=r"^other:It doesn't work on this network \(RuntimeError: two words\)"
+    ):
+        pg.explain(net, x, target, "other:It")
+
+
+def test_other_packages_say_nothing_of_their_hooks(case: Any) -> None:
+    net, x, target = case
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pg.explain(net, x, target, "captum:GuidedBackprop")

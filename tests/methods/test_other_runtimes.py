@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import posgrad_edu as pg
+from posgrad_edu.methods.lrp_rules import ZBox
 
 REFUSED = (ValueError, pg.UnsupportedOperation)
 RAW = ("autograd", "hook", "graph leaves", "unhashable", "must match", "expected")  # of errors from inside PyTorch
@@ -155,3 +156,29 @@ def test_another_default_device_changes_nothing(method: str) -> None:
     right = pg.explain(net, x, target, method)
     with torch.device("meta"):
         torch.testing.assert_close(pg.explain(net, x, target, method), right)
+
+
+@pytest.mark.parametrize("method", [*pg.ATTENTION_METHODS, *pg.CONTROLS])
+def test_another_default_device_changes_no_attention_and_no_control(method: str) -> None:
+    net = pg.scenes.ScenesTransformer(width=8, blocks=2, heads=2).eval()
+    x = torch.rand(2, 1, 64, 64)
+    for contrast in (None, "mean", 3):
+        right = pg.explain(copy.deepcopy(net), x, [[0, 1]] * 2, method, contrast=contrast)
+        with torch.device("meta"):
+            found = pg.explain(copy.deepcopy(net), x, [[0, 1]] * 2, method, contrast=contrast)
+        torch.testing.assert_close(found, right)
+
+
+def test_another_default_device_changes_no_rule_and_no_place() -> None:
+    net, x, target = nets.make("plain")
+    boxes, classes = [[(0, 0, 5, 5), (1, 1, 9, 9)]] * len(x), [[0, 1]] * len(x)
+    rule = pg.METHODS["lrp"](first=ZBox(-9.0, 9.0))
+
+    def found() -> str:
+        covering = {"target": target, "other": [3, 3, 3], "patch": 4, "steps": 2}
+        tables = pg.localization(net, x, boxes, classes, "gradient"), pg.perturbation(net, x, "gradient", **covering)
+        return str([pg.explain(net, x, target, rule).tolist(), *(table.to_numpy().tolist() for table in tables)])
+
+    right = found()
+    with torch.device("meta"):
+        assert found() == right

@@ -281,3 +281,27 @@ def test_a_layer_may_be_given_as_a_module(clf: pg.Classifier, report: MapReport)
 def test_a_page_says_what_its_numbers_are(report: MapReport) -> None:
     for text in (report.markdown(), report.html(), report.fields()["Controls"]):
         assert "Rank correlations with this map, where above 0.5 is alike" in text
+
+
+def test_what_is_not_said_is_as_documented(clf: pg.Classifier) -> None:
+    plain = map_report(clf, SCENE.image)
+    said = {"method": "gradcam", "handling": None, "contrast": "mean", "box": None}
+    same = map_report(clf, SCENE.image, "most likely", **said, against=9, seed=0)
+    assert plain.markdown() == same.markdown()
+    assert plain.of_heads == same.of_heads
+    assert plain.of_classes == same.of_classes
+    other = map_report(clf, SCENE.image, **said, against=3, seed=1)
+    assert set(other.of_heads) & set(plain.of_heads) == set(plain.of_heads[1:])  # seeds 1, 2 and 3
+    assert len(other.classes) == 3
+
+
+def test_heads_say_which_layer_is_random(clf: pg.Classifier, report: MapReport) -> None:
+    assert report.head == "head"
+    assert report.layer == clf.cam_layer
+    assert (report.network, report.method, report.handling) == ("scenes", "gradcam", "signed")
+    assert torch.equal(report.edges_map, pg.explain(clf.net, clf.batch(SCENE.image), 4, "edges")[0])
+    x = clf.batch(SCENE.image)
+    assert torch.allclose(report.other_map, pg.explain(clf.net, x, 1, "gradcam", contrast="mean")[0], atol=1e-6)
+    first = pg.explain(with_random(clf.net, ["head"], 0), x, 4, "gradcam", contrast="mean")[0]
+    assert torch.allclose(report.head_map, first, atol=1e-6)
+    assert report.classes == ("1", "2")

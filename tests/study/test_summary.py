@@ -539,12 +539,17 @@ def test_a_report_of_one_photo_says_that_there_is_no_interval() -> None:
 
 def test_methods_come_in_the_packages_order() -> None:
     names = [("noise", "none"), ("mine", "odd"), ("lrp", "positive"), ("lrp", "signed"), ("gradient", "signed")]
+    names += [("lrp", "odd"), ("lrp", "even"), ("another", "signed"), ("another", "negative")]
     table = pd.DataFrame(names, columns=["method", "handling"])
     assert list(in_order(table).itertuples(index=False, name=None)) == [
         ("gradient", "signed"),
         ("lrp", "signed"),
         ("lrp", "positive"),
+        ("lrp", "even"),
+        ("lrp", "odd"),
         ("noise", "none"),
+        ("another", "signed"),
+        ("another", "negative"),
         ("mine", "odd"),
     ]
 
