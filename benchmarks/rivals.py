@@ -183,7 +183,7 @@ def grad_cam(name: str, classes: int | None = None, other: str = "") -> Rival:
 # --- torchcam ---
 
 
-def torchcam(name: str) -> Rival:
+def torchcam(name: str, other: str = "") -> Rival:
     def make(s: Subject) -> Compute:
         import torchcam.methods
 
@@ -196,7 +196,8 @@ def torchcam(name: str) -> Rival:
 
         return _of(one, s.target, None)
 
-    return Rival("torchcam", make, "hooks kept, gradients only from the layer up, enlarged as ours", positive=True)
+    setting = "hooks kept, gradients only from the layer up, enlarged as ours"
+    return Rival("torchcam", make, setting, positive=True, other=other)
 
 
 # --- zennit ---
@@ -225,6 +226,8 @@ def zennit(name: str, other: str = "") -> Rival:
 
 LITE0 = ("efficientnet-lite0",)
 SEES_RELU = "sees only ReLUs that are `nn.ReLU`: on Lite0, whose are ReLU6, it is the plain gradient"
+STRETCHED = "stretches what is left of the coarse map to 0..1"
+ADDITIONS = "hands all relevance to both sides of an addition, and leaves BatchNorm's eps in force after merging it"
 WORKS = (
     Work("gradient", BOTH, (ours("gradient"), captum("Saliency", abs=False))),
     Work(
@@ -242,20 +245,32 @@ WORKS = (
         (ours("deconvnet"), captum("Deconvolution", other=SEES_RELU), zennit("DeconvNet", other=SEES_RELU)),
     ),
     Work("rectgrad", BOTH, (ours("rectgrad"),)),
-    Work("gradcam", FORWARD, (ours("gradcam"), captum_cam(), grad_cam("GradCAM"), torchcam("GradCAM"))),
-    Work("gradcam++", FORWARD, (ours("gradcam++"), grad_cam("GradCAMPlusPlus"), torchcam("GradCAMpp"))),
-    Work("layercam", FORWARD, (ours("layercam"), grad_cam("LayerCAM"), torchcam("LayerCAM"))),
+    Work(
+        "gradcam", FORWARD, (ours("gradcam"), captum_cam(), grad_cam("GradCAM", other=STRETCHED), torchcam("GradCAM"))
+    ),
+    Work(
+        "gradcam++",
+        FORWARD,
+        (
+            ours("gradcam++"),
+            grad_cam("GradCAMPlusPlus", other=f"adds 1e-6 to α's denominator; {STRETCHED}"),
+            torchcam("GradCAMpp", other="divides a copy by α's denominator, so that its weights are G² · max(G, 0)"),
+        ),
+    ),
+    Work("layercam", FORWARD, (ours("layercam"), grad_cam("LayerCAM", other=STRETCHED), torchcam("LayerCAM"))),
     Work(
         "fullgrad",
         BOTH,
         (ours("fullgrad"), grad_cam("FullGrad", other="scales each channel's term to 0..1 before it adds them up")),
     ),
-    Work("lrp", BOTH, (ours("lrp"), zennit("EpsilonPlus", other="leaves BatchNorm's eps in force after merging it"))),
+    Work("lrp", BOTH, (ours("lrp"), zennit("EpsilonPlus", other=ADDITIONS))),
     *(
         Work(
             f"gradcam, {count} classes",
             FORWARD,
-            (ours("gradcam", count), captum_cam(count), grad_cam("GradCAM", count))[: 3 if count < 1000 else 1],
+            (ours("gradcam", count), captum_cam(count), grad_cam("GradCAM", count, STRETCHED))[
+                : 3 if count < 1000 else 1
+            ],
             (*LITE0,),
             most=10 if count < 100 else 3,
         )
