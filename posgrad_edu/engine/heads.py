@@ -41,9 +41,12 @@ class ClassGradients:
     leaf: Tensor
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self.seed.shape[1] == 1:
+            yield self._gradients(self.leaf, self.seed)
+            return
         classes = max(1, AT_ONCE // self.leaf.numel())
         mean = averaged(self.logits, self.leaf)
-        if mean is None or self.seed.shape[1] == 1:
+        if mean is None:
             for some in self.seed.split(classes, dim=1):
                 yield self._gradients(self.leaf, some)
             return

@@ -33,6 +33,9 @@ ELEMENTWISE = {
     aten.div: "Div",
     aten.sub: "Sub",
     aten.add: "Add",
+    aten.add_: "Add",  # nobody reads a tensor as it was before
+    aten.mul_: "Mul",
+    aten.bmm: "MatMul",
     aten.gt: "Greater",
     aten.lt: "Less",
     aten.eq: "Equal",
@@ -373,6 +376,21 @@ def _stack(g: OnnxGraph, node: Any, parts: list[str], axis: int = 0) -> str:
     return g.op("Concat", *(g.op("Reshape", p, g.indices(*one)) for p in parts), axis=axis)
 
 
+def _cat(g: OnnxGraph, node: Any, parts: list[str], axis: int = 0) -> str:
+    return g.op("Concat", *parts, axis=axis % len(shape(node)))
+
+
+def _slice(g: OnnxGraph, node: Any, x: str, axis: int = 0, start: int = 0, end: int | None = None) -> str:
+    length = shape(node.args[0])[axis]
+    return g.op(
+        "Slice", x, g.indices(start or 0), g.indices(length if end is None else min(end, length)), g.indices(axis)
+    )
+
+
+def _permuted(g: OnnxGraph, node: Any, x: str, axes: list[int]) -> str:
+    return g.op("Transpose", x, perm=[axis % len(axes) for axis in axes])
+
+
 def _expand(g: OnnxGraph, node: Any, x: str, *rest: Any, **k: Any) -> str:
     if shape(node.args[0]) == shape(node):
         return x
@@ -429,6 +447,9 @@ TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     aten.select: _select,
     aten.gather: _gather,
     aten.stack: _stack,
+    aten.cat: _cat,
+    aten.slice: _slice,
+    aten.permute: _permuted,
     aten.expand: _expand,
     aten.kthvalue: _kth_value,
     aten.copysign: _copysign,
