@@ -64,7 +64,10 @@ class ClassGradients:
                 ((found,),) = gradients(self.logits, some, [place], retain_graph=True)
                 return cast("Tensor", found).unsqueeze(1)
             many = some.transpose(0, 1)
-            (found,) = torch.autograd.grad(self.logits, place, many, retain_graph=True, is_grads_batched=True)
+            try:
+                (found,) = torch.autograd.grad(self.logits, place, many, retain_graph=True, is_grads_batched=True)
+            except RuntimeError:  # a hook of the network's own that can't take several gradients at once
+                return torch.cat([self._gradients(place, one) for one in some.split(1, dim=1)], dim=1)
             return found.transpose(0, 1)
 
 

@@ -83,6 +83,11 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "larger, corners aligned": (lambda x: F.interpolate(x, (11, 7), mode="bilinear", align_corners=True), (1, 6, 4, 3)),
     "one channel of several": (lambda x: x[:, 2] * 2, (1, 6, 3, 3)),
     "a stack": (lambda x: torch.stack([x, 2 * x, -x], dim=1), (1, 6, 3, 3)),
+    "parts side by side": (lambda x: torch.cat([x, 2 * x], dim=1), (1, 6, 3, 3)),
+    "a part": (lambda x: x[:, 2:5] * 2, (1, 6, 3, 3)),
+    "other axes first": (lambda x: x.permute(0, 2, -1, 1) * 2, (1, 6, 3, 4)),
+    "a product of many matrices": (lambda x: torch.bmm(x, x.permute(0, 2, 1)), (2, 6, 3)),
+    "in place": (lambda x: (2 * x).add_(1).mul_(x), (1, 6, 3, 3)),
     "differences": (lambda x: (1 - x) - (x - 2 * x.sign()), (1, 6, 3, 3)),
 }
 
