@@ -41,9 +41,12 @@ class ClassGradients:
     leaf: Tensor
 
     def __iter__(self) -> Iterator[Tensor]:
+        if self.seed.shape[1] == 1:
+            yield self._gradients(self.leaf, self.seed)
+            return
         classes = max(1, AT_ONCE // self.leaf.numel())
         mean = averaged(self.logits, self.leaf)
-        if mean is None or self.seed.shape[1] == 1:
+        if mean is None:
             for some in self.seed.split(classes, dim=1):
                 yield self._gradients(self.leaf, some)
             return
@@ -61,7 +64,10 @@ class ClassGradients:
                 ((found,),) = gradients(self.logits, some, [place], retain_graph=True)
                 return cast("Tensor", found).unsqueeze(1)
             many = some.transpose(0, 1)
-            (found,) = torch.autograd.grad(self.logits, place, many, retain_graph=True, is_grads_batched=True)
+            try:
+                (found,) = torch.autograd.grad(self.logits, place, many, retain_graph=True, is_grads_batched=True)
+            except RuntimeError:  # a hook of the network's own that can't take several gradients at once
+                return torch.cat([self._gradients(place, one) for one in some.split(1, dim=1)], dim=1)
             return found.transpose(0, 1)
 
 

@@ -107,8 +107,8 @@ class GradCAM(CAM):
     published: ClassVar[Handling | None] = SIGNED
 
     def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
-        weights = self.handle(grad).mean((2, 3), keepdim=True)
-        return (weights * activation).sum(1)
+        weights = self.handle(grad).mean((2, 3))
+        return torch.einsum("nk,nkij->nij", weights, activation)  # Σ_k, without a product for each k in memory
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,12 @@ def handled_contributions(
 
     For a >= 0 they are a · handling(w), and for a < 0 |a| · handling(-w), since a handling scales with its input.
     """
-    bias = None if layer.b is None else handling(layer.b)
     if handling is SIGNED:
-        return Contributions([(layer.a, layer.w)], bias, factor)
-    pairs = [(layer.a, handling(layer.w))]
+        return Contributions([(layer.a, layer.w)], layer.b, factor)
+    ours = handling is POSITIVE or handling is NEGATIVE
+    w, b = (t if ours or t is None else t.clone() for t in (layer.w, layer.b))  # somebody else's may work in place
+    bias = None if b is None else handling(b)
+    pairs = [(layer.a, handling(w))]
     if not layer.a.amin() >= 0:  # it is not what a ReLU gave
         pairs = [(layer.a.clamp(min=0), pairs[0][1]), (-layer.a.clamp(max=0), handling(-layer.w))]
     return Contributions(pairs, bias, factor, never_negative=handling is POSITIVE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -90,7 +91,12 @@ OPERATIONS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "larger, corners aligned": (lambda x: F.interpolate(x, (11, 7), mode="bilinear", align_corners=True), (1, 6, 4, 3)),
     "one channel of several": (lambda x: x[:, 2] * 2, (1, 6, 3, 3)),
     "a stack": (lambda x: torch.stack([x, 2 * x, -x], dim=1), (1, 6, 3, 3)),
-    "in place": (lambda x: ((x + 1).abs_() * 2).mul_(x), (1, 6, 3, 3)),
+    "parts side by side": (lambda x: torch.cat([x, 2 * x], dim=1), (1, 6, 3, 3)),
+    "a part": (lambda x: x[:, 2:5] * 2, (1, 6, 3, 3)),
+    "other axes first": (lambda x: x.permute(0, 2, -1, 1) * 2, (1, 6, 3, 4)),
+    "a product of many matrices": (lambda x: torch.bmm(x, x.permute(0, 2, 1)), (2, 6, 3)),
+    "in place": (lambda x: (2 * x).add_(1).mul_(x), (1, 6, 3, 3)),
+    "in place, seen elsewhere": (_seen_elsewhere, (1, 6, 3, 3)),
     "differences": (lambda x: (1 - x) - (x - 2 * x.sign()), (1, 6, 3, 3)),
 }
 
@@ -106,14 +112,35 @@ def test_an_operation_is_the_same_in_onnx(name: str) -> None:
     assert apart(found.run(None, {"x": x.numpy()})[0], function(x)) < 1e-5
 
 
-def test_what_was_overwritten_is_not_read_again() -> None:
+VIEWS = {
+    "in another shape": lambda y: y.unsqueeze(0),
+    "a part": lambda y: y[:1],
+    "around it": lambda y: y,
+}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_was_overwritten_is_not_read_again(view: str) -> None:
     def keeps_a_view(x: Tensor) -> list[Tensor]:
         y = x + 1
-        view = y.unsqueeze(0)
-        return [y.mul_(2) + view]
+        seen = VIEWS[view](y)
+        (y[1:] if view == "around it" else y).mul_(2)
+        return [seen * 3]
 
     with pytest.raises(NotImplementedError, match="is read after its memory, which has another shape"):
         OnnxGraph({}).add(graph_of(keeps_a_view, torch.ones(2)), ["x"])
+
+
+def test_parts_of_a_tensor_are_written_into_one_by_one() -> None:
+    def halves(x: Tensor) -> list[Tensor]:
+        y = x + 1
+        first, second = y[:1], y[1:]
+        return [first.mul_(2) + second.mul_(3)]
+
+    graph = OnnxGraph({})
+    (result,) = graph.add(graph_of(halves, torch.ones(2)), ["x"])
+    found = session(graph.model({"y": result}, "halves").SerializeToString(), b"").run(None, {"x": np.ones(2, "f4")})
+    assert found[0] == pytest.approx([10.0])
 
 
 def test_an_operation_without_a_translation_is_refused_by_name() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import networks as nets
 import pytest
@@ -11,6 +13,7 @@ import torch.nn.functional as F
 from networks import explain, largest
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import posgrad_edu as pg
 from posgrad_edu.handling import HANDLINGS, SIGNED, Handling
@@ -576,3 +579,87 @@ def test_convolutions_of_other_dimensions(dimensions: int) -> None:
     net, x = nets.seeded(Reshaped), nets.photos(8)
     maps = explain(net, x, 1, "lrp", rule="zero", seed="logit")
     assert largest(maps, explain(net, x, 1, "input-x-gradient")) < 1e-9
+
+
+# What a pass costs, and what it leaves alone
+
+
+class Counter(TorchDispatchMode):
+    """Counts the operations that torch carries out, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[str, int] = defaultdict(int)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        self.calls[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_convolution_runs_twice_and_goes_back_once_for_each_class(classes: int) -> None:
+    net, x, _ = nets.make("batchnorm")
+    explain(net, x, 0, "lrp")  # audited
+    convolutions = sum(isinstance(m, nn.Conv2d) for m in net.modules())
+    with Counter() as counter:
+        pg.explain(net, x, [[*range(classes)]] * len(x), "lrp")
+    assert counter.calls["convolution"] == 2 * convolutions  # the network's own, and z+
+    assert counter.calls["convolution_backward"] == classes * convolutions
+    assert counter.calls["addmm"] == 1  # epsilon divides by the logits themselves
+
+
+def test_inputs_are_copied_only_where_something_overwrites_them() -> None:
+    class Overwrites(nn.Module):
+        def __init__(self, inplace: bool) -> None:
+            super().__init__()
+            self.inplace = inplace
+            self.conv, self.fc = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(48, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.pad(x, (0, 0))
+            z = self.conv(x)
+            x = F.relu(x, self.inplace)  # what the convolution has read
+            return self.fc((z + x).flatten(1))
+
+    x = nets.photos(4)
+    maps = [explain(nets.seeded(lambda inplace=inplace: Overwrites(inplace)), x, 1, "lrp") for inplace in (True, False)]
+    assert torch.equal(*maps)
+
+
+def test_an_input_that_is_overwritten_unseen_is_refused() -> None:
+    class Hidden(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 3, 3, padding=1), nn.Linear(48, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = x.clone()
+            z = self.conv(x)
+            x.detach().mul_(2)
+            return self.fc(z.flatten(1))
+
+    with pytest.raises(pg.UnsupportedOperation, match="lrp needs the input of each layer as the layer read it"):
+        pg.explain(nets.seeded(Hidden), nets.photos(4), 1, "lrp")
+
+
+def test_networks_may_view_activations_as_rows() -> None:
+    class Rows(nn.Module):
+        def __init__(self, flat: Callable[[Tensor], Tensor]) -> None:
+            super().__init__()
+            self.flat, self.conv, self.fc = flat, nn.Conv2d(3, 5, 3), nn.Linear(20, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.flat(self.conv(x).relu()))
+
+    ways = (lambda z: z.view(len(z), -1), lambda z: z.view(size=(len(z), 20)), lambda z: z.flatten(1))
+    first, *others = (explain(nets.seeded(lambda way=way: Rows(way)), nets.photos(4), 1, "lrp") for way in ways)
+    for other in others:
+        assert torch.equal(first, other)
+
+
+def test_a_handling_in_place_leaves_the_network_alone() -> None:
+    net, x, target = nets.make("plain")
+    before = [p.clone() for p in net.parameters()]
+    maps = explain(net, x, target, "lrp", Handling("in place", lambda c: c.clamp_(min=0)))
+    assert all(map(torch.equal, net.parameters(), before))
+    assert largest(maps, explain(net, x, target, "lrp", "positive")) < 1e-12

@@ -33,6 +33,7 @@ ELEMENTWISE = {
     aten.div: "Div",
     aten.sub: "Sub",
     aten.add: "Add",
+    aten.bmm: "MatMul",
     aten.gt: "Greater",
     aten.lt: "Less",
     aten.eq: "Equal",
@@ -47,7 +48,10 @@ ELEMENTWISE = {
 REDUCED = {aten.sum: "ReduceSum", aten.mean: "ReduceMean", aten.amax: "ReduceMax", aten.amin: "ReduceMin"}
 RESHAPED = (aten.view, aten.unsqueeze)
 OVERWRITTEN = object()  # stands for values that are no longer there
-VIEWS = (*RESHAPED, aten.alias, aten.detach, aten.select, aten.expand, aten.t)  # of the same memory
+ALIASES = (aten.alias, aten.detach)  # the same memory in the same shape
+PARTS = (aten.slice, aten.select)  # of a tensor's memory; those of one tensor don't overlap here
+WITHOUT_PARTS = (*ALIASES, *RESHAPED, aten.expand, aten.t, aten.permute)
+VIEWS = (*WITHOUT_PARTS, *PARTS)
 
 
 def made_anew(packet: Any) -> Any:
@@ -60,20 +64,27 @@ def writes(packet: Any) -> bool:
     return packet.__name__.endswith("_") and not packet.__name__.startswith("_")
 
 
-def first_in_memory(node: Any) -> fx.Node:
-    """Return the node that first made the memory in which a result lies."""
+def origins(node: Any, through: tuple) -> list[fx.Node]:
+    """Return a node and those whose memory it was made of, as far as these operations lead, and what was written in."""
+    found = [node]
     while node.op == "call_function":
         packet = getattr(node.target, "overloadpacket", node.target)
-        if not (writes(packet) or packet in VIEWS):
+        if not (writes(packet) or packet in through):
             break
         node = node.args[0]
-    return node
+        found.append(node)
+    return found
 
 
 def overwrite(env: dict[fx.Node, Any], writer: fx.Node) -> None:
-    """Let all that lies in the memory that an operation has written into stand for the new values, or for nothing."""
-    for node in [node for node in env if first_in_memory(node) is first_in_memory(writer)]:
-        env[node] = env[writer] if shape(node) == shape(writer) else OVERWRITTEN
+    """Let what lies where an operation has written stand for the new values, or for none in another shape."""
+    same = origins(writer, ALIASES)[-1]
+    whole = {origins(node, ALIASES)[-1] for node in origins(writer, VIEWS)}  # it may be a part of these
+    for node in env:
+        if origins(node, ALIASES)[-1] is same:
+            env[node] = env[writer]
+        elif same in origins(node, VIEWS) or not whole.isdisjoint(origins(node, WITHOUT_PARTS)):
+            env[node] = OVERWRITTEN
 
 
 class OnnxGraph:
@@ -407,6 +418,21 @@ def _stack(g: OnnxGraph, node: Any, parts: list[str], axis: int = 0) -> str:
     return g.op("Concat", *(g.op("Reshape", p, g.indices(*one)) for p in parts), axis=axis)
 
 
+def _cat(g: OnnxGraph, node: Any, parts: list[str], axis: int = 0) -> str:
+    return g.op("Concat", *parts, axis=axis % len(shape(node)))
+
+
+def _slice(g: OnnxGraph, node: Any, x: str, axis: int = 0, start: int = 0, end: int | None = None) -> str:
+    length = shape(node.args[0])[axis]
+    return g.op(
+        "Slice", x, g.indices(start or 0), g.indices(length if end is None else min(end, length)), g.indices(axis)
+    )
+
+
+def _permuted(g: OnnxGraph, node: Any, x: str, axes: list[int]) -> str:
+    return g.op("Transpose", x, perm=[axis % len(axes) for axis in axes])
+
+
 def _expand(g: OnnxGraph, node: Any, x: str, *rest: Any, **k: Any) -> str:
     if shape(node.args[0]) == shape(node):
         return x
@@ -462,6 +488,9 @@ TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     aten.select: _select,
     aten.gather: _gather,
     aten.stack: _stack,
+    aten.cat: _cat,
+    aten.slice: _slice,
+    aten.permute: _permuted,
     aten.expand: _expand,
     aten.kthvalue: _kth_value,
     aten.copysign: _copysign,
