@@ -19,7 +19,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,8 +42,11 @@ def started(folder: Path) -> Iterator[None]:
     about = {"argv": command, "display_name": "Python 3", "language": "python", "interrupt_mode": "message"}
     kernel.write_text(json.dumps(about), encoding="utf-8")
     before = os.environ.get("JUPYTER_PATH", "")
-    server = subprocess.Popen([sys.executable, program, "serve", place], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen([sys.executable, program, "serve", place], env=environment, stdout=subprocess.PIPE)
     try:
+        assert server.stdout is not None
+        assert server.stdout.readline(), "The process that is copied ended."  # its first words: it can be asked now
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(folder), before)))
         yield
     finally:
@@ -56,11 +58,7 @@ def started(folder: Path) -> Iterator[None]:
 def start(place: str, options: list[str]) -> None:
     """Ask for a kernel here, with this environment, and wait for its end."""
     with socket.socket(socket.AF_UNIX) as asked:
-        end = time.monotonic() + 120
-        while asked.connect_ex(place):  # the server is still importing
-            if time.monotonic() > end:
-                sys.exit("The process that is copied didn't start.")
-            time.sleep(0.05)
+        asked.connect(place)
         request = {"options": options, "folder": str(Path.cwd()), "environment": dict(os.environ)}
         asked.sendall(json.dumps(request).encode() + b"\n")
         asked.recv(1)  # nothing comes: the kernel's end closes the connection
@@ -77,6 +75,8 @@ def serve(place: str) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(place)
         listening.listen()
+        print("ready", flush=True)
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads what kernels print before they are ready
         while True:
             asked, _ = listening.accept()
             if os.fork() == 0:
