@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,10 +47,41 @@ def test_a_keys_parts_stay_as_they_are() -> None:
         "parameters": {"contrasts": ("logit", "mean"), "mode": "cascading", "depths": 8, "seeds": (0, 1, 2)},
         "perturbation": {"contrasts": ("logit", "mean"), "baseline": "mean"},
     }
+    data = plan(dataclasses.replace(chosen, checks=("data", "class"))).units  # hang on the twin, too
+    assert {unit.check: unit.key for unit in data} == KEYS_BESIDE_DATA
     assert units["class"].file == Path("scenes", "class", f"scene-0-{KEYS['class']}.parquet")
 
 
+KEYS_BESIDE_DATA = {"data": "f3c5f232cb789348", "class": "84cf8ea5beb490b2"}
 KEYS = {"class": "1e56fa04d689f3ef", "parameters": "1779769db58584e6", "perturbation": "1e0340a424c81595"}
+
+
+def test_weights_that_are_missing_are_fetched_where_that_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def load(name: str, **options: Any) -> pg.Classifier:
+        asked.append(options)
+        return pg.load_classifier(name, **options)
+
+    monkeypatch.setattr("posgrad_edu.study.planning.load_classifier", load)
+    chosen = Study(("gradient",), ("signed",), ("class",), ("scenes",), scenes=1)
+    for options in ({}, {"download": False}, {"download": True}):
+        plan(chosen, **options)
+    assert asked == [{"download": False}, {"download": False}, {"download": True}]
+
+
+def test_a_method_may_be_refused_by_several_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str, **options: Any) -> pg.Classifier:
+        kind = torch.nn.SiLU() if name != "served" else torch.nn.ReLU()
+        body = torch.nn.Conv2d(3, 2, 3), kind, torch.nn.Flatten(), torch.nn.Linear(72, 3)
+        return pg.Classifier(torch.nn.Sequential(*body).eval(), pg.Preprocessing(size=8, resize=8), name=name)
+
+    monkeypatch.setattr("posgrad_edu.study.planning.load_classifier", load)
+    networks = ("one", "two", "served")
+    units, refused = plan(Study(("gradient", "guided-backprop"), ("signed",), ("class",), networks, limit=1))
+    assert [*refused] == [("one", "guided-backprop"), ("two", "guided-backprop")]
+    assert [unit.network for unit in units] == list(networks)
+    assert [len(unit.labels) for unit in units] == [1 + len(CONTROLS)] * 2 + [2 + len(CONTROLS)]
 
 
 @pytest.mark.parametrize(
