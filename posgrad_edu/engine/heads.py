@@ -22,7 +22,19 @@ from posgrad_edu.engine.passes import gradients, with_gradients
 # Operations whose derivative is right for a batch of seeds (torch.vmap), and cheap enough to be taken anew.
 HEAD = frozenset(
     (
-        *("Addmm", "Mm", "Linear", "T", "Mean", "AdaptiveAvgPool2D", "Relu", "Hardtanh", "AccumulateGrad", "Clone"),
+        *(
+            "Addmm",
+            "Mm",
+            "Linear",
+            "T",
+            "Mean",
+            "AdaptiveAvgPool2D",
+            "Relu",
+            "Hardtanh",
+            "AccumulateGrad",
+            "Clone",
+            "Add",
+        ),
         *("View", "ReshapeAlias", "UnsafeView", "Squeeze", "Unsqueeze", "Transpose", "Permute", "Alias"),
     )
 )

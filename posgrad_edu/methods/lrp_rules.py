@@ -90,8 +90,9 @@ def handled_contributions(
     """
     if handling is SIGNED:
         return Contributions([(layer.a, layer.w)], layer.b, factor)
-    ours = handling is POSITIVE or handling is NEGATIVE
-    w, b = (t if ours or t is None else t.clone() for t in (layer.w, layer.b))  # somebody else's may work in place
+    w, b = layer.w, layer.b
+    if handling is not POSITIVE and handling is not NEGATIVE:  # somebody else's may work in place
+        w, b = w.clone(), None if b is None else b.clone()
     bias = None if b is None else handling(b)
     pairs = [(layer.a, handling(w))]
     if not layer.a.amin() >= 0:  # it is not what a ReLU gave

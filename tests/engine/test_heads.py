@@ -41,7 +41,7 @@ class Beside(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.conv(x)
-        return self.a(z.mean((2, 3))) + self.b(z.flatten(1))
+        return self.b(z.flatten(1)) + self.a(z.mean((2, 3)))
 
 
 class Hooked(nn.Module):
