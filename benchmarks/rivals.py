@@ -103,7 +103,10 @@ def subject(name: str, seed: int = 0) -> Subject:
     net.requires_grad_(False)
     with torch.no_grad():
         target = int(net(x)[0].argmax())
-    return Subject(net, x, target, pg.Classifier(net, lambda img: x[0]).cam_layer)
+    layer = pg.Classifier(net, lambda img: x[0]).cam_layer
+    if name == "resnet50":  # there it is a ReLU that runs three times, which pytorch-grad-cam can't tell apart
+        layer = "layer4"  # ends with the last of these runs
+    return Subject(net, x, target, layer)
 
 
 def bare(unit: str, subject: Subject) -> Compute:
