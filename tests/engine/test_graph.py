@@ -63,9 +63,13 @@ def test_a_relu_under_any_name(name: str) -> None:
     gate = as_gate(y.grad_fn)
     assert gate is not None
     assert (gate.node, gate.limit) == (y.grad_fn, limit)
-    a = gate.output().detach()
-    assert torch.equal(a, y.detach())
-    assert gate.open(a).tolist() == [0 < value < limit for value in y.tolist()]
+    inside = [0 < value < limit for value in y.tolist()]
+    assert gate.open().tolist() == inside
+    assert torch.equal(gate.values().detach()[inside], y.detach()[inside])
+    back = gate.on_gradient(lambda grad, gated, gate: torch.stack([grad, gated]).sum(0))
+    (both,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    back.remove()
+    assert both.tolist() == [1 + is_open for is_open in inside]
     assert as_gate((2 * y).grad_fn) is None  # type: ignore[arg-type]
 
 

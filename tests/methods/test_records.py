@@ -102,7 +102,8 @@ def test_a_contrast_that_reaches_no_record_is_refused(net: nn.Module, x: Tensor)
 
         def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Any:
             leaf = x.clone().requires_grad_()
-            return leaf, list(torch.autograd.grad(net(leaf)[:, 0].sum(), leaf))
+            (grad,) = torch.autograd.grad(net(leaf)[:, 0].sum(), leaf)
+            return leaf, [grad.unsqueeze(1)]
 
     assert Records().explain(net, x, 0, Outside).shape == x[:, 0].shape
     with pytest.raises(Exception, match="no contrast reaches it"):
