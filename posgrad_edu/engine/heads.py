@@ -43,7 +43,7 @@ AT_ONCE = 2**20  # numbers in one batch of gradients: 4 MB, which a processor's 
 
 @dataclass
 class ClassGradients:
-    """The gradients of some logits with regard to a layer's output, in pieces (N, k, C, h, w): k classes at a time.
+    """The gradients (N, C, h, w) of K logits with regard to a layer's output, one after the other: a sequence.
 
     They are computed anew each time that one goes through them. seed (N, K, classes): as for ``passes.gradients``.
     """
@@ -52,7 +52,18 @@ class ClassGradients:
     seed: Tensor
     leaf: Tensor
 
+    def __len__(self) -> int:
+        return self.seed.shape[1]
+
+    def __getitem__(self, k: int) -> Tensor:
+        return self._gradients(self.leaf, self.seed[:, k].unsqueeze(1))[:, 0]
+
     def __iter__(self) -> Iterator[Tensor]:
+        for some in self.pieces():
+            yield from some.unbind(1)
+
+    def pieces(self) -> Iterator[Tensor]:
+        """Yield them in pieces (N, k, C, h, w), of k classes each."""
         if self.seed.shape[1] == 1:
             yield self._gradients(self.leaf, self.seed)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -13,6 +14,10 @@ from torch.utils.checkpoint import CheckpointError
 from posgrad_edu.engine.contrast import check_range, check_reference, seeds
 from posgrad_edu.engine.layout import layouts
 from posgrad_edu.errors import UnsupportedOperation
+
+_precision = threading.Lock()
+_inside: list[int] = []  # threads in full precision
+_before: list[Any] = []
 
 
 @contextmanager
@@ -27,12 +32,18 @@ def full_precision() -> Iterator[None]:
     cudnn: Any = torch.backends.cudnn
     since_2_9: tuple[Any, ...] = (getattr(cudnn, "conv", None), "fp32_precision", "ieee")
     setting, name, exact = since_2_9 if since_2_9[0] is not None else (cudnn, "allow_tf32", False)
-    before = getattr(setting, name)
-    setattr(setting, name, exact)
+    with _precision:  # the setting is the whole process's: whoever comes first changes it, the last one puts it back
+        if not _inside:
+            _before[:] = [getattr(setting, name)]
+            setattr(setting, name, exact)
+        _inside.append(threading.get_ident())
     try:
         yield
     finally:
-        setattr(setting, name, before)
+        with _precision:
+            _inside.pop()
+            if not _inside:
+                setattr(setting, name, _before[0])
 
 
 @contextmanager

@@ -72,11 +72,9 @@ class Method:
     def handle_own(self, information: Tensor) -> Tensor:
         """Return the same of a tensor that nobody else holds: it may be written into, which saves memory and time."""
         handling = self.active_handling
-        return (
-            self.handle(information)
-            if handling is None or handling.in_place is None
-            else handling.in_place(information)
-        )
+        if handling is None or handling.in_place is None or HANDLINGS.get(handling.name) is not handling:
+            return self.handle(information)
+        return handling.in_place(information)
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         """Return one raw map (N, K, h, w) for each photo of x (N, C, H, W) and class of target (N, K).
@@ -117,7 +115,7 @@ class Method:
         return self.finish(maps, x, target)
 
     def finish(self, maps: Tensor, x: Tensor, target: Target) -> Tensor:
-        """Return raw maps (N, K, h, w) as a call gives them: checked, in the resolution of x, one a photo or K."""
+        """Return raw maps (N, K, h, w) as a call gives them: checked, in x's resolution, one a photo or K."""
         return finish(maps, x, target)
 
 

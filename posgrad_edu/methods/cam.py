@@ -29,7 +29,6 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,11 +62,11 @@ class CAM(Method):
     upsample: bool = True
 
     def combine(self, activation: Tensor, grad: Tensor) -> Tensor:
-        """Return the map (N, h, w) from activations and gradients (N, C, h, w)."""
+        """Return the map (N, h, w) from activations and gradients (N, C, h, w), neither written into."""
         raise NotImplementedError
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, Iterable[Tensor]]:
-        """Return the layer's activations (N, C, h, w), and their gradients in pieces of k classes (N, k, C, h, w)."""
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> tuple[Tensor, ClassGradients | list[Tensor]]:
+        """Return the layer's activations (N, C, h, w), and for each class asked about their gradients."""
         with graph_from(find_layer(net, self.layer, x)) as recorded:
             logits = forward(net, x, target)
         leaf, earlier = recorded.output(len(x)), recorded.earlier()
@@ -80,12 +79,13 @@ class CAM(Method):
                 raise ValueError(
                     "The CAM's layer runs several times, and each run is a part of the logits. Choose another layer."
                 )
-            found.append((torch.zeros_like(leaf) if grad is None else grad).unsqueeze(1))
+            found.append(torch.zeros_like(leaf) if grad is None else grad)
         return leaf.detach(), found
 
-    def read(self, record: tuple[Tensor, Iterable[Tensor]]) -> Tensor:
+    def read(self, record: tuple[Tensor, ClassGradients | list[Tensor]]) -> Tensor:
         activation, grads = record
-        maps = torch.cat([self.combine_classes(activation, some) for some in grads], dim=1)
+        pieces = grads.pieces() if isinstance(grads, ClassGradients) else (grad.unsqueeze(1) for grad in grads)
+        maps = torch.cat([self.combine_classes(activation, some) for some in pieces], dim=1)
         return maps.clamp(min=0) if self.relu else maps
 
     def combine_classes(self, activation: Tensor, grads: Tensor) -> Tensor:

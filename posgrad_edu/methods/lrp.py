@@ -103,6 +103,7 @@ ROUTES = (
     torch.split,
     Tensor.flatten,
     Tensor.reshape,
+    Tensor.view,
     Tensor.squeeze,
     Tensor.unsqueeze,
     Tensor.transpose,
@@ -154,9 +155,18 @@ class LRP(InputSpaceMethod):
         return get_rule(conv), get_rule(linear), first
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        # Convolutions on a CPU are quicker where the channels of one place lie side by side; only rounding differs.
+        try:
+            return self.relevance(net, x.contiguous(memory_format=torch.channels_last), target)
+        except RuntimeError as error:
+            if "view size is not compatible" not in str(error):
+                raise
+        return self.relevance(net, x, target)  # its view(...) is made for photos that lie in memory as usual
+
+    def relevance(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        """Return the maps (N, K, H, W), by one pass through the network and back."""
         conv, linear, first = self.rules()
-        # Convolutions on a CPU are quicker where the channels of one place lie side by side; values stay the same.
-        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        x = x.requires_grad_()
         propagation = Propagation(conv, linear, first, with_bias=self.bias == "absorb")
         with propagation.context():
             logits = forward(net, x, target)
@@ -219,7 +229,7 @@ class Propagation:
             AVERAGES: self.average,
             backward.ADDITIONS: self.addition,
             (F.pad,): self.pad,
-            (Tensor.view,): self.view,
+            (Tensor.data.__get__, Tensor.numpy): self.lend,  # type: ignore[attr-defined]
             ROUTES: None,
         }
         treated = {function: rule for functions, rule in families.items() for function in functions}
@@ -237,7 +247,7 @@ class Propagation:
         if self.first is not None:
             rule, self.first = self.first, None
         self.last = rule
-        shift = None if bias is None else bias.detach()
+        shift = bias.detach() if bias is not None and self.with_bias else None
         layer = LinearLayer(lambda a, w, b: func(a, w, b, *rest, **k), input.detach(), weight.detach(), shift)
         if func is F.linear and (self.with_bias or bias is None):  # large weights: run it once
             layer.a = layer.a.clone()
@@ -269,7 +279,7 @@ class Propagation:
     ) -> Tensor:
         """Return ``compute(input)`` with the rule as its way back."""
         if not self.with_bias:
-            layer = LinearLayer(layer.apply, layer.a, layer.w)
+            layer.b = None
         self.keep(layer)
         return own_backward(compute, Redistribution(layer, rule), input)
 
@@ -328,12 +338,10 @@ class Propagation:
             raise refuse("lrp", func, "A border that isn't zero would take a share of the relevance.")
         return func(input, pad, mode, value)
 
-    def view(self, func: Callable, input: Tensor, *shape: Any, **kwargs: Any) -> Tensor:
-        """The same values in another shape: channels-last memory may have to be copied, which ``view`` never does."""
-        try:
-            return func(input, *shape, **kwargs)
-        except RuntimeError:
-            return input.contiguous().view(*shape, **kwargs)
+    def lend(self, func: Callable, input: Tensor, *args: Any) -> Any:
+        """Values that can be written into unseen: whoever needs them gets a copy."""
+        self.before_overwriting(input)
+        return func(input, *args)
 
     def relu(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A ReLU: relevance passes unchanged."""

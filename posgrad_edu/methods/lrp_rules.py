@@ -53,7 +53,11 @@ class LinearLayer:
 
     @cached_property
     def z(self) -> Tensor:
-        """The output, for rules that look at its sign."""
+        """The output, for rules that look at its sign; the network's own may be overwritten."""
+        return self.computed()
+
+    def computed(self) -> Tensor:
+        """Return the output, as a new tensor."""
         return self.apply(self.a, self.w, self.b)
 
     def sum_of(self, pairs: list[tuple[Tensor, Tensor]], bias: Tensor | None) -> Tensor:
@@ -241,11 +245,13 @@ def get_rule(rule: str | Rule) -> Rule:
 def stabilized(denominator: Tensor, epsilon: float, never_negative: bool = False) -> Tensor:
     """Move a denominator away from zero by epsilon, in place; for epsilon = 0 to infinity at zero, so that 0/0 gives 0.
 
-    never_negative: what is known of its values; then one addition will do.
+    never_negative: what is known of its values, but for rounding.
     """
     if epsilon == 0:
         return denominator.masked_fill_(denominator == 0, torch.inf)
-    return denominator.add_(epsilon if never_negative else torch.copysign(denominator.new_tensor(epsilon), denominator))
+    if never_negative:
+        return denominator.clamp_(min=0).add_(epsilon)
+    return denominator.add_(torch.copysign(denominator.new_tensor(epsilon), denominator))
 
 
 class Share(NamedTuple):
@@ -274,12 +280,13 @@ class Redistribution:
 
     @property
     def divides_by_z(self) -> bool:
-        """Whether the rule's only denominator is the layer's output."""
-        return isinstance(self.rule, Epsilon) or (isinstance(self.rule, Handled) and self.rule.handling is SIGNED)
+        """Whether the rule's only denominator is the layer's output; a rule derived from these may have others."""
+        signed = type(self.rule) is Handled and self.rule.handling is SIGNED
+        return signed or type(self.rule) in (Epsilon, Zero)
 
     def output(self) -> Tensor:
         """Return the layer's output z, computed once where the rule needs it, too."""
-        return self.shares[0].total.detach() if self.divides_by_z else self.layer.z
+        return self.shares[0].total.detach() if self.divides_by_z else self.layer.computed()
 
     def _share(self, contributions: Contributions) -> Share:
         with torch.enable_grad():

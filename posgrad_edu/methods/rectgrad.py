@@ -27,7 +27,7 @@ from torch import Tensor
 
 from posgrad_edu.engine.graph import Gate
 from posgrad_edu.errors import UnsupportedOperation
-from posgrad_edu.methods.gradient import PhotoPass
+from posgrad_edu.methods.photo_pass import PhotoPass
 from posgrad_edu.methods.relu_rules import ReLUMethod
 
 
@@ -41,6 +41,7 @@ class RectGrad(ReLUMethod):
     """
 
     name: ClassVar[str] = "rectgrad"
+    reads_once: ClassVar[bool] = True
 
     q: float = 0.98
     times_input: bool = False
@@ -87,10 +88,10 @@ def kth_smallest(values: Tensor, k: int) -> Tensor:
     """
     if values.device.type != "cpu" or values.dtype == torch.bfloat16:  # which NumPy doesn't know
         return values.kthvalue(k, dim=1).values
-    return values.new_tensor([_kth_smallest(row, k) for row in values.numpy()])
+    return values.new_tensor([_kth_smallest(row, k) for row in values.detach().numpy()])
 
 
 def _kth_smallest(row: NDArray, k: int) -> float:
-    positive = row[row > 0]
-    above = k - (row.size - len(positive))
-    return np.partition(positive, above - 1)[above - 1] if above > 0 else 0.0
+    others = row[row != 0]  # nan among them, and larger than all numbers, as for kthvalue
+    above = k - (row.size - len(others))
+    return np.partition(others, above - 1)[above - 1] if above > 0 else 0.0

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from posgrad_edu.engine.graph import Gate
 from posgrad_edu.handling import POSITIVE, Handling
-from posgrad_edu.methods.gradient import PassMethod, PhotoPass
+from posgrad_edu.methods.photo_pass import PassMethod, PhotoPass
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class ReLUMethod(PassMethod):
     """The gradient with ``back`` as the way back through each ReLU; what the three methods share."""
 
     published: ClassVar[Handling] = POSITIVE
+    reads_once: ClassVar[bool] = True
 
     def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:
         """Return what passes downwards, from what arrives, G, and what its own derivative makes of it, G ⊙ [z > 0].

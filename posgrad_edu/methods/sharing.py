@@ -20,7 +20,7 @@ from typing import Any, overload
 from torch import Tensor, nn
 
 from posgrad_edu.engine.audit import explaining
-from posgrad_edu.engine.contrast import Each, Reference, contrasted
+from posgrad_edu.engine.contrast import Each, Reference, contrasted, ignore_reference
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.methods.base import Method
@@ -62,8 +62,9 @@ def explain(
     options: those of the method, such as ``q`` of rectgrad. All three are for a name or a class.
     contrast: what each logit is held against: ``None``, "mean" for the mean of all logits, or a class, in any form that
     a target may have; see ``engine/contrast.py``.
-    Returns (N, H, W), or (N, K, H, W), in x's resolution, dtype and device; with ``reduce=None`` the colour channels
-    stand before H. Of several methods a dict with their labels, each map the same that its method gives alone.
+    Returns (N, H, W), or (N, K, H, W), in x's dtype, device and resolution (a CAM with ``upsample=False`` in its
+    layer's); with ``reduce=None`` the colour channels stand before H. Of several methods a dict with their labels, each
+    map the same that its method gives alone.
     Raises ``ValueError`` for input that makes no sense, ``UnsupportedOperation`` for an operation of the network
     that the method has no rule for; one of several methods that refuses the network refuses them all.
     """
@@ -102,6 +103,11 @@ def _explain_contrasts(
                 maps = {label: methods[label].read(record) for label in labels}
                 del record
         for label in labels:
+            if maps[label].shape[1] != asked.shape[1]:
+                raise ValueError(
+                    f"{methods[label].name} gives {maps[label].shape[1]} maps a photo for {asked.shape[1]} questions. "
+                    "Its maps (N, K, h, w) need one for each class of target (N, K)."
+                )
             for of_one, part in zip(found, maps.pop(label).chunk(len(references), dim=1), strict=True):
                 of_one[label] = methods[label].finish(part, x, target)
     return [{label: of_one[label] for label in methods} for of_one in found]
@@ -153,7 +159,10 @@ class Records:
         with explaining(net), with_gradients():
             classes = checked_classes(net, x, target)
             against = as_reference(contrast, classes)
-            return chosen.finish(chosen.read(self._record(chosen, net, x, classes, against)), x, target)
+            record = self._record(chosen, net, x, classes, against)
+            with contrasted(against, chosen.name):
+                ignore_reference()  # whether it was heard, recording has told
+                return chosen.finish(chosen.read(record), x, target)
 
     def _record(self, method: Method, net: nn.Module, x: Tensor, classes: Tensor, against: Reference) -> Any:
         """Return the record of this question, kept or made anew."""
@@ -162,7 +171,7 @@ class Records:
         if key not in self._kept:
             while len(self._kept) >= self.most:  # before the next one takes memory
                 self._kept.popitem(last=False)
-            with contrasted(against, method.name):  # reading is the same for all contrasts
+            with contrasted(against, method.name):
                 self._kept[key] = method.record(net, x.detach().clone(), classes.clone()), net, x
         self._kept.move_to_end(key)
         return self._kept[key][0]

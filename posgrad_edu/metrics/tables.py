@@ -21,7 +21,11 @@ Item = TypeVar("Item")
 def by_label(method: Methods, handling: AnyHandling, options: Mapping[str, Any]) -> dict[str, Method]:
     """Return the methods by label, ready to be called; a single one has an empty label."""
     chosen = resolve(method, handling, **options)
-    return chosen if isinstance(chosen, dict) else {"": chosen}
+    methods = chosen if isinstance(chosen, dict) else {"": chosen}
+    for one in methods.values():
+        if not getattr(one, "upsample", True):
+            raise ValueError(f"Measures need maps in the photo's resolution: leave upsample=False out of {one.name}.")
+    return methods
 
 
 def batches(items: Sequence[Item]) -> list[list[Item]]:

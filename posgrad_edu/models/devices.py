@@ -22,7 +22,7 @@ def as_device(device: str | torch.device) -> torch.device:
     Raises ``DeviceError`` for one that isn't here, with those that are.
     """
     here = device_names()
-    known = {*here, *(name.partition(":")[0] for name in here)}
+    known = {*here, f"{CPU}:0", *(name.partition(":")[0] for name in here)}
     if str(device) not in known:
         advice = "" if len(here) > 1 else " PyTorch sees no other: look at its version, and at the driver."
         raise DeviceError(f"There is no device {str(device)!r} here. There are: {', '.join(here)}.{advice}")

@@ -242,8 +242,10 @@ def _attempt(index: int, unit: Unit, version: str) -> tuple[int, DataFrame | Fai
         return index, ValueError(f"A worker has posgrad-edu {own}, this process {version}. Install the same.")
     try:
         return index, measure(unit)
-    except (WeightsError, DeviceError) as error:  # it would be the same with each photo
-        return index, (DeviceError if isinstance(error, DeviceError) else WeightsError)(str(error))
+    except WeightsError as error:  # it would be the same with each photo
+        return index, WeightsError(str(error))
+    except DeviceError as error:
+        return index, DeviceError(str(error))
     except Exception as error:  # whatever is wrong with a photo, the others go on
         reason = printable(" ".join(str(error).split())) or type(error).__name__
         return index, Failure(unit.network, unit.check, unit.picture.name, reason)

@@ -95,7 +95,7 @@ class CamWeights(LayerPanel):
         found = {choice: finish(kind.read(record), self._x, target)[0] for choice, kind in kinds.items()}
         maps = {choice: pair / units[choice[0]] for choice, pair in found.items()}
         numbers = {choice: rank_correlation(pair) for choice, pair in maps.items()}
-        grad = torch.cat([*grads], dim=1)[0]
+        grad = torch.stack([*grads], dim=1)[0]
         products = torch.where(grad == 0, math.nan, activation.sum((2, 3), keepdim=True) * grad)
         return Layer(maps, numbers, products)
 

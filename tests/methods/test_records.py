@@ -103,7 +103,7 @@ def test_a_contrast_that_reaches_no_record_is_refused(net: nn.Module, x: Tensor)
         def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Any:
             leaf = x.clone().requires_grad_()
             (grad,) = torch.autograd.grad(net(leaf)[:, 0].sum(), leaf)
-            return leaf, [grad.unsqueeze(1)]
+            return leaf, [grad]
 
     assert Records().explain(net, x, 0, Outside).shape == x[:, 0].shape
     with pytest.raises(Exception, match="no contrast reaches it"):
