@@ -218,11 +218,15 @@ def test_right_guided_gradcam_is_a_product_with_what_matrices_enlarge() -> None:
 
 
 def test_right_rectgrad_is_the_packages() -> None:
+    from posgrad_edu.engine.graph import as_gate
     from posgrad_edu.methods import METHODS
 
     for n in range(4):
         grad, a, handling, q = rectgrad.RECTGRAD.make(n)
-        theirs = METHODS["rectgrad"](handling, q=q).back(grad, a, a > 0)  # type: ignore[attr-defined, call-arg]
+        z = a.clone().requires_grad_()
+        y = z.relu()
+        as_gate(y.grad_fn).on_gradient(METHODS["rectgrad"](handling, q=q).back)  # type: ignore[arg-type, union-attr, attr-defined, call-arg]
+        (theirs,) = torch.autograd.grad(y, z, grad)
         torch.testing.assert_close(rectgrad.RECTGRAD.right(grad, a, handling, q), theirs)  # type: ignore[misc]
 
 
