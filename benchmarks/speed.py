@@ -120,7 +120,7 @@ def peaks(rows: list[dict[str, Any]], threads: int) -> None:
 
 
 def peaks_of(network: str, asked: list[tuple[str, str]], threads: int) -> list[float | None]:
-    """Return by how much this process grows at most while it computes each map, in MiB; ``None`` where it can't be asked."""
+    """Return by how much this process grows at most while it computes each map, in MiB; ``None`` where it's unknown."""
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if not (status.exists() and os.access(reset, os.W_OK) and hasattr(ctypes.CDLL(None), "malloc_trim")):
         return [None] * len(asked)  # not Linux, or one without these: some containers, another C library
