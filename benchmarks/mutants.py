@@ -5,7 +5,7 @@
 mutmut makes the changed copies ("mutants") and runs for each one the tests that reach the changed function; which
 files and which tests, says ``[tool.mutmut]`` in pyproject.toml. Without a sample that takes hours. Changes to the words
 of an error or to ``zip(strict=...)`` don't count, nor do the mutants that ``tests/mutants.toml`` names: no test can
-tell them from the original.
+tell them from the original. mutmut is imported where it is used, so that the tests of this file do without.
 
 One of them anew, after a test was added: ``mutmut run NAME``. What it changes: ``mutmut show NAME``.
 """
@@ -24,12 +24,6 @@ import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
-
-from mutmut.__main__ import collect_source_file_mutation_data, create_mutants
-from mutmut.mutation.data import MutantLineSpans
-from mutmut.mutation.diff_apply import get_diff_for_mutant
-from mutmut.stats import status_by_exit_code
-from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -144,6 +138,8 @@ def _is_text(node: ast.expr) -> bool:
 
 def changes_only_words(path: Path, name: str) -> bool:
     """Say whether a mutant differs from the original in the words of an error alone."""
+    from mutmut.mutation.data import MutantLineSpans
+
     spans = MutantLineSpans.load(path)
     assert spans is not None
     mutant = name.rpartition(".")[2]
@@ -159,6 +155,9 @@ def changes_only_words(path: Path, name: str) -> bool:
 
 def generate(jobs: int) -> list[str]:
     """Make all mutants anew, in the folder ``mutants``, and return the names of those that change more than words."""
+    from mutmut.__main__ import collect_source_file_mutation_data, create_mutants
+    from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
+
     shutil.rmtree("mutants", ignore_errors=True)
     Path("mutants").mkdir()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -171,6 +170,8 @@ def generate(jobs: int) -> list[str]:
 
 def change(name: str) -> dict[str, str]:
     """Return which function a mutant changes, and how: as ``tests/mutants.toml`` names it."""
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
+
     diff = [line for line in get_diff_for_mutant(name).splitlines() if not line.startswith(("---", "+++", "@@"))]
     lines = {sign: " ".join(line[1:].strip() for line in diff if line.startswith(sign)) for sign in "-+"}
     function = re.sub(r"__mutmut_\d+$", "", name).replace(".x_", ".").replace(".xǁ", ".").replace("ǁ", ".")
@@ -185,6 +186,9 @@ def equivalent() -> dict[tuple[str, str, str], str]:
 
 def report(names: list[str]) -> None:
     """Print what became of these mutants: those that no test noticed, by name, and the score."""
+    from mutmut.__main__ import collect_source_file_mutation_data
+    from mutmut.stats import status_by_exit_code
+
     codes = {name: code for _, name, code in collect_source_file_mutation_data(mutant_names=names)[0]}
     excused = equivalent()
     counts: Counter[str] = Counter()

@@ -1,6 +1,6 @@
 """What maps cost: ours and other packages' on the same photo, in units of a pass that no method can do without.
 
-    make bench                                # on two idle cores less than ten minutes
+    make bench                                # on two idle cores about ten minutes
     python benchmarks/speed.py --quick        # the small network of the scenes, a round each: does all of it run?
     python benchmarks/speed.py --measures     # Quantus' randomization test, too: a quarter of an hour more
     python benchmarks/speed.py --busy         # beside other work: one thread, and its processor time counts
@@ -90,17 +90,19 @@ def spread(values: Iterable[float]) -> dict[str, float]:
 def likeness(ours: Tensor, theirs: Tensor, positive: bool) -> dict[str, float]:
     """Return how alike two maps (..., H, W) of one class, or of several, are; of several the least alike.
 
+    Two maps that are zero everywhere are the same: a class without positive part has such ones.
+
     difference: the largest of any pixel, each map divided by its own largest magnitude first, since some packages scale
     their maps. correlation: of all pixels. positive: theirs has no negative part, so ours is compared without it.
     """
     a, b = (m.detach().double().reshape(-1, m.shape[-2:].numel()) for m in (ours, theirs))
     a = a.clamp(min=0) if positive else a
-    scaled = [m / m.abs().amax(1, keepdim=True) for m in (a, b)]
+    tiny = torch.finfo(torch.float64).tiny
+    scaled = [m / m.abs().amax(1, keepdim=True).clamp(min=tiny) for m in (a, b)]
     centred = [torch.nn.functional.normalize(m - m.mean(1, keepdim=True)) for m in scaled]
-    return {
-        "difference": float((scaled[0] - scaled[1]).abs().max()),
-        "correlation": float((centred[0] * centred[1]).sum(1).min()),
-    }
+    both_empty = (scaled[0] == 0).all(1) & (scaled[1] == 0).all(1)
+    correlation = (centred[0] * centred[1]).sum(1).masked_fill(both_empty, 1)
+    return {"difference": float((scaled[0] - scaled[1]).abs().max()), "correlation": float(correlation.min())}
 
 
 # --- Memory, in a process of its own ---
@@ -118,10 +120,10 @@ def peaks(rows: list[dict[str, Any]], threads: int) -> None:
 
 
 def peaks_of(network: str, asked: list[tuple[str, str]], threads: int) -> list[float | None]:
-    """Return by how much this process grows at most while it computes each map, in MiB; ``None`` if not on Linux."""
+    """Return by how much this process grows at most while it computes each map, in MiB; ``None`` where it's unknown."""
     status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    if not status.exists():
-        return [None] * len(asked)
+    if not (status.exists() and os.access(reset, os.W_OK) and hasattr(ctypes.CDLL(None), "malloc_trim")):
+        return [None] * len(asked)  # not Linux, or one without these: some containers, another C library
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")
     s, works, found = subject(network), {work.name: work for work in WORKS}, []
@@ -213,6 +215,12 @@ def _version(package: str) -> str:
         return ""
 
 
+def save(results: Mapping[str, Any]) -> None:
+    """Write what was measured so far; ``NaN`` is refused, since no browser and few programs can read it."""
+    FILE.parent.mkdir(exist_ok=True)
+    FILE.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
 def quantus_test() -> str:
     """Return what benchmarks/randomization.py prints."""
     command = [sys.executable, str(Path(__file__).with_name("randomization.py"))]
@@ -235,20 +243,22 @@ def main(
     threads, clock = (1, time.process_time) if busy else (threads, time.perf_counter)
     torch.set_num_threads(threads)
     networks, least, budget = (["scenes"], 1, 0) if quick else (network, least, budget)
-    results: dict[str, Any] = {"machine": machine(threads) | {"busy": busy}}
+    results: dict[str, Any] = {"machine": machine(threads) | {"busy": busy, "options": " ".join(sys.argv[1:])}}
     rows = results["passes"] = [row for name in networks for row in measured(name, budget, least, clock)]
     results["widgets"] = list(widget_rows("scenes" if quick else "efficientnet-lite0", 1 if quick else least, clock))
     results["imports"] = imports(1 if quick else 2 * least)
+    write = write and not quick
+    if write:
+        save(results)  # what follows runs in other processes, and may fail
     if memory and not quick:
         peaks(rows, threads)
     if measures:
         results["measures"] = quantus_test()
     print(json.dumps(results["imports"]))
-    if write and not quick:
+    if write:
         from speed_page import write_page
 
-        FILE.parent.mkdir(exist_ok=True)
-        FILE.write_text(json.dumps(results, indent=1) + "\n")
+        save(results)
         write_page(results)
 
 

@@ -14,14 +14,20 @@ import gc
 import importlib
 import json
 import os
+import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[1]
+MOST_SECONDS = 300  # for the imports, on a computer that does much else
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 # Not what looks for its kernel when it is imported: ipywidgets, and matplotlib's pyplot.
 IMPORTED = (
     *("ipykernel.kernelapp", "pandas", "scipy.stats", "skimage.data", "matplotlib.figure", "torch", "timm"),
@@ -35,24 +41,29 @@ def started(folder: Path) -> Iterator[None]:
     if sys.platform != "linux":  # elsewhere a process with PyTorch in it can't be copied
         yield
         return
-    program, place = str(Path(__file__).resolve()), str(folder / "socket")
+    private = tempfile.TemporaryDirectory(dir="/tmp")  # a socket's path has at most 107 bytes
+    program, place = str(Path(__file__).resolve()), f"{private.name}/socket"
     kernel = folder / "kernels" / "python3" / "kernel.json"
     kernel.parent.mkdir(parents=True)
     command = [sys.executable, "-S", program, "start", place, "-f", "{connection_file}"]
     about = {"argv": command, "display_name": "Python 3", "language": "python", "interrupt_mode": "message"}
     kernel.write_text(json.dumps(about), encoding="utf-8")
-    before = os.environ.get("JUPYTER_PATH", "")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    server = subprocess.Popen([sys.executable, program, "serve", place], env=environment, stdout=subprocess.PIPE)
+    before, pipe = os.environ.get("JUPYTER_PATH"), subprocess.PIPE
+    server = subprocess.Popen(
+        [sys.executable, program, "serve", place], env={**os.environ, **ONE_THREAD}, stdin=pipe, stdout=pipe
+    )
     try:
         assert server.stdout is not None
+        assert select.select([server.stdout], [], [], MOST_SECONDS)[0], "The process that is copied isn't ready."
         assert server.stdout.readline(), "The process that is copied ended."  # its first words: it can be asked now
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, (str(folder), before)))
         yield
     finally:
-        os.environ["JUPYTER_PATH"] = before
+        os.environ.pop("JUPYTER_PATH", None)
+        os.environ.update({} if before is None else {"JUPYTER_PATH": before})
         server.terminate()
         server.wait(30)
+        private.cleanup()
 
 
 def start(place: str, options: list[str]) -> None:
@@ -65,24 +76,29 @@ def start(place: str, options: list[str]) -> None:
 
 
 def serve(place: str) -> None:
-    """Import, then make a copy for each who asks."""
+    """Import, then make a copy for each who asks, until the tests end: then this process's input does, too."""
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as kernels do: matplotlib reads it once
-    sys.path.pop(0)  # the tests' folder
+    sys.path[0] = str(ROOT)  # not the tests' folder: copies import this checkout, whatever is installed
     for name in IMPORTED:
         importlib.import_module(name)
     gc.freeze()  # no copy's garbage collector needs to look through what all have imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a copy
+    others = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+    others.remove(Path("/proc/self/comm").read_text().strip())
+    # A copy has one thread only: what another holds would stay locked. jemalloc, which pyarrow brings, sees to that.
+    assert set(others) <= {"jemalloc_bg_thd"}, f"These threads run beside the one that is copied: {others}"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(place)
         listening.listen()
         print("ready", flush=True)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nobody reads what kernels print before they are ready
-        while True:
+        while sys.stdin not in select.select([listening, sys.stdin], [], [])[0]:
             asked, _ = listening.accept()
             if os.fork() == 0:
                 listening.close()
                 be_kernel(asked)
             asked.close()
+    shutil.rmtree(Path(place).parent)  # the tests were killed, or else they would do that
 
 
 def be_kernel(asked: socket.socket) -> None:
@@ -94,8 +110,10 @@ def be_kernel(asked: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     threading.Thread(target=end_with, args=[asked], daemon=True).start()
+    import numpy as np
     from ipykernel.kernelapp import launch_new_instance
 
+    np.random.seed()  # noqa: NPY002  as in a process of its own: copies would draw the same. Python's random does so itself
     parent = f"--IPKernelApp.parent_handle={os.getppid()}"  # with which it ends, too
     sys.argv = ["ipykernel_launcher.py", *request["options"], parent]
     launch_new_instance()

@@ -240,6 +240,59 @@ def test_likeness_finds_what_is_wrong_and_not_how_maps_are_scaled(speed: ModuleT
     assert speed.likeness(ours, wrong, positive=False)["difference"] > 0.05
 
 
+def test_likeness_of_maps_without_a_positive_part(speed: ModuleType) -> None:
+    ours = torch.randn(3, 6, 6, generator=torch.Generator().manual_seed(0))
+    ours[1] = -ours[1].abs()
+    same = speed.likeness(ours, ours.clamp(min=0), positive=True)
+    assert same == {"difference": 0, "correlation": pytest.approx(1)}
+    assert speed.likeness(ours, ours.abs(), positive=True) == {"difference": 1, "correlation": pytest.approx(0)}
+
+
+def test_a_number_that_is_none_is_not_published(
+    speed: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import speed_page
+
+    assert "1.000" not in speed_page.map_against_ours({"map": {"difference": math.nan, "correlation": math.nan}})
+    monkeypatch.setattr(speed, "FILE", tmp_path / "results" / "speed.json")
+    with pytest.raises(ValueError, match="JSON"):
+        speed.save({"passes": [math.nan]})
+    assert not speed.FILE.exists()
+
+
+def test_the_page_of_speed_has_marks_for_all_sections(speed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    import speed_page
+
+    written: dict[str, str] = {}
+    monkeypatch.setattr(speed_page, "write_section", lambda _, section, text: written.update({section: text}))
+    monkeypatch.setattr(speed_page, "methods_chart", lambda rows: None)
+    monkeypatch.setattr(speed_page, "widgets_chart", lambda rows: None)
+    results = json.loads(speed_page.FILE.read_text(encoding="utf-8"))
+    speed_page.write_page(results | {"measures": "a table"})
+    page = (DOCS / "performance.md").read_text(encoding="utf-8")
+    for section in written:
+        assert f"<!-- begin: benchmarks/{section} -->" in page
+        assert f"<!-- end: benchmarks/{section} -->" in page
+    assert "speed.py measures" in written
+    networks = {row["network"] for row in results["passes"]}
+    picture = re.search(r"!\[.*\]", written["speed.py goals"])
+    assert picture is not None
+    assert {n for n, name in speed_page.NAMES.items() if name in picture[0]} == networks
+
+
+def test_the_page_of_speed_names_the_options(speed: ModuleType) -> None:
+    import speed_page
+
+    found = speed.machine(1) | {"busy": True, "options": "--busy --least 9"}
+    assert "`python benchmarks/speed.py --busy --least 9`" in speed_page.machine_sentence(found)
+    assert "`make bench`" in speed_page.machine_sentence(found | {"busy": False, "options": ""})
+
+
+def test_memory_is_not_measured_where_it_cannot_be_asked(speed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed.ctypes, "CDLL", lambda _: object())  # a C library without malloc_trim
+    assert speed.peaks_of("scenes", [("gradient", "bare")], 1) == [None]
+
+
 def test_gradients_begin_at_the_layer_that_is_hooked(speed: ModuleType) -> None:
     import rivals
 

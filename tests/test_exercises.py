@@ -187,7 +187,7 @@ def test_links_and_pictures_lead_somewhere_from_source_and_release(name: str) ->
             assert len(alt.split()) >= 8, f"{alt!r} says too little of what a picture shows"
 
 
-# --- The sources' outputs, which nbval compares ---
+# --- The sources' outputs, which test_outputs.py compares ---
 
 
 @every_assignment

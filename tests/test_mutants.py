@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -47,15 +46,11 @@ SOMETHING = {
 }
 
 
-@pytest.fixture(scope="module")
-def mutants() -> ModuleType:
-    if sys.platform == "win32":
-        pytest.skip("mutmut doesn't run on Windows")
-    pytest.importorskip("mutmut")
-    sys.path.insert(0, str(ROOT / "benchmarks"))
+@pytest.fixture
+def mutants(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
     import mutants
 
-    sys.path.remove(str(ROOT / "benchmarks"))
     return mutants
 
 

@@ -22,6 +22,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import yaml
+from conftest import LONGEST
 from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -54,6 +55,10 @@ def relative(path: Path) -> str:
 
 
 # --- layout and sizes ---
+
+
+def test_the_files_that_tests_begin_with_are_there() -> None:
+    assert {*LONGEST} <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
 
 
 @pytest.mark.parametrize(

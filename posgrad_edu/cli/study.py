@@ -46,7 +46,9 @@ Seeds = Annotated[int, typer.Option(help="How many draws of random parameters.")
 Baseline = Annotated[str, typer.Option(help="What perturbation covers with: mean, blur, zero.")]
 Jobs = Annotated[int, typer.Option(min=1, help="How many processes.")]
 Scheduler = Annotated[str | None, typer.Option(help="A Dask cluster's scheduler: tcp://host:port.")]
-Device = Annotated[str, typer.Option(help="Where the network runs: cpu, cuda, cuda:1, mps.")]
+Device = Annotated[
+    str, typer.Option(help="Where the network runs: cpu, cuda, cuda:1, mps. With --scheduler: on its workers.")
+]
 Download = Annotated[bool, typer.Option("--download", help="Fetch weights that aren't here.")]
 Out = Annotated[Path, typer.Option(help="The folder for results; run again to go on there.")]
 

@@ -137,7 +137,10 @@ def test_names_for_files() -> None:
 
 
 def test_a_photo_that_is_gone_has_a_unit_still(tmp_path: Path) -> None:
-    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere")
+    try:
+        (tmp_path / "link.png").symlink_to(tmp_path / "nowhere")
+    except OSError:
+        pytest.skip("this system makes no links (Windows without the right to)")
     chosen = Study(("gradient",), ("signed",), ("class",), ("efficientnet-lite0",), images=tmp_path)
     (unit,) = plan(chosen).units
     with pytest.raises(OSError, match=r"nowhere|link"):

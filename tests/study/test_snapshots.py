@@ -179,14 +179,14 @@ def drawing(figure: Any) -> str:
         lines.append(f"axes {ax.get_title()!r} {ax.title.get_fontsize()} {'on' if ax.axison else 'off'}")
         lines.append(f"  x {numbers(ax.get_xlim())} {ax.get_xlabel()!r} y {numbers(ax.get_ylim())} {ax.get_ylabel()!r}")
         lines.append(f"  ticks {numbers(ax.get_xticks())} and {numbers(ax.get_yticks())}")
-        lines.append(f"  ticks {[one.get_text() for one in ax.get_yticklabels()]} {ax.yaxis.get_tick_params()}")
-        lines.append(f"  below {ax.xaxis.get_tick_params().get('labelbottom')}")
+        lines.append(f"  ticks {[one.get_text() for one in ax.get_yticklabels()]}")
+        lines += [f"  {axis.axis_name} {ticks_in_words(axis.get_major_ticks())}" for axis in (ax.xaxis, ax.yaxis)]
         lines += [f"  {line_in_words(one)}" for one in ax.lines]
         lines += [f"  {area_in_words(one)}" for one in ax.collections if len(one.get_paths()) < 9]  # not the scale
         lines += [f"  picture {one.get_array().shape} {one.get_array().mean():.3f}" for one in ax.images]
     for legend in figure.legends:
         names = [(one.get_text(), one.get_fontsize()) for one in legend.get_texts()]
-        lines.append(f"legend {names} {legend._ncols} {legend._outside_loc} {legend.get_frame_on()}")
+        lines.append(f"legend {names} {legend.get_frame_on()}")
     return "\n".join([*lines, f"alt {figure.alt}", ""])
 
 
@@ -194,9 +194,16 @@ def numbers(values: Iterable[float]) -> str:
     return " ".join(f"{float(value) + 0.0:.3f}" for value in values)
 
 
+def ticks_in_words(ticks: list[Any]) -> str:
+    """Say what of an axis is visible: the ticks, their labels, the grid."""
+    parts = {"ticks": "tick1line", "labels": "label1", "grid": "gridline"}
+    seen = [name for name, part in parts.items() if any(getattr(tick, part).get_visible() for tick in ticks)]
+    return f"has {', '.join(seen) or 'none'}"
+
+
 def line_in_words(line: Any) -> str:
     label = "" if line.get_label().startswith("_") else line.get_label()
-    look = (line.get_color(), line.get_linestyle(), line._dash_pattern, line.get_linewidth(), line.get_zorder())
+    look = (line.get_color(), line.get_linestyle(), line.get_linewidth(), line.get_zorder())
     mark = (line.get_marker(), line.get_markersize())
     return f"line {label!r} x {numbers(line.get_xdata())} y {numbers(line.get_ydata())} {look} {mark}"
 

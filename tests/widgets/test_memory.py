@@ -54,6 +54,7 @@ def test_the_explorer_measures_no_more_than_it_says(clf: pg.Classifier, monkeypa
 
 
 def test_a_photo_is_encoded_once(clf: pg.Classifier) -> None:
+    theme._png.cache_clear()  # full, it would push out the photo, and it may know these maps from another test
     lab = Explorer(clf, ["coffee"], handling="signed")
     before = theme._png.cache_info()
     lab.handling.value = "positive"
