@@ -58,6 +58,13 @@ class There(Tensor):
     def __format__(self, spec: str) -> str:
         return format(self.here, spec)
 
+    def untyped_storage(self) -> torch.UntypedStorage:  # which memory is whose, LRP asks
+        return self.here.untyped_storage()
+
+    @property
+    def _version(self) -> int:  # type: ignore[override]
+        return self.here._version
+
 
 class Elsewhere(TorchDispatchMode):
     """Inside this context tensors can be made elsewhere, and moved there."""
