@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import kernels
+import longest
 import networks
 import numpy as np
 import pytest
@@ -28,16 +29,6 @@ def seed(config: pytest.Config) -> int:
     return config.getoption("randomly_seed", 0)
 
 
-# Those that take longest, by processor time. The tests run two files at a time: were one of these the last, a core
-# would have nothing to do.
-LONGEST = (
-    *("test_browser.py", "test_exercises.py", "test_checks.py", "test_page.py", "test_site_pages.py"),
-    *("test_outputs.py", "test_interruptions.py", "test_export.py", "test_wheel.py", "test_methods.py"),
-    *("test_scenes.py", "test_mutation.py", "test_recipe.py", "test_shift.py", "test_panel.py", "test_benchmarks.py"),
-    *("test_containers.py", "test_transformer.py"),
-)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the order of the files: xdist would begin with those of the most tests."""
     config.option.loadscopereorder = False
@@ -46,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # whoever shuffles does so afterwards
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest."""
-    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    ranks = {name: rank for rank, name in enumerate(longest.LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 

@@ -22,7 +22,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import yaml
-from conftest import LONGEST
+from longest import LONGEST
 from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
