@@ -385,8 +385,9 @@ def test_who_changed_no_test_is_not_warned_of(tmp_path: Path) -> None:
     for kind in ("perfect", "colab", "blank", "changed_tests"):
         graded.submit(kind, name, course.SUBMISSIONS[kind](name))
         graded.grade(kind, name)
-    assert graded.warnings["perfect"] == graded.warnings["colab"] == graded.warnings["blank"] == []
-    assert sum("checksum" in line for line in graded.warnings["changed_tests"]) == 5  # its test cells
+    # nbgrader's log is shared with whatever else runs here: a kernel that another test left behind may complain in it
+    told = {kind: sum("checksum" in line for line in lines) for kind, lines in graded.warnings.items()}
+    assert told == {"perfect": 0, "colab": 0, "blank": 0, "changed_tests": 5}  # its test cells
 
 
 def test_wrong_is_wrong_in_five_ways() -> None:
