@@ -40,6 +40,7 @@ from posgrad_edu.engine.audit import once
 from posgrad_edu.engine.backward import (
     ADDITIONS,
     CLAMP,
+    RELU,
     WEIGHTED,
     backward_rules,
     is_constant,
@@ -173,7 +174,8 @@ def _refuse_other_batches(grads: list[Tensor | None], photos: int) -> None:
 def refuse_unseen_constants(net: nn.Module, x: Tensor, logits: Tensor) -> None:
     """Refuse a network in which a constant enters that isn't among the biases found: its term would be missing.
 
-    A network that says anything about a black photo without its biases has another constant in it.
+    A network that says anything about a black photo without its biases has another constant in it. Its ReLUs let all
+    through then: one at which the constant arrives below 0 would hide it.
     x: (N, C, H, W). logits: what the network with its biases says of x.
     """
     with Biases(without=True).context():
@@ -191,6 +193,11 @@ def in_channels(bias: Tensor, output: Tensor) -> Tensor:
     return bias.reshape(-1, *[1] * (output.ndim - 2)) if bias.ndim == 1 else bias
 
 
+def let_through(func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """A ReLU or clamp that is none."""
+    return input
+
+
 class Biases:
     """The biases of one forward pass, in its order, and where each of them enters."""
 
@@ -206,6 +213,8 @@ class Biases:
         rules = {F.batch_norm: self.batch_norm, **dict.fromkeys(WEIGHTED, self.linear)}
         rules |= dict.fromkeys(ADDITIONS + SUBTRACTIONS, self.addition)
         rules |= dict.fromkeys(CLAMP, self.clamp)
+        if self.without:
+            rules |= dict.fromkeys(RELU + CLAMP, let_through)
         return backward_rules(rules | dict.fromkeys(_OTHER_BIASES, self.other))
 
     def constant(self, value: object) -> bool:
@@ -268,7 +277,7 @@ class Biases:
 
     def clamp(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A clamp: where it is no ReLU and clips a value, its bound is a constant of the network."""
-        if self.without or self.constant(input) or is_relu(func, (input, *args), kwargs):
+        if self.constant(input) or is_relu(func, (input, *args), kwargs):
             return func(input, *args, **kwargs)
         before = input.detach().clone()
         output = func(input, *args, **kwargs)

@@ -188,6 +188,8 @@ AFTER: dict[str, Change] = {
     "number first": lambda net, z: 1 + bordered(z),
     "minus a buffer": lambda net, z: bordered(z) - net.fixed,
     "a number minus": lambda net, z: 1 - bordered(-z, -0.7),
+    "hidden by a ReLU": lambda net, z: 1 - bordered(z),
+    "hidden by a ReLU6": lambda net, z: F.relu6(bordered(z, -0.7)) + bordered(z, -0.7).clamp(0, 2),
     "in place": lambda net, z: bordered(z).add_(net.fixed),
     "a residual addition": lambda net, z: bordered(z) + bordered(z).relu(),
     "a convolution": lambda net, z: F.conv2d(bordered(z), net.fixed.new_ones(4, 4, 1, 1), net.shift),
