@@ -26,6 +26,8 @@ import nbformat
 import typer
 from nbformat import NotebookNode
 
+from posgrad_edu.widgets.predict import as_shown
+
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SECONDS, QUIZ = ROOT / "docs" / "lesson_seconds.csv", ROOT / "docs" / "questions.gift"
@@ -202,12 +204,13 @@ def _assigned_calls(tree: ast.Module, function: str) -> Iterator[tuple[str, ast.
 
 
 def _asked(call: ast.Call, literals: dict[str, Any], path: Path) -> tuple[str, list[str]]:
-    """Return the question and the choices of a ``Predict(...)``."""
+    """Return the question and the choices of a ``Predict(...)``, in the order of its buttons."""
     try:
         asks, choices = (literals[a.id] if isinstance(a, ast.Name) else ast.literal_eval(a) for a in call.args)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path.name}: write a prediction's question and choices as plain strings.") from error
-    return asks, list(choices)
+    in_order = any(keyword.arg == "in_order" for keyword in call.keywords)
+    return asks, list(choices) if in_order else as_shown(asks, choices)
 
 
 def _revealed(tree: ast.Module) -> list[str]:

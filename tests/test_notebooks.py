@@ -170,6 +170,12 @@ def test_each_question_can_be_asked_in_a_quiz(path: Path) -> None:
     assert all(len(question.feedback.split()) >= 12 for question in questions)
 
 
+def test_no_place_among_the_choices_gives_the_answer_away() -> None:
+    questions = [question for path in LESSONS for question in course.questions(path)]
+    first = sum(question.choices.index(question.answer) == 0 for question in questions)
+    assert len(questions) / 4 <= first <= len(questions) / 2
+
+
 @every_lesson
 def test_numbers_in_texts_come_from_cells(path: Path) -> None:
     assert course.unprinted_numbers(path) == []

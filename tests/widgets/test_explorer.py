@@ -234,6 +234,17 @@ def test_a_prediction_is_kept_and_compared() -> None:
         Predict("Up?", ["up"])
 
 
+def test_choices_are_shuffled_by_the_question_but_for_scales() -> None:
+    choices = ["none", "one", "two", "all"]
+    shown = [Predict(f"How many of {n}?", choices).choices.options for n in range(20)]
+    assert shown == [Predict(f"How many of {n}?", choices).choices.options for n in range(20)]
+    assert all(sorted(one) == sorted(choices) for one in shown)
+    assert {one[0] for one in shown} == {*choices}
+    scale = Predict("How many?", choices, in_order=True)
+    assert scale.choices.options == scale.answers == tuple(choices)
+    assert Predict("How many?", choices).answers == tuple(choices)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("value", "words"), [("mean", "minus the mean of all"), ("other", "minus the other class")])
 def test_a_contrast_is_what_explain_gives(lab: Explorer, clf: pg.Classifier, value: str, words: str) -> None:
