@@ -185,6 +185,7 @@ def mutations(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("name", CHANGED)
+@pytest.mark.slow  # a Python of its own each, with PyTorch in it
 def test_a_broken_library_is_broken_as_it_is_called(mutations: ModuleType, name: str) -> None:
     assert set(mutations.FIRST_LINES) == set(mutations.USES) == set(CHANGED)
     broken = subprocess.run(

@@ -22,20 +22,23 @@ the cascade measures this. The end, half way, and the classifier alone stand bes
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from posgrad_edu.study.claims import CLAIMS, Claim, reason
 from posgrad_edu.study.schema import CONTRASTS
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series
+    from pandas import DataFrame
 
 ALIKE_ABOVE = 0.5
 VERDICTS = ("agrees", "partly", "disagrees", "not measured")
 
 # Where in a summary each check's numbers stand: groups, and the mode.
 JUDGED_GROUPS = {"class": (("random", "least"), ""), "parameters": (("mean",), "cascading")}
+_KEY = ("check", "group", "contrast", "network", "method", "handling", "mode")  # what a row of a summary is of
+
+Row = dict[str, Any]
+Rows = dict[tuple[str, ...], Row]
 
 
 def verdict(alike_low: float, difference_low: float, threshold: float = ALIKE_ABOVE) -> str:
@@ -63,8 +66,9 @@ def verdict_table(summary: DataFrame) -> DataFrame:
 
     contrasts = [name for name in CONTRASTS if name in set(summary.contrast)]
     networks = sorted(summary.network.unique())
+    measured = _rows(summary)
     rows = [
-        _judged(claim, {"network": network, "check": claim.check, "group": group, "contrast": contrast}, summary)
+        _judged(claim, group, contrast, network, measured)
         for claim in CLAIMS
         for group in _groups(claim.check, summary)
         for contrast in contrasts
@@ -80,44 +84,46 @@ def _groups(check: str, summary: DataFrame) -> list[str]:
     return [group for group in groups if group in there] or [groups[-1]]
 
 
-def _judged(claim: Claim, asked: Mapping[str, str], summary: DataFrame) -> dict[str, object]:
-    signed = _row(summary, asked, claim, "signed")
-    positive = _row(summary, asked, claim, claim.handling)
+def _rows(summary: DataFrame) -> Rows:
+    """Return the rows by what each is of; the first where there are several."""
+    rows: Rows = {}
+    for row in summary.to_dict("records"):
+        rows.setdefault(tuple(row[name] for name in _KEY), row)
+    return rows
+
+
+def _judged(claim: Claim, group: str, contrast: str, network: str, measured: Rows) -> dict[str, object]:
+    asked, mode = (claim.check, group, contrast, network, claim.method), JUDGED_GROUPS[claim.check][1]
+    signed, positive = (measured.get((*asked, handling, mode)) for handling in ("signed", claim.handling))
     both = [row for row in (signed, positive) if row is not None]
     result = verdict(_value(positive, "spearman_low"), _value(positive, "difference_low"))
     return {
         "check": claim.check,
-        "group": asked["group"],
-        "contrast": asked["contrast"],
+        "group": group,
+        "contrast": contrast,
         "method": claim.method,
         "handling": claim.handling,
         "version": claim.version,
         "source": claim.source,
         "claim": claim.text,
-        "network": asked["network"],
+        "network": network,
         **{f"signed{end}": _value(signed, f"spearman{end}") for end in ("", "_low", "_high")},
         **{f"positive{end}": _value(positive, f"spearman{end}") for end in ("", "_low", "_high")},
         **{f"difference{end}": _value(positive, f"difference{end}") for end in ("", "_low", "_high")},
-        "photos": 0 if positive is None else int(positive.paired),
-        "comparisons": sum(int(row.comparisons) for row in both),
-        "degenerate": sum(int(row.degenerate) for row in both),
+        "photos": 0 if positive is None else int(positive["paired"]),
+        "comparisons": sum(int(row["comparisons"]) for row in both),
+        "degenerate": sum(int(row["degenerate"]) for row in both),
         "verdict": result,
         "reading": _missing(signed, positive) if result == "not measured" else _reading(positive),
-        "why": reason(claim, asked["contrast"]) if result in ("partly", "disagrees") else "",
+        "why": reason(claim, contrast) if result in ("partly", "disagrees") else "",
     }
 
 
-def _row(summary: DataFrame, asked: Mapping[str, str], claim: Claim, handling: str) -> Series | None:
-    wanted = {**asked, "method": claim.method, "handling": handling, "mode": JUDGED_GROUPS[claim.check][1]}
-    found = summary[(summary[list(wanted)] == list(wanted.values())).all(axis=1)]
-    return None if found.empty else found.iloc[0]
-
-
-def _value(row: Series | None, name: str) -> float:
+def _value(row: Row | None, name: str) -> float:
     return math.nan if row is None else float(row[name])
 
 
-def _reading(positive: Series | None) -> str:
+def _reading(positive: Row | None) -> str:
     """Say what the two halves came to."""
     low, high = _value(positive, "spearman_low"), _value(positive, "spearman_high")
     alike = "alike" if low > ALIKE_ABOVE else "not alike" if high <= ALIKE_ABOVE else "not surely alike"
@@ -126,14 +132,14 @@ def _reading(positive: Series | None) -> str:
     return f"{alike}, {more} signed"
 
 
-def _missing(signed: Series | None, positive: Series | None) -> str:
+def _missing(signed: Row | None, positive: Row | None) -> str:
     """Say why there is no verdict."""
     for row, name in ((positive, "this version"), (signed, "signed")):
         if row is None:
             return f"{name} has no rows"
-        if row.used == 0:
+        if row["used"] == 0:
             return f"each map of {name} is degenerate"
     assert positive is not None
-    if positive.paired == 0:
+    if positive["paired"] == 0:
         return "no photo has values of both versions"
     return "one photo gives no interval"

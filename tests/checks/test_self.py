@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 import torch
 from test_checks import TASKS
@@ -10,6 +13,7 @@ from torch import Tensor
 from posgrad_edu.checks.engine import compare, draw, snapshot
 from posgrad_edu.checks.engine.check import SETS
 from posgrad_edu.checks.engine.diagnosis import Finding, diagnose, settled, was_rounding
+from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Function, Mistake, Task
 
 COMPARED = [task for task in TASKS if task.right]
@@ -65,6 +69,17 @@ def test_own_implementations_change_nothing_that_they_are_given(task: Task, seed
         for wrong in mistake.wrong:
             list(drawn.wrongs(wrong))
     assert [snapshot.changed(state) for state in before] == [None] * task.tries
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", COMPARED, ids=names)
+def test_results_that_mistakes_share_give_what_each_gives_alone(task: Task, seed: str) -> None:
+    drawn = fresh(task, seed)
+    for mistake in task.mistakes:
+        for wrong in mistake.wrong:
+            for shared, args in zip(list(drawn.wrongs(wrong)), drawn.args, strict=True):
+                alone = compare.answer_of(task, wrong, args)
+                assert shared is alone is None or compare.gap(shared, alone) == 0, mistake.says
 
 
 @pytest.mark.slow
@@ -125,6 +140,17 @@ def test_gaps_count_tolerances_of_the_largest_value() -> None:
     assert compare.gap([torch.ones(0)], [torch.ones(0)]) == 0
 
 
+def test_gaps_are_those_of_the_definition_whatever_the_values() -> None:
+    strange = torch.tensor([0.0, 1e-3, -5.0, 1e300, torch.inf, -torch.inf, torch.nan], dtype=torch.float64)
+    for one, other in itertools.product(itertools.product(strange, repeat=2), repeat=2):
+        ours, theirs = torch.stack(one), torch.stack(other)
+        pairs = list(zip(ours.tolist(), theirs.tolist(), strict=True))
+        apart = [0.0 if a == b or (a != a and b != b) else abs(a - b) for a, b in pairs]
+        largest = max((abs(b) for _, b in pairs if math.isfinite(b)), default=0.0)
+        expected = max(math.inf if math.isnan(gap) else gap for gap in apart) / (compare.WITHIN * largest + 1e-9)
+        assert compare.gap([ours], [theirs]) == pytest.approx(expected, rel=1e-12), (ours, theirs)
+
+
 def test_a_mistake_explains_what_is_ten_times_nearer_to_it_than_to_the_right_answer() -> None:
     def nearer(ours: float, wrong: float) -> bool:
         parts: list[Tensor] = [torch.tensor([value, 1.0], dtype=torch.float64) for value in (ours, wrong, 0.0)]
@@ -145,6 +171,29 @@ def test_draws_on_which_a_mistake_hides_are_drawn_again() -> None:
     torch.manual_seed(0)
     assert any(draw.Draw(task).hides_a_mistake() for _ in range(20))
     assert not any(draw.fresh(task).hides_a_mistake() for _ in range(20))
+
+
+def test_a_result_that_several_mistakes_change_is_computed_once_for_each_try() -> None:
+    calls: list[float] = []
+
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        calls.append(float(a[0]))
+        return a * b
+
+    def make(n: int) -> tuple[Tensor, Tensor]:
+        return torch.full((2,), n + 1.0), torch.randn(2)
+
+    doubled = then(product, lambda found: 2 * found)
+    wrong = [doubled, then(product, torch.neg), then(doubled, torch.neg), then(product, lambda found: found[5])]
+    rows = [Mistake("wrong-sign", "you turned the sign", "Keep it."), *wrong]
+    drawn = draw.Draw(Task("product", "product(a, b)", 0, make, rows, right=torch.mul, tries=2))
+    for n, (a, b) in enumerate(drawn.args):
+        answers = [drawn.wrong(function, n) for function in wrong]
+        assert answers[3] is None
+        for answer, factor in zip(answers[:3], (2, -1, -2), strict=True):
+            assert torch.equal(answer[0], factor * a * b)  # type: ignore[index]
+    assert calls == [1.0, 2.0]
+    assert drawn.only([1]).wrong(doubled, 0)[0].equal(2 * drawn.rights[1][0])  # type: ignore[index]
 
 
 def test_draws_end_where_none_is_fit() -> None:

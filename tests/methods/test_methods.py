@@ -228,7 +228,7 @@ def cam_by_hand(method: str, activation: Tensor, gradient: Tensor, handle: Calla
     channels, height, width = activation.shape
     places = [(i, j) for i in range(height) for j in range(width)]
     a, g = activation.tolist(), gradient.tolist()
-    out = torch.zeros(height, width, dtype=torch.float64)
+    out = [[0.0] * width for _ in range(height)]
     for k in range(channels):
         total = math.fsum(a[k][i][j] for i, j in places)
         if method == "gradcam":
@@ -240,8 +240,8 @@ def cam_by_hand(method: str, activation: Tensor, gradient: Tensor, handle: Calla
                 alpha = v**2 / (2 * v**2 + total * v**3) if v != 0 else 0.0
                 weight += alpha * handle(v)
         for i, j in places:
-            out[i, j] += (handle(g[k][i][j]) if method == "layercam" else weight) * a[k][i][j]
-    return out
+            out[i][j] += (handle(g[k][i][j]) if method == "layercam" else weight) * a[k][i][j]
+    return torch.tensor(out, dtype=torch.float64)
 
 
 LAYERS = {

@@ -73,6 +73,9 @@ def nearer(ours: Answer | None, wrong: Answer | None, right: Answer, rounding: f
 def _gap(a: Tensor, b: Tensor, rounding: float) -> float:
     if not a.numel():
         return 0.0
+    furthest, largest = (a - b).abs().max(), b.abs().max()
+    if math.isfinite(furthest) and math.isfinite(largest):  # then so is each value of both
+        return float(furthest / (WITHIN * largest + rounding))
     finite = torch.where(b.isfinite(), b, 0.0)
     difference = torch.where((a == b) | (a.isnan() & b.isnan()), 0.0, (a - b).abs())
     return float(difference.nan_to_num(torch.inf, torch.inf).max() / (WITHIN * finite.abs().max() + rounding))

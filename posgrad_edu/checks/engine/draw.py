@@ -6,11 +6,13 @@ import copy
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
 from posgrad_edu.checks.engine.compare import STEADY, alike, answer_of, apart, in_double, nearer
+from posgrad_edu.checks.engine.mutations import Then
 from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Task
 
 SEED = "POSGRAD_EDU_SEED"  # the environment variable that fixes the seed of all checks
@@ -50,6 +52,7 @@ class Draw:
             self._add(n)
         self.dtypes: list[torch.dtype] = []  # of a learner's answers, before they are compared
         self._wrongs: dict[tuple[Function, int], Answer | None] = {}
+        self._finished: dict[tuple[Function, int], Any] = {}
 
     def _add(self, n: int) -> None:
         """Draw a try until it is fit for comparing answers."""
@@ -80,14 +83,23 @@ class Draw:
         """Return some of the tries."""
         found = copy.copy(self)
         found.args, found.rights = [self.args[n] for n in tries], [self.rights[n] for n in tries]
-        found._wrongs = {}
+        found._wrongs, found._finished = {}, {}
         return found
 
     def wrong(self, implementation: Function, n: int) -> Answer | None:
         """Return what a wrong implementation answers to the n-th try."""
         if (implementation, n) not in self._wrongs:
-            self._wrongs[implementation, n] = answer_of(self.task, implementation, self.args[n])
+            self._wrongs[implementation, n] = answer_of(self.task, partial(self._result, implementation, n), ())
         return self._wrongs[implementation, n]
+
+    def _result(self, function: Function, n: int) -> Any:
+        """Return what a function gives for the n-th try; a result that several mistakes change is computed once."""
+        if not isinstance(function, Then):
+            return function(*self.args[n])
+        before = function.function, n
+        if before not in self._finished:
+            self._finished[before] = self._result(*before)
+        return function.change(self._finished[before])
 
     def wrongs(self, implementation: Function) -> Iterator[Answer | None]:
         """Yield what it answers to each try."""

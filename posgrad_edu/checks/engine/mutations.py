@@ -8,7 +8,7 @@ no knob.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,14 +17,26 @@ from posgrad_edu.checks.engine.task import Function, Mistake
 from posgrad_edu.handling import POSITIVE, SIGNED
 
 
+@dataclass(frozen=True, eq=False)
+class Then:
+    """A function followed by a change of its finished result; a draw computes the result once for all its changes."""
+
+    function: Function
+    change: Callable[[Any], Any]  # into something else; the result stays as it is
+
+    def __call__(self, *args: Any, **knobs: Any) -> Any:
+        """Return the changed result."""
+        return self.change(self.function(*args, **knobs))
+
+
 def then(function: Function, change: Callable[[Any], Any]) -> Function:
     """Return the function followed by a change of its finished result."""
-    return lambda *args, **knobs: change(function(*args, **knobs))
+    return Then(function, change)
 
 
 def each(function: Function, change: Callable[[Any], Any]) -> Function:
     """Return the function with each part of its finished result changed."""
-    return lambda *args: [change(part) for part in function(*args)]
+    return then(function, lambda parts: [change(part) for part in parts])
 
 
 def on_arguments(function: Function, change: Callable[[Any], Any], *places: int) -> Function:
