@@ -10,7 +10,7 @@ from PIL import Image
 
 from posgrad_edu import viz
 from posgrad_edu.metrics.similarity import is_degenerate
-from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.controls import (
     class_box,
     find_classes,
@@ -94,6 +94,7 @@ class ClassBoxPanel(TwoClassPanel):
         self.class_b = class_box(self.clf, "Class B", class_b)
         self.which = toggles("", [], [], layout={"display": "none"})
         self.which.observe(self._told, "value")
+        self._unclear: widgets.Combobox | None = None  # the box that ``which`` asks about
 
     def _begin(self, names: Sequence[str], start: Mapping[str, Any], *below: widgets.Widget) -> None:
         super()._begin(names, start, self.which, *below)
@@ -103,24 +104,29 @@ class ClassBoxPanel(TwoClassPanel):
         return self.class_a, self.class_b
 
     def _chosen_classes(self) -> tuple[int, ...]:
-        return find_classes(self.clf, (box.value for box in self._boxes), self._logits)
+        if self._unclear is not None:
+            self._ask(None)
+        return tuple(map(self._class_in, self._boxes))
 
     def _measure(self) -> None:
-        self._ask()
         self.classes = self._chosen_classes()
         super()._measure()
 
-    def _ask(self) -> None:
-        """Offer what a word may mean that stands for no one class."""
-        self._unclear, options = None, []
-        for box in self._boxes:
-            try:
-                find_classes(self.clf, [box.value], self._logits)
-            except ValueError:
-                self._unclear, options = box, meanings(self.clf, box.value)[:MEANINGS]
-                break
+    def _class_in(self, box: widgets.Combobox) -> int:
+        """Return the class that a box's word stands for; where it's no one class, offer what may be meant."""
+        try:
+            return resolve_class(self.clf, box.value, self._logits)
+        except ValueError:
+            self._ask(box)
+            raise
+
+    def _ask(self, box: widgets.Combobox | None) -> None:
+        """Offer what the word in a box may mean; ``None`` for nothing to ask."""
+        options = meanings(self.clf, box.value)[:MEANINGS] if box else []
+        self._unclear = None  # while the options change
         self.which.options, self.which.value = options, None
-        self.which.description = f"{self._unclear.description}:" if self._unclear else ""
+        self._unclear = box
+        self.which.description = f"{box.description}:" if box else ""
         self.which.layout.display = "flex" if options else "none"
 
     def _told(self, change: dict) -> None:

@@ -86,7 +86,7 @@ class ShiftSlider(ClassBoxPanel):
         _, logits = self._shifted(self.shift.value)
         self.softmax_change = float((logits.softmax(0) - self._logits.softmax(0)).abs().max())
         return self._compute(
-            self.shift.value, self.method.value, self.handling.value, self.contrast.value, *self._chosen_classes()
+            self.shift.value, self.method.value, self.handling.value, self.contrast.value, *self.classes
         )
 
     def _explain(self, a: float, method: str, handling: str, contrast: str, *classes: int) -> Tensor:
