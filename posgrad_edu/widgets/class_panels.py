@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as widgets
 from PIL import Image
+from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.metrics.similarity import is_degenerate
@@ -39,8 +40,12 @@ class TwoClassPanel(MapPanel):
 
     def _titles(self) -> list[str]:
         """Return label, probability and logit of each class."""
-        shares = self._logits.sigmoid() if self.clf.multilabel else self._logits.softmax(0)
-        return [viz.map_title(self.clf.labels[c], float(shares[c]), float(self._logits[c])) for c in self.classes]
+        logits = self._logits_shown()
+        shares = logits.sigmoid() if self.clf.multilabel else logits.softmax(0)
+        return [viz.map_title(self.clf.labels[c], float(shares[c]), float(logits[c])) for c in self.classes]
+
+    def _logits_shown(self) -> Tensor:
+        return self._logits
 
     def _nothing_to_compare(self) -> str:
         """Say why the two maps can't be compared, where that is so."""
@@ -60,17 +65,25 @@ class LayerPanel(TwoClassPanel):
     """
 
     _scale_of = "in all maps of this layer"
+    _names: ClassVar[tuple[str, ...]]  # of the controls
 
     def __init__(
         self,
-        clf: Classifier | None,
-        photo: Image.Image | str,
-        classes: tuple[str | int, str | int],
-        layers: Sequence[str] | None,
+        clf: Classifier | None = None,
+        photo: Image.Image | str = "coffee",
+        class_a: str | int = "most likely",
+        class_b: str | int = "least likely",
+        layers: Sequence[str] | None = None,
+        **start: Any,
     ) -> None:
         super().__init__(clf, photo)
-        self._asked, self._asked_layers = classes, layers
+        self._asked, self._asked_layers = (class_a, class_b), layers
         self._settle()
+        self._make_controls()
+        self._begin(self._names, start)
+
+    def _make_controls(self) -> None:
+        raise NotImplementedError
 
     def _settle(self) -> None:
         self.classes = find_pair(self.clf, self._asked, self._logits)

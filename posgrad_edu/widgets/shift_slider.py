@@ -19,7 +19,7 @@ from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
 from posgrad_edu.methods import METHODS
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.shift import shift_vector, shifted
-from posgrad_edu.viz import map_title, signed_number
+from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import (
     CONTRASTS,
@@ -107,8 +107,5 @@ class ShiftSlider(ClassBoxPanel):
             return f"{softmax} {nothing}"
         return f"{softmax} Rank correlation {signed_number(self.spearman)}. {describe(self.spearman, *self.labels)}"
 
-    def _lines(self) -> list[str]:
-        """Return label, probability and logit of each class, as the shifted network gives them."""
-        _, logits = self._shifted(self.shift.value)
-        shares = logits.softmax(0)
-        return [map_title(self.clf.labels[c], float(shares[c]), float(logits[c])) for c in self.classes]
+    def _logits_shown(self) -> Tensor:
+        return self._shifted(self.shift.value)[1]
