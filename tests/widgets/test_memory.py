@@ -26,7 +26,7 @@ def clf() -> pg.Classifier:
 
 
 @pytest.mark.parametrize("method", ["gradcam", "guided-backprop", "gradient", "fullgrad"])
-def test_the_other_handling_costs_no_forward_pass(clf: pg.Classifier, method: str) -> None:
+def test_neither_the_other_handling_nor_another_class_costs_a_forward_pass(clf: pg.Classifier, method: str) -> None:
     runs: list[int] = []
     run = clf.net.forward
     clf.net.forward = lambda x: (runs.append(1), run(x))[1]  # type: ignore[method-assign]
@@ -36,6 +36,10 @@ def test_the_other_handling_costs_no_forward_pass(clf: pg.Classifier, method: st
     assert not lab._failed
     assert runs == []
     lab.class_b.value = str(next(c for c in range(len(clf.labels)) if c not in lab.classes))
+    assert not lab._failed
+    assert (runs == []) == (method != "fullgrad")  # whose terms need another run for other classes
+    lab._forget()
+    lab.refresh()
     assert runs
 
 
