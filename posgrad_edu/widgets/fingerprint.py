@@ -82,7 +82,7 @@ def _cam_layer(clf: Classifier) -> str | None:
 def _kind(module: nn.Module) -> tuple[Hashable, ...]:
     """Return what a module does beside its weights: its class, mode and settings, its hooks, its forward pass."""
     own = vars(module)
-    settings = tuple((name, value) for name, value in own.items() if isinstance(value, (bool, float, str)))
+    settings = tuple([setting for setting in own.items() if isinstance(setting[1], (bool, float, str))])
     hooks = tuple(tuple(own[name]) for name in HOOKS)
     passes = id(type(module).forward), id(own.get("forward"))
     return id(module), id(type(module)), module.extra_repr(), settings, hooks, passes

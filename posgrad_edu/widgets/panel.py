@@ -263,6 +263,8 @@ class MapPanel(Panel):
         self._kept_maps = torch.empty(0)
 
     def _measure(self) -> None:
+        if "method" in self.controls:
+            self._style = style_of(self.controls["method"].value)
         self._say_computing()
         self._kept_maps = self._maps()
         if self.known is not None:

@@ -29,7 +29,7 @@ from posgrad_edu.widgets.controls import (
     handling_toggles,
     slider,
 )
-from posgrad_edu.widgets.panel import RECORDS, is_cam, style_of
+from posgrad_edu.widgets.panel import RECORDS, is_cam
 from posgrad_edu.widgets.sentences import describe
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
@@ -77,10 +77,6 @@ class ShiftSlider(ClassBoxPanel):
     def _clear(self) -> None:
         super()._clear()
         self.softmax_change = math.nan
-
-    def _measure(self) -> None:
-        self._style = style_of(self.method.value)
-        super()._measure()
 
     def _maps(self) -> Tensor:
         _, logits = self._shifted(self.shift.value)
