@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -103,6 +104,8 @@ class ClassBoxPanel(TwoClassPanel):
     ) -> None:
         super().__init__(clf, photo)
         self.classes = find_classes(self.clf, (class_a, class_b), self._logits)  # one that doesn't exist is refused now
+        # A name is looked for among all names; logits are the same object for the same photo.
+        self._class_of = functools.lru_cache(maxsize=64)(lambda word, logits: resolve_class(self.clf, word, logits))
         self.class_a = class_box(self.clf, "Class A", class_a)
         self.class_b = class_box(self.clf, "Class B", class_b)
         self.which = toggles("", [], [], layout={"display": "none"})
@@ -128,7 +131,7 @@ class ClassBoxPanel(TwoClassPanel):
     def _class_in(self, box: widgets.Combobox) -> int:
         """Return the class that a box's word stands for; where it's no one class, offer what may be meant."""
         try:
-            return resolve_class(self.clf, box.value, self._logits)
+            return self._class_of(box.value, self._logits)
         except ValueError:
             self._ask(box)
             raise
