@@ -100,9 +100,14 @@ def checked_logits(net: nn.Module, x: Tensor) -> Tensor:
 def forward(net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Return the logits (N, classes), checked against the photos, the classes asked for and the contrast."""
     logits = checked_logits(net, x)
+    check_classes(logits, target)
+    return logits
+
+
+def check_classes(logits: Tensor, target: Tensor) -> None:
+    """Refuse classes, asked about or held against them, that the network doesn't have."""
     check_range(target, logits)
     check_reference(logits)
-    return logits
 
 
 def unreachable() -> ValueError:

@@ -94,6 +94,10 @@ class Method:
         """Run the network and return what maps are made of, whatever the handling. It may write into x, as ``maps``."""
         raise NotImplementedError
 
+    def record_again(self, record: Any, target: Tensor) -> Any | None:
+        """Return the record of other classes, made of the same forward pass; ``None`` where the network has to run."""
+        return None
+
     def read(self, record: Any) -> Tensor:
         """Return raw maps (N, K, h, w) from a record; it can be read again, by this method or another."""
         raise NotImplementedError

@@ -40,7 +40,7 @@ from posgrad_edu.engine.contrast import seeds
 from posgrad_edu.engine.heads import ClassGradients, is_head
 from posgrad_edu.engine.inputs import Target
 from posgrad_edu.engine.layers import graph_from
-from posgrad_edu.engine.passes import forward, gradients
+from posgrad_edu.engine.passes import check_classes, forward, gradients
 from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 from posgrad_edu.methods.base import Method
 
@@ -81,6 +81,15 @@ class CAM(Method):
                 )
             found.append(torch.zeros_like(leaf) if grad is None else grad)
         return leaf.detach(), found
+
+    def record_again(
+        self, record: tuple[Tensor, ClassGradients | list[Tensor]], target: Tensor
+    ) -> tuple[Tensor, ClassGradients] | None:
+        activation, grads = record
+        if not isinstance(grads, ClassGradients):
+            return None
+        check_classes(grads.logits, target)
+        return activation, ClassGradients(grads.logits, seeds(grads.logits, target), grads.leaf)
 
     def read(self, record: tuple[Tensor, ClassGradients | list[Tensor]]) -> Tensor:
         activation, grads = record

@@ -10,6 +10,7 @@ runs once for all of them, and for each handling:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from posgrad_edu.engine.contrast import seeds
 from posgrad_edu.engine.graph import Gate, gates
-from posgrad_edu.engine.passes import forward, input_gradients
+from posgrad_edu.engine.passes import check_classes, forward, input_gradients
 from posgrad_edu.methods.base import InputSpaceMethod
 
 Back = Callable[[Tensor, Tensor, Gate], Tensor]
@@ -45,6 +46,14 @@ class PhotoPass:
     def gradient(self) -> Tensor:
         """The gradient of each asked logit with regard to the photo, (N, K, C, H, W)."""
         return input_gradients(self.logits, self.seed, self.x, retain_graph=not self.only_once)
+
+    def again(self, target: Tensor) -> PhotoPass:
+        """Return the same forward pass for other classes (N, K)."""
+        check_classes(self.logits, target)
+        other = copy.copy(self)
+        vars(other).pop("gradient", None)
+        other.seed = seeds(self.logits.detach(), target)
+        return other
 
     def gates(self, method: str) -> list[Gate]:
         """Return the network's ReLUs; refuse, in the method's name, a network that ReLU rules don't cover."""
@@ -80,3 +89,6 @@ class PassMethod(InputSpaceMethod):
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> PhotoPass:
         return PhotoPass(net, x, target)
+
+    def record_again(self, record: PhotoPass, target: Tensor) -> PhotoPass | None:
+        return record.again(target) if type(record) is PhotoPass else None

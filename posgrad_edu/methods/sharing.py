@@ -124,15 +124,15 @@ def by_record(methods: Mapping[Any, Method]) -> Iterable[list[Any]]:
 class Records:
     """``explain`` for one method at a time, where the next one may read what the last one recorded.
 
-    So another handling of the same method, network, photo, classes and contrast costs no forward pass. A record holds
-    on to what that pass left in memory (EfficientNet-Lite0: up to 80 MB), so no more than ``most`` are kept, those
-    used last.
+    So another handling of the same method, network, photo, classes and contrast costs no forward pass, nor do other
+    classes where the method only goes back for them (``record_again``). A record holds on to what that pass left in
+    memory (EfficientNet-Lite0: up to 80 MB), so no more than ``most`` are kept, those used last.
     Nothing here notices that a network or photo has changed: whoever changes one calls ``forget``.
     """
 
     def __init__(self, most: int = 2) -> None:
         self.most = most
-        self._kept: OrderedDict[Hashable, tuple[Any, nn.Module, Tensor]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Hashable, ...], tuple[Any, nn.Module, Tensor]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -167,11 +167,24 @@ class Records:
     def _record(self, method: Method, net: nn.Module, x: Tensor, classes: Tensor, against: Reference) -> Any:
         """Return the record of this question, kept or made anew."""
         asked = str(classes.tolist()), str(against.tolist() if isinstance(against, Tensor) else against)
-        key = method.record_key(), id(net), id(x), *asked  # both are kept alive below, so nobody else gets their ids
+        one_pass = method.record_key(), id(net), id(x)  # both are kept alive below, so nobody else gets their ids
+        key = *one_pass, *asked
         if key not in self._kept:
-            while len(self._kept) >= self.most:  # before the next one takes memory
-                self._kept.popitem(last=False)
             with contrasted(against, method.name):
-                self._kept[key] = method.record(net, x.detach().clone(), classes.clone()), net, x
+                record = self._again(one_pass, method, classes)
+                if record is None:
+                    self._keep(self.most - 1)  # before the next one takes memory
+                    record = method.record(net, x.detach().clone(), classes.clone())
+            self._kept[key] = record, net, x
+            self._keep(self.most)
         self._kept.move_to_end(key)
         return self._kept[key][0]
+
+    def _again(self, one_pass: tuple[Hashable, ...], method: Method, classes: Tensor) -> Any | None:
+        """Return the record of these classes from a forward pass that was kept for others, if there is one."""
+        kept = [record for key, (record, _, _) in self._kept.items() if key[: len(one_pass)] == one_pass]
+        return method.record_again(kept[-1], classes.clone()) if kept else None
+
+    def _keep(self, most: int) -> None:
+        while len(self._kept) > most:
+            self._kept.popitem(last=False)

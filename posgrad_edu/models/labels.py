@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +53,7 @@ def single_match(word: str, labels: Sequence[str], synonyms: Iterable[Iterable[s
     raise ValueError(f"{word!r} fits {len(found)} classes: {some}{more}. Give a full label or a number.")
 
 
+@functools.lru_cache(maxsize=8192)  # each word is compared with all names
 def plain(name: str) -> str:
     """Return a name as it's compared: lower case, single spaces, neither underscores nor hyphens."""
     return " ".join(re.sub(r"[_-]", " ", name.casefold()).split())
@@ -62,6 +64,8 @@ def _rank(word: str, names: Sequence[str]) -> int | None:
     if word in names:
         return LABEL if word == names[0] else SYNONYM
     text, literal = " | ".join(names), re.escape(word)
+    if word not in text:
+        return None
     for rank, pattern in ((WHOLE_WORD, rf"\b{literal}\b"), (BEGINNING, rf"\b{literal}"), (PART, literal)):
         if word and re.search(pattern, text):
             return rank

@@ -8,18 +8,15 @@ layer. The number of all four combinations is shown below the maps.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.methods.base import finish
 from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
-from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import pair_limit, signed_number, true_minus
 from posgrad_edu.widgets import theme
 from posgrad_edu.widgets.class_panels import LayerPanel
@@ -57,22 +54,13 @@ class CamWeights(LayerPanel):
     """
 
     _kept = 32
+    _names = ("average", "handling", "layer")
 
-    def __init__(
-        self,
-        clf: Classifier | None = None,
-        photo: Image | str = "coffee",
-        class_a: str | int = "most likely",
-        class_b: str | int = "least likely",
-        layers: Sequence[str] | None = None,
-        **start: Any,
-    ) -> None:
-        super().__init__(clf, photo, (class_a, class_b), layers)
+    def _make_controls(self) -> None:
         effects = ["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"]
         self.average = toggles("Averaging", list(AVERAGES), effects)
         self.handling = handling_toggles((SIGNED, POSITIVE))
         self.layer = dropdown("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
-        self._begin(["average", "handling", "layer"], start)
 
     def _clear(self) -> None:
         super()._clear()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import ipywidgets as widgets
 from PIL import Image
+from torch import Tensor
 
 from posgrad_edu import viz
 from posgrad_edu.metrics.similarity import is_degenerate
-from posgrad_edu.models.classifier import Classifier
+from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.controls import (
     class_box,
     find_classes,
@@ -39,8 +41,12 @@ class TwoClassPanel(MapPanel):
 
     def _titles(self) -> list[str]:
         """Return label, probability and logit of each class."""
-        shares = self._logits.sigmoid() if self.clf.multilabel else self._logits.softmax(0)
-        return [viz.map_title(self.clf.labels[c], float(shares[c]), float(self._logits[c])) for c in self.classes]
+        logits = self._logits_shown()
+        shares = logits.sigmoid() if self.clf.multilabel else logits.softmax(0)
+        return [viz.map_title(self.clf.labels[c], float(shares[c]), float(logits[c])) for c in self.classes]
+
+    def _logits_shown(self) -> Tensor:
+        return self._logits
 
     def _nothing_to_compare(self) -> str:
         """Say why the two maps can't be compared, where that is so."""
@@ -60,17 +66,25 @@ class LayerPanel(TwoClassPanel):
     """
 
     _scale_of = "in all maps of this layer"
+    _names: ClassVar[tuple[str, ...]]  # of the controls
 
     def __init__(
         self,
-        clf: Classifier | None,
-        photo: Image.Image | str,
-        classes: tuple[str | int, str | int],
-        layers: Sequence[str] | None,
+        clf: Classifier | None = None,
+        photo: Image.Image | str = "coffee",
+        class_a: str | int = "most likely",
+        class_b: str | int = "least likely",
+        layers: Sequence[str] | None = None,
+        **start: Any,
     ) -> None:
         super().__init__(clf, photo)
-        self._asked, self._asked_layers = classes, layers
+        self._asked, self._asked_layers = (class_a, class_b), layers
         self._settle()
+        self._make_controls()
+        self._begin(self._names, start)
+
+    def _make_controls(self) -> None:
+        raise NotImplementedError
 
     def _settle(self) -> None:
         self.classes = find_pair(self.clf, self._asked, self._logits)
@@ -90,10 +104,13 @@ class ClassBoxPanel(TwoClassPanel):
     ) -> None:
         super().__init__(clf, photo)
         self.classes = find_classes(self.clf, (class_a, class_b), self._logits)  # one that doesn't exist is refused now
+        # A name is looked for among all names; logits are the same object for the same photo.
+        self._class_of = functools.lru_cache(maxsize=64)(lambda word, logits: resolve_class(self.clf, word, logits))
         self.class_a = class_box(self.clf, "Class A", class_a)
         self.class_b = class_box(self.clf, "Class B", class_b)
         self.which = toggles("", [], [], layout={"display": "none"})
         self.which.observe(self._told, "value")
+        self._unclear: widgets.Combobox | None = None  # the box that ``which`` asks about
 
     def _begin(self, names: Sequence[str], start: Mapping[str, Any], *below: widgets.Widget) -> None:
         super()._begin(names, start, self.which, *below)
@@ -103,24 +120,29 @@ class ClassBoxPanel(TwoClassPanel):
         return self.class_a, self.class_b
 
     def _chosen_classes(self) -> tuple[int, ...]:
-        return find_classes(self.clf, (box.value for box in self._boxes), self._logits)
+        if self._unclear is not None:
+            self._ask(None)
+        return tuple(map(self._class_in, self._boxes))
 
     def _measure(self) -> None:
-        self._ask()
         self.classes = self._chosen_classes()
         super()._measure()
 
-    def _ask(self) -> None:
-        """Offer what a word may mean that stands for no one class."""
-        self._unclear, options = None, []
-        for box in self._boxes:
-            try:
-                find_classes(self.clf, [box.value], self._logits)
-            except ValueError:
-                self._unclear, options = box, meanings(self.clf, box.value)[:MEANINGS]
-                break
+    def _class_in(self, box: widgets.Combobox) -> int:
+        """Return the class that a box's word stands for; where it's no one class, offer what may be meant."""
+        try:
+            return self._class_of(box.value, self._logits)
+        except ValueError:
+            self._ask(box)
+            raise
+
+    def _ask(self, box: widgets.Combobox | None) -> None:
+        """Offer what the word in a box may mean; ``None`` for nothing to ask."""
+        options = meanings(self.clf, box.value)[:MEANINGS] if box else []
+        self._unclear = None  # while the options change
         self.which.options, self.which.value = options, None
-        self.which.description = f"{self._unclear.description}:" if self._unclear else ""
+        self._unclear = box
+        self.which.description = f"{box.description}:" if box else ""
         self.which.layout.display = "flex" if options else "none"
 
     def _told(self, change: dict) -> None:

@@ -42,7 +42,6 @@ class ClassSlider(TwoClassPanel):
     ``summary`` (text), ``figure()`` (static).
     """
 
-    _style = "heatmap"
     _ends = ("raises the logit", "lowers the logit")
     _scale_of = "at each place of the slider"
 

@@ -21,7 +21,7 @@ from posgrad_edu.metrics.similarity import Similarity, is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import RANKED, dropdown, handling_toggles, toggles
-from posgrad_edu.widgets.panel import RECORDS, is_cam, style_of
+from posgrad_edu.widgets.panel import RECORDS, is_cam
 from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.theme import Picture
 
@@ -86,7 +86,6 @@ class MapComparison(TwoClassPanel):
         return self.clf.labels[index]
 
     def _measure(self) -> None:
-        self._style = style_of(self.method.value)
         self.handling.disabled = self.method.value in CONTROLS
         self.classes = (self.target, self.other.value)
         super()._measure()

@@ -95,9 +95,9 @@ class Explorer(ClassBoxPanel):
     def _measure(self) -> None:
         in_a_room = self.size.value == "room"
         (self.add_class if in_a_room else self.remove_class)(ROOM)
-        self.photo_name, self._style = self.photo.value, style_of(self.method.value)
+        self.photo_name = self.photo.value
         self.layer.disabled = not is_cam(self.method.value)
-        self.opacity.disabled = self._style == "heatmap"
+        self.opacity.disabled = style_of(self.method.value) == "heatmap"
         self.view, self._x, self._logits = self._inputs(self.photo_name)
         super()._measure()
 

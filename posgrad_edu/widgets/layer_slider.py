@@ -6,14 +6,9 @@ final ReLU acts on the finished map. Here both stand side by side, so that each 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import pair_limit
 from posgrad_edu.widgets.class_panels import LayerPanel
 from posgrad_edu.widgets.controls import handling_toggles, last_layer, slider, toggles
@@ -33,21 +28,13 @@ class LayerSlider(LayerPanel):
     Results: ``maps`` (2, H, W), ``classes`` (indices), ``spearman``, ``summary`` (text), ``figure()`` (static).
     """
 
-    def __init__(
-        self,
-        clf: Classifier | None = None,
-        photo: Image | str = "coffee",
-        class_a: str | int = "most likely",
-        class_b: str | int = "least likely",
-        layers: Sequence[str] | None = None,
-        **start: Any,
-    ) -> None:
-        super().__init__(clf, photo, (class_a, class_b), layers)
+    _names = ("layer", "handling", "relu")
+
+    def _make_controls(self) -> None:
         self.layer = slider("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
         self.handling = handling_toggles((SIGNED, POSITIVE))
         effects = ["show the finished map as it is", "set the finished map's negative values to zero"]
         self.relu = toggles("Final ReLU", [("off", False), ("on", True)], effects)
-        self._begin(["layer", "handling", "relu"], start)
 
     def _maps(self) -> Tensor:
         return self._compute(self.layer.value, self.handling.value, self.relu.value)

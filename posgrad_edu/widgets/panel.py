@@ -16,9 +16,10 @@ maps (``_explain`` computes them, through a cache), what they are called, and wh
 answer it asks whether the network has changed since the last one; if so, it forgets all that it kept, and
 ``_settle`` finds anew what follows from the network: classes, layers, places in the ranking.
 
-What a map panel keeps is bounded: the maps of the latest 256 answers, the pictures of 128 states (on EfficientNet-Lite0
-0.4 and 0.3 MB each, so at most 100 and 40 MB), and for all panels together what the last two forward passes left
-(80 MB each at most), which another handling reads again. ``close`` lets go of it.
+What a map panel keeps is bounded: the maps of the latest 256 answers, words and pictures of 128 states (on
+EfficientNet-Lite0 0.4 and 0.3 MB each, so at most 100 and 40 MB), and for all panels together what the last two forward
+passes left (80 MB each at most), which another handling reads again, and a copy of the network's weights (19 MB).
+``close`` lets go of it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from posgrad_edu.widgets.theme import AGAINST, FOR, Picture, colour_bar, gallery
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KEPT_PICTURES = 128  # of the latest states; the pictures of one state take up to half a megabyte
+KEPT_PICTURES = 128  # with their words, of the latest states; the pictures of one state take up to half a megabyte
 # What the last forward passes left: one store for all panels, since one is toggled at a time. Two, since some panels
 # show two networks, or classes that change one by one.
 RECORDS = Records(most=2)
@@ -70,7 +71,7 @@ class Panel(Answer):
         super().__init__()
         self.controls: dict[str, Any] = {}
         self._busy = False
-        self._drawn = functools.lru_cache(maxsize=KEPT_PICTURES)(lambda *state: self._html())  # state: the controls'
+        self._drawn = functools.lru_cache(maxsize=KEPT_PICTURES)(self._say_and_draw)
 
     def __repr__(self) -> str:
         since = " The network has changed since: refresh() asks it anew." if self._is_stale() else ""
@@ -123,10 +124,17 @@ class Panel(Answer):
             with self._answering():
                 self._follow_network()
                 self._measure()
-                self._say(" ".join(filter(None, (self._remark(), self._sentence()))))
-                self._show(self._drawn(*(control.value for control in self.controls.values())))
+                words, pictures = self._drawn(*(control.value for control in self.controls.values()))
+                self._say(words)
+                self._show(pictures)
         finally:
             self._busy = False
+
+    def _say_and_draw(self, *state: Any) -> tuple[str, str]:
+        """Return words and pictures for what the controls say. It's called through a cache, as ``_drawn``."""
+        words = " ".join(filter(None, (self._remark(), self._sentence())))
+        self._say(words)  # now, since pictures take a while, and some have them in their alt text
+        return words, self._html()
 
     def _offer(self, name: str, options: Sequence[Any], otherwise: Any) -> None:
         """Give a control its options anew, if it's there and they are others; it keeps its value if that is left."""
@@ -212,10 +220,10 @@ class MapPanel(Panel):
         self._shown_photo = img
         self.known: Fingerprint | None = fingerprint(self.clf)
         self._compute = functools.lru_cache(maxsize=self._kept)(self._explain)
-        # Maps that were kept are the same objects, so that they needn't be compared again.
-        self._compare = functools.lru_cache(maxsize=self._kept)(lambda maps: compare(*maps))
-        self._rank = functools.lru_cache(maxsize=2 * self._kept)(rank_correlation)
-        self._scale = functools.lru_cache(maxsize=self._kept)(lambda maps: viz.symmetric_limit(maps, FULL_COLOUR))
+        # What is asked several times of the maps now shown. Of earlier ones ``_drawn`` has kept the words.
+        self._compare = functools.lru_cache(maxsize=1)(lambda maps: compare(*maps))
+        self._rank = functools.lru_cache(maxsize=2)(rank_correlation)  # of values and of magnitudes
+        self._scale = functools.lru_cache(maxsize=1)(lambda maps: viz.symmetric_limit(maps, FULL_COLOUR))
 
     def _read(self, photo: Image.Image) -> tuple[Image.Image, Tensor, Tensor]:
         """Return the part of the photo that the network sees, the same as a batch of one, and its logits."""
@@ -245,6 +253,7 @@ class MapPanel(Panel):
 
     def close(self) -> None:
         super().close()
+        self.known = None
         self._shown_photo = self.view = Image.new("RGB", (1, 1))
         self._x = self._logits = torch.empty(0)
 
@@ -254,6 +263,8 @@ class MapPanel(Panel):
         self._kept_maps = torch.empty(0)
 
     def _measure(self) -> None:
+        if "method" in self.controls:
+            self._style = style_of(self.controls["method"].value)
         self._say_computing()
         self._kept_maps = self._maps()
         if self.known is not None:

@@ -18,7 +18,7 @@ from posgrad_edu.metrics.randomization import evenly_spaced
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.controls import dropdown, slider, toggles
-from posgrad_edu.widgets.panel import RECORDS, WeightsPanel, is_cam, style_of
+from posgrad_edu.widgets.panel import RECORDS, WeightsPanel, is_cam
 from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("guided-backprop", "gradient", "deconvnet", "gradcam")
@@ -75,7 +75,6 @@ class RandomizationSlider(WeightsPanel):
         return tuple(depth for _, depth in self.depth.options)
 
     def _maps(self) -> Tensor:
-        self._style = style_of(self.method.value)
         return self._pair(tuple(self.layers[: self.depth.value]), self.method.value, self.handling.value)
 
     def _explain(self, random: tuple[str, ...], method: str, handling: str) -> Tensor:

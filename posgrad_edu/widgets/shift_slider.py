@@ -19,7 +19,7 @@ from posgrad_edu.handling import ABSOLUTE, POSITIVE, SIGNED
 from posgrad_edu.methods import METHODS
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.shift import shift_vector, shifted
-from posgrad_edu.viz import map_title, signed_number
+from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import (
     CONTRASTS,
@@ -29,7 +29,7 @@ from posgrad_edu.widgets.controls import (
     handling_toggles,
     slider,
 )
-from posgrad_edu.widgets.panel import RECORDS, is_cam, style_of
+from posgrad_edu.widgets.panel import RECORDS, is_cam
 from posgrad_edu.widgets.sentences import describe
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
@@ -78,15 +78,11 @@ class ShiftSlider(ClassBoxPanel):
         super()._clear()
         self.softmax_change = math.nan
 
-    def _measure(self) -> None:
-        self._style = style_of(self.method.value)
-        super()._measure()
-
     def _maps(self) -> Tensor:
         _, logits = self._shifted(self.shift.value)
         self.softmax_change = float((logits.softmax(0) - self._logits.softmax(0)).abs().max())
         return self._compute(
-            self.shift.value, self.method.value, self.handling.value, self.contrast.value, *self._chosen_classes()
+            self.shift.value, self.method.value, self.handling.value, self.contrast.value, *self.classes
         )
 
     def _explain(self, a: float, method: str, handling: str, contrast: str, *classes: int) -> Tensor:
@@ -107,8 +103,5 @@ class ShiftSlider(ClassBoxPanel):
             return f"{softmax} {nothing}"
         return f"{softmax} Rank correlation {signed_number(self.spearman)}. {describe(self.spearman, *self.labels)}"
 
-    def _lines(self) -> list[str]:
-        """Return label, probability and logit of each class, as the shifted network gives them."""
-        _, logits = self._shifted(self.shift.value)
-        shares = logits.softmax(0)
-        return [map_title(self.clf.labels[c], float(shares[c]), float(logits[c])) for c in self.classes]
+    def _logits_shown(self) -> Tensor:
+        return self._shifted(self.shift.value)[1]

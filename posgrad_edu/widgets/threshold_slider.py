@@ -67,13 +67,12 @@ class ThresholdSlider(ClassBoxPanel):
         self.by_place = math.nan
 
     def _maps(self) -> Tensor:
-        maps = self._compute(self.classes, self.q.value, self.handling.value)
-        self.left = tuple((maps != 0).float().mean((1, 2)).tolist())
-        self.by_place = rank_correlation(blocks(maps))
+        maps, self.left, self.by_place = self._compute(self.classes, self.q.value, self.handling.value)
         return maps
 
-    def _explain(self, classes: tuple[int, ...], q: float, handling: str) -> Tensor:
-        return RECORDS.explain(self.clf.net, self._x, [list(classes)], "rectgrad", handling, q=q)[0].cpu()
+    def _explain(self, classes: tuple[int, ...], q: float, handling: str) -> tuple[Tensor, tuple[float, ...], float]:
+        maps = RECORDS.explain(self.clf.net, self._x, [list(classes)], "rectgrad", handling, q=q)[0].cpu()
+        return maps, tuple((maps != 0).float().mean((1, 2)).tolist()), rank_correlation(blocks(maps))
 
     @property
     def setting(self) -> str:

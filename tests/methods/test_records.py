@@ -56,8 +56,33 @@ def test_another_handling_costs_no_forward_pass(net: Counted, x: Tensor, method:
     net.passes = 0
     records.explain(net, x, 0, method, "positive")
     assert net.passes == 0
-    records.explain(net, x, 1, method, "positive")
+    records.explain(net, x.clone(), 0, method, "positive")
     assert net.passes > 0
+
+
+@pytest.mark.parametrize("contrast", [None, "mean", 4])
+@pytest.mark.parametrize("method", SHARING)
+def test_other_classes_cost_no_forward_pass_where_a_method_only_goes_back(
+    net: Counted, x: Tensor, method: str, contrast: Any
+) -> None:
+    records = Records()
+    records.explain(net, x, [[0, 2]] * len(x), method, "signed")
+    for target in (1, [[2, 3]] * len(x), [[0, 2]] * len(x)):
+        net.passes = 0
+        ours = records.explain(net, x, target, method, "positive", contrast=contrast)
+        assert (net.passes == 0) == (method not in ("fullgrad", "lrp"))
+        assert torch.equal(ours, pg.explain(net, x, target, method, "positive", contrast=contrast))
+    assert len(records) == 2
+
+
+@pytest.mark.parametrize("method", SHARING)
+def test_a_class_that_does_not_exist_is_refused_though_a_pass_is_there(net: Counted, x: Tensor, method: str) -> None:
+    records = Records()
+    records.explain(net, x, 0, method)
+    for asked in ({"target": 99}, {"target": 0, "contrast": 99}):
+        with pytest.raises(ValueError, match="out of range"):
+            records.explain(net, x, method=method, **asked)
+    assert torch.equal(records.explain(net, x, 1, method), pg.explain(net, x, 1, method))
 
 
 def test_all_that_decides_a_record_is_asked_for(net: nn.Module, x: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 import posgrad_edu as pg
+from posgrad_edu.widgets import Explorer
 from posgrad_edu.widgets.fingerprint import fingerprint
 
 PHOTO = pg.load_photo("cat")
@@ -42,11 +45,27 @@ def swap_two_classes(net: nn.Module) -> None:
     weight[[0, 1]] = weight[[1, 0]]
 
 
-CHANGES: dict[str, Callable[[nn.Module], Any]] = {
+def without_autograd(net: nn.Module) -> None:
+    with torch.no_grad():
+        layer(net, nn.Conv2d).weight[0, 0, 0, 0] += 1e-3
+
+
+def through_numpy(net: nn.Module) -> None:
+    layer(net, nn.Linear).weight.detach().numpy()[1, 2] *= -1
+
+
+# In places that PyTorch counts, and in places that it doesn't.
+NEW_VALUES: dict[str, Callable[[nn.Module], Any]] = {
     "optimizer's step": lambda net: layer(net, nn.Conv2d).weight.detach().add_(1e-3),
+    "one weight under no_grad": without_autograd,
     "one weight's sign, through .data": lambda net: layer(net, nn.Conv2d).weight.data.view(-1)[3:4].neg_(),
+    "one weight's sign, through NumPy": through_numpy,
     "two classes swapped": swap_two_classes,
     "statistics of a BatchNorm": train_a_step,
+    "weights loaded": lambda net: net.load_state_dict(networks.seeded(networks.batchnorm, 1).state_dict()),
+}
+CHANGES: dict[str, Callable[[nn.Module], Any]] = {
+    **NEW_VALUES,
     "training mode": lambda net: net.train(),
     "training mode of one layer": lambda net: layer(net, nn.BatchNorm2d).train(),
     "another activation": lambda net: replace(net, nn.ReLU, nn.GELU()),
@@ -55,9 +74,6 @@ CHANGES: dict[str, Callable[[nn.Module], Any]] = {
     "a forward pass put over it": lambda net: setattr(layer(net, nn.ReLU), "forward", torch.tanh),
     "another precision": lambda net: net.float(),
     "a layer more": lambda net: net.add_module("more", nn.Identity()),
-    "weights taken from other storage": lambda net: net.load_state_dict(
-        networks.seeded(networks.batchnorm, 1).state_dict()
-    ),
 }
 
 
@@ -68,6 +84,38 @@ def test_a_change_is_noticed(change: Callable[[nn.Module], Any]) -> None:
     assert fingerprint(clf).same_as(before)
     change(clf.net)
     assert not fingerprint(clf).same_as(before)
+
+
+@pytest.mark.parametrize("change", NEW_VALUES.values(), ids=NEW_VALUES)
+def test_no_old_map_is_shown_under_new_weights(change: Callable[[nn.Module], Any]) -> None:
+    lab = Explorer(make(), ["cat"], method="gradient", handling="signed")
+    lab.handling.value = "positive"
+    change(lab.clf.net)
+    for handling in ("signed", "positive"):  # both were shown before
+        lab.handling.value = handling
+        fresh = Explorer(lab.clf, ["cat"], method="gradient", handling=handling)
+        assert not lab._failed
+        assert torch.equal(lab.maps, fresh.maps)
+        assert (lab.summary, lab.pictures.value) == (fresh.summary, fresh.pictures.value)
+
+
+def test_all_looks_share_one_copy_of_the_weights_which_goes_with_them() -> None:
+    clf = make()
+    looks = [fingerprint(clf) for _ in range(3)]
+    assert looks[0].weights is looks[1].weights is looks[2].weights
+    layer(clf.net, nn.Linear).weight.data[0] = 0
+    later = fingerprint(clf)
+    changed = {key for key, values in later.weights.items() if values is not looks[0].weights[key]}
+    assert {own for _, own in changed} == {"weight"}
+    assert len(changed) == 1  # the rest isn't kept twice
+    panel = Explorer(clf, ["cat"])
+    assert panel.known is not None
+    copy = weakref.ref(panel.known.weights)
+    del looks, later
+    assert fingerprint(clf).weights is copy()
+    panel.close()
+    gc.collect()
+    assert copy() is None
 
 
 def test_another_network_or_preprocessing_is_noticed() -> None:
@@ -101,7 +149,7 @@ def test_another_layer_for_cams_is_noticed_once_one_was_used() -> None:
     assert not fingerprint(clf).same_as(used)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.bool, torch.complex64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.bool, torch.complex64])
 def test_buffers_of_any_type_have_a_checksum(dtype: torch.dtype) -> None:
     clf = make()
     clf.net.register_buffer("own", torch.ones(3, 2).to(dtype).t())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import random
 import weakref
 from typing import Any
@@ -15,7 +16,7 @@ from torch import Tensor
 import posgrad_edu as pg
 from posgrad_edu.methods import METHODS
 from posgrad_edu.metrics import similarity
-from posgrad_edu.widgets import Explorer, RandomizationSlider, panel, theme
+from posgrad_edu.widgets import ClassSlider, Explorer, RandomizationSlider, panel, theme
 from posgrad_edu.widgets.panel import RECORDS
 
 
@@ -25,7 +26,7 @@ def clf() -> pg.Classifier:
 
 
 @pytest.mark.parametrize("method", ["gradcam", "guided-backprop", "gradient", "fullgrad"])
-def test_the_other_handling_costs_no_forward_pass(clf: pg.Classifier, method: str) -> None:
+def test_neither_the_other_handling_nor_another_class_costs_a_forward_pass(clf: pg.Classifier, method: str) -> None:
     runs: list[int] = []
     run = clf.net.forward
     clf.net.forward = lambda x: (runs.append(1), run(x))[1]  # type: ignore[method-assign]
@@ -35,6 +36,10 @@ def test_the_other_handling_costs_no_forward_pass(clf: pg.Classifier, method: st
     assert not lab._failed
     assert runs == []
     lab.class_b.value = str(next(c for c in range(len(clf.labels)) if c not in lab.classes))
+    assert not lab._failed
+    assert (runs == []) == (method != "fullgrad")  # whose terms need another run for other classes
+    lab._forget()
+    lab.refresh()
     assert runs
 
 
@@ -74,6 +79,19 @@ def test_records_are_let_go_when_the_network_changes_or_the_panel_is_closed(clf:
     assert not torch.equal(lab.maps, before)
     lab.close()
     assert len(RECORDS) == 0
+
+
+def test_pairs_of_maps_that_were_compared_are_let_go(clf: pg.Classifier) -> None:
+    """The ClassSlider puts a pair together at each move: caches that know it by its identity would only grow."""
+    slider = ClassSlider(clf, "coffee")
+    pairs = []
+    for method, (_, rank) in itertools.product(slider.method.options, slider.rank.options):
+        slider.method.value, slider.rank.value = method, rank
+        assert slider.similarity is not None
+        pairs.append(weakref.ref(slider._kept_maps))
+    assert not slider._failed
+    assert sum(pair() is not None for pair in pairs) <= 4
+    assert len(pairs) > 10
 
 
 @pytest.mark.slow

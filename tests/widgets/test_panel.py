@@ -27,7 +27,7 @@ from posgrad_edu.study import read_summary
 from posgrad_edu.widgets.cascade_curves import COLUMNS
 from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import find_pair
-from posgrad_edu.widgets.panel import MapPanel, Panel, rank_correlation
+from posgrad_edu.widgets.panel import RECORDS, MapPanel, Panel, rank_correlation
 from posgrad_edu.widgets.style import PENDING
 from posgrad_edu.widgets.theme import colour_bar, gallery, old, table
 
@@ -535,10 +535,13 @@ def test_a_correlation_is_the_one_that_tables_have(name: str, panel: Any) -> Non
 def test_a_map_of_rounding_errors_is_said_to_be_constant(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = torch.rand(224, 224, generator=torch.Generator().manual_seed(0))
     given = CONSTANT if isinstance(panel, widgets.ClassSlider) else torch.stack([CONSTANT, noise])
-    monkeypatch.setattr(panel, "_compute", lambda *asked: given)
-    panel.refresh()
+    panel._forget()
+    with monkeypatch.context() as patch:
+        patch.setattr(RECORDS, "explain", lambda *asked, **options: given[None])
+        panel.refresh()
     assert math.isnan(panel.spearman)
     assert "One of the maps is constant" in panel.summary
+    panel._forget()
 
 
 @pytest.mark.parametrize("name", WITH_CLASS_BOXES, indirect=True)
