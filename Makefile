@@ -28,7 +28,9 @@ $(LAB)/node_modules/.stamp: $(LAB)/package-lock.json
 
 # Two files at a time with one thread each: threads of two processes on the same cores would wait for one another. The
 # tests start Python some hundred times, so its compiled files are kept, also where the environment says otherwise.
-PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# glibc keeps up to 512 MB of freed memory: with batches of photos, getting it anew takes a sixth of the time, up to half.
+MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=536870912
+PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(MEMORY) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 QUICK := -m "not browser and not slow"
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -212,11 +213,26 @@ def test_cells_are_short_and_lines_fit(name: str) -> None:
 # --- What learners get ---
 
 
+@pytest.fixture(scope="module")
+def gradebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new gradebook. nbgrader asks another program for its version, which takes three seconds."""
+    folder = tmp_path_factory.mktemp("gradebook")
+    course.Gradebook(course.Course(folder).database).close()
+    return folder / "gradebook.db"
+
+
+@pytest.fixture
+def own(tmp_path: Path, gradebook: Path) -> Any:
+    """A course of the test's own, with a copy of the new gradebook."""
+    shutil.copy(gradebook, tmp_path)
+    return course.Course(tmp_path)
+
+
 @pytest.mark.slow
 @every_assignment
-def test_the_release_is_made_from_the_source(name: str, tmp_path: Path) -> None:
+def test_the_release_is_made_from_the_source(name: str, own: Any) -> None:
     """Otherwise: make release"""
-    made = course.Course(tmp_path).generate(name)
+    made = own.generate(name)
     committed = course.RELEASE / name
     assert {p.name for p in made.iterdir()} == {p.name for p in committed.iterdir() if not p.name.startswith(".")}
     assert json.loads((made / f"{name}.ipynb").read_text()) == json.loads((committed / f"{name}.ipynb").read_text())
@@ -352,11 +368,10 @@ def test_a_rubric_sheet_adds_up_to_each_cell_s_points(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_kernels")
-def test_grading_synthetic_submissions(tmp_path: Path) -> None:
+def test_grading_synthetic_submissions(own: Any) -> None:
     """A copied, a changed and a deleted test cell earn nothing; the feedback says what was wrong."""
     name = "02_gradcam"
-    graded = course.Course(tmp_path)
-    table = course.grade_all(graded, name, course.SUBMISSIONS)
+    table = course.grade_all(own, name, course.SUBMISSIONS)
     total = {kind: float(table.loc["sum", kind]) for kind in table.columns}
     by_machine = sum(p for key, p in points(source(name)).items() if key.startswith("test"))
     assert total["perfect"] == total["colab"] == by_machine
@@ -369,24 +384,23 @@ def test_grading_synthetic_submissions(tmp_path: Path) -> None:
     assert table.loc["answer-4", "perfect"] == "by hand"
     assert table.loc["answer-4", "blank"] == "0"
     assert all(float(table.loc["seconds", kind]) < 60 for kind in course.SUBMISSIONS)
-    assert "you averaged over the channels instead of the positions" in graded.feedback("wrong", name)
-    assert all("KernelEnded" not in graded.feedback(kind, name) for kind in ("perfect", "colab"))
-    assert "This cell ended the kernel" in graded.feedback("ends_kernel", name)
+    assert "you averaged over the channels instead of the positions" in own.feedback("wrong", name)
+    assert all("KernelEnded" not in own.feedback(kind, name) for kind in ("perfect", "colab"))
+    assert "This cell ended the kernel" in own.feedback("ends_kernel", name)
 
 
 @pytest.mark.slow
-def test_who_changed_no_test_is_not_warned_of(tmp_path: Path) -> None:
+def test_who_changed_no_test_is_not_warned_of(own: Any) -> None:
     """nbgrader alone says of each honest submission that checksums have changed: hidden tests are missing there."""
     name = "02_gradcam"
-    graded = course.Course(tmp_path)
-    graded.generate(name)
-    config = graded.api.config.Autograde
+    own.generate(name)
+    config = own.api.config.Autograde
     config.autograde_preprocessors = [kind for kind in config.autograde_preprocessors if "Execute" not in kind.__name__]
     for kind in ("perfect", "colab", "blank", "changed_tests"):
-        graded.submit(kind, name, course.SUBMISSIONS[kind](name))
-        graded.grade(kind, name)
+        own.submit(kind, name, course.SUBMISSIONS[kind](name))
+        own.grade(kind, name)
     # nbgrader's log is shared with whatever else runs here: a kernel that another test left behind may complain in it
-    told = {kind: sum("checksum" in line for line in lines) for kind, lines in graded.warnings.items()}
+    told = {kind: sum("checksum" in line for line in lines) for kind, lines in own.warnings.items()}
     assert told == {"perfect": 0, "colab": 0, "blank": 0, "changed_tests": 5}  # its test cells
 
 
