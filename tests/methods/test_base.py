@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import networks as nets
 import pytest
@@ -18,6 +18,7 @@ from posgrad_edu.methods.gradient import Gradient, InputXGradient
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.methods.rectgrad import RectGrad
 from posgrad_edu.methods.relu_rules import GuidedBackprop
+from posgrad_edu.methods.sharing import explain_contrasts
 
 
 class OwnMaps(GradCAM):
@@ -149,6 +150,28 @@ def test_methods_that_make_the_same_record_have_one_key() -> None:
         for m, other in enumerate(families):
             same = {a.record_key() == b.record_key() for a in family for b in other}
             assert same == {n == m}, (family, other)
+
+
+@pytest.mark.parametrize("contrasts", [[None], [None, "mean"]])
+@pytest.mark.parametrize("case", ["plain", "batchnorm", "residual"])
+def test_one_pass_and_way_back_serve_fullgrad_and_the_gradient(
+    case: str, contrasts: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x, _ = nets.make(case)
+    methods = {n: pg.METHODS[n]() for n in ("gradient", "rectgrad", "fullgrad", "guided-backprop", "input-x-gradient")}
+    alone = [[m(net, x, nets.TARGETS, contrast) for m in methods.values()] for contrast in contrasts]
+    counted = nets.Counted(net).eval()
+    explain_contrasts(counted, x, nets.TARGETS, methods, contrasts)  # the audits
+    ways: list[object] = []
+    back = torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *args, **options: ways.append(0) or back(*args, **options))
+    counted.passes = 0
+    together = explain_contrasts(counted, x, nets.TARGETS, methods, contrasts)
+    assert counted.passes == 1
+    assert len(ways) == 3 * nets.TARGETS.shape[1] * len(contrasts)  # RectGrad's, guided backprop's, and one for three
+    assert all(list(maps) == list(methods) for maps in together)
+    for maps, expected in zip(together, alone, strict=True):
+        assert all(nets.largest(ours, theirs) < 1e-12 for ours, theirs in zip(maps.values(), expected, strict=True))
 
 
 @pytest.mark.parametrize("kind", [OwnMaps, OwnRecord, LRP])
