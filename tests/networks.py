@@ -27,6 +27,18 @@ TARGET = torch.tensor([0, 1, 5])
 TARGETS = torch.tensor([[0, 3], [1, 2], [5, 4]])
 
 
+class Counted(nn.Module):
+    """A network that counts its forward passes."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.passes = net, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        return self.net(x)
+
+
 class Spelled(nn.Module):
     """Two convolutions and two linear layers, with a pluggable ``relu`` between them; weights from one seed."""
 

@@ -53,6 +53,15 @@ def audit(net: nn.Module, x: Tensor) -> None:
     once(_audit, net, x)
 
 
+def answer(net: nn.Module, x: Tensor) -> Tensor:
+    """Return logits (N, classes) without values: asked of the network once for such photos."""
+    return once(_answer, net, x)
+
+
+def _answer(net: nn.Module, x: Tensor) -> Tensor:
+    return predict(net, x).to("meta")
+
+
 def once(examine: Callable[..., Found], net: nn.Module, x: Tensor, *others: Any) -> Found:
     """Return ``examine(net, x, *others)``, or what it found for this network, in this structure, and such photos."""
     kind = (examine, x.shape, x.dtype, x.device)

@@ -231,12 +231,17 @@ class Gate(NamedTuple):
         a = self.values()
         return a > 0 if math.isinf(self.limit) else (a > 0) & (a < self.limit)
 
+    @property
+    def own_derivative(self) -> bool:
+        """Whether PyTorch's derivative is that of a ReLU also where z = 0."""
+        return operation(self.node) in OWN_DERIVATIVE
+
     def on_gradient(self, rule: Callable[[Tensor, Tensor, Gate], Tensor]) -> RemovableHandle:
         """Let ``rule(G, gated, gate)`` decide what passes down, until the handle is removed.
 
         G arrives; gated is what passes otherwise, G where the gate is open and 0 elsewhere, held by nobody else.
         """
-        derivative = operation(self.node) in OWN_DERIVATIVE
+        derivative = self.own_derivative
 
         def hook(passed: tuple[Tensor | None, ...], arrived: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
             own = passed[0] if derivative else None

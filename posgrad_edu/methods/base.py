@@ -38,11 +38,13 @@ class Method:
     handling: what is done with the sign of gradient information; ``None`` for as published.
     published: the handling that its authors used, or ``None`` where that is not one handling everywhere.
     record_options: the options that decide ``record``; ``None`` for a method whose record no other can read.
+    record_serves: the ``record_key`` of other methods that can read its record, too, in place of their own.
     """
 
     name: ClassVar[str]
     published: ClassVar[Handling | None] = SIGNED
     record_options: ClassVar[tuple[str, ...] | None] = None
+    record_serves: ClassVar[Hashable] = None
 
     handling: str | Handling | None = None
 
@@ -51,6 +53,7 @@ class Method:
         own_way = "record" in vars(cls) or "maps" in vars(cls)
         if own_way and "record_options" not in vars(cls):
             cls.record_options = None  # what decided its parent's record may not be all that decides its own
+            cls.record_serves = vars(cls).get("record_serves")
 
     def __post_init__(self) -> None:
         if self.handling is not None:

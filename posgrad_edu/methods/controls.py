@@ -23,23 +23,40 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.engine.contrast import Weights, for_each_reference, ignore_reference, reference
-from posgrad_edu.engine.passes import forward
+from posgrad_edu.engine.audit import answer
+from posgrad_edu.engine.contrast import (
+    Weights,
+    check_range,
+    check_reference,
+    for_each_reference,
+    ignore_reference,
+    reference,
+)
 from posgrad_edu.methods.base import Method
 
 
-class Question(NamedTuple):
-    """What is asked: the same for all controls, so that the network has to be run only once for them."""
+@dataclass
+class Question:
+    """What is asked: the same for all controls and contrasts, so that the network is looked at only once for them."""
 
     net: nn.Module
     x: Tensor
     target: Tensor
+
+    @cached_property
+    def who(self) -> int:
+        """The checksum of the network's parameters."""
+        who = 0
+        for parameter in self.net.parameters():
+            who = checksum(parameter, who)
+        return who
 
 
 @dataclass(frozen=True)
@@ -49,18 +66,19 @@ class Control(Method):
     record_options: ClassVar[tuple[str, ...]] = ()
 
     def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Question:
-        with torch.no_grad():
-            forward(net, x, target)  # refuses a class that doesn't exist, as every method does
+        logits = answer(net, x)
+        check_range(target, logits)  # refuses a class that doesn't exist, as every method does
+        check_reference(logits)
         ignore_reference()
         return Question(net, x, target)
 
-    def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        """Return the maps (N, K, H, W), not handled yet."""
+    def draw(self, asked: Question, target: Tensor) -> Tensor:
+        """Return the maps (N, K, H, W) for the classes target (N, K), some of those asked about; not handled yet."""
         raise NotImplementedError
 
     def read(self, record: Question) -> Tensor:
-        net, x, target = record
-        return self.handle(for_each_reference(lambda classes: self.draw(net, x, classes), target).to(x))
+        maps = for_each_reference(lambda classes: self.draw(record, classes), record.target)
+        return self.handle(maps.to(record.x))
 
 
 @dataclass(frozen=True)
@@ -84,17 +102,14 @@ class Noise(Control):
         if self.seed < 0:
             raise ValueError(f"seed is a whole number from 0, not {self.seed}.")
 
-    def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        who = 0
-        for parameter in net.parameters():
-            who = checksum(parameter, who)
-        against = held_against(target)
+    def draw(self, asked: Question, target: Tensor) -> Tensor:
+        size, who = asked.x.shape[-2:], asked.who
         maps = [
             [
-                np.random.default_rng([self.seed, who, checksum(photo), c, *other]).standard_normal(x.shape[-2:])
+                np.random.default_rng([self.seed, who, checksum(photo), c, *other]).standard_normal(size)
                 for c, other in zip(classes, others, strict=True)
             ]
-            for photo, classes, others in zip(x, target.tolist(), against, strict=True)
+            for photo, classes, others in zip(asked.x, target.tolist(), held_against(target), strict=True)
         ]
         return torch.from_numpy(np.array(maps))
 
@@ -105,10 +120,10 @@ class Edges(Control):
 
     name: ClassVar[str] = "edges"
 
-    def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    def draw(self, asked: Question, target: Tensor) -> Tensor:
         from skimage.filters import sobel
 
-        edges = np.array([sobel(grey) for grey in x.cpu().double().mean(1).numpy()])
+        edges = np.array([sobel(grey) for grey in asked.x.cpu().double().mean(1).numpy()])
         return torch.from_numpy(edges).unsqueeze(1).repeat(1, target.shape[1], 1, 1)
 
 
@@ -118,8 +133,8 @@ class InputMagnitude(Control):
 
     name: ClassVar[str] = "input-magnitude"
 
-    def draw(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        return x.abs().sum(1, keepdim=True).repeat(1, target.shape[1], 1, 1)
+    def draw(self, asked: Question, target: Tensor) -> Tensor:
+        return asked.x.abs().sum(1, keepdim=True).repeat(1, target.shape[1], 1, 1)
 
 
 def held_against(target: Tensor) -> list[list[list[int]]]:

@@ -27,8 +27,9 @@ arXiv:1905.00780, eq. 3 and 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -50,10 +51,11 @@ from posgrad_edu.engine.backward import (
 )
 from posgrad_edu.engine.contrast import contrasted
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
-from posgrad_edu.engine.passes import checked_logits, forward, gradients, with_gradients
+from posgrad_edu.engine.passes import checked_logits, gradients, with_gradients
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import ABSOLUTE, Handling
 from posgrad_edu.methods.base import Method
+from posgrad_edu.methods.photo_pass import PassMethod, PhotoPass
 
 SUBTRACTIONS = (
     torch.sub,
@@ -91,18 +93,24 @@ class FullGrad(Method):
     name: ClassVar[str] = "fullgrad"
     published: ClassVar[Handling] = ABSOLUTE
     record_options: ClassVar[tuple[str, ...]] = ()
+    record_serves: ClassVar[Hashable] = (PassMethod.record,)
 
     rescale: bool = True
 
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
-        terms = contributions(net, x, target)
-        return [term for term in terms if term.ndim == 5 and len(term) == len(x)]  # others are zero
+    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> BiasPass:
+        return BiasPass(net, x, target)
 
-    def read(self, record: list[Tensor]) -> Tensor:
-        size = record[0].shape[-2:]  # the input's own term is as fine as the photo
+    def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        record = self.record(net, x, target)
+        record.only_once = True
+        return self.read(record)
+
+    def read(self, record: BiasPass) -> Tensor:
+        terms = [term for term in record.terms if term.ndim == 5 and len(term) == len(record.x)]  # others are zero
+        size = record.x.shape[-2:]
         # Resizing is linear: adding up the terms of one size first gives the same map, many times faster.
         sums: dict[torch.Size, Tensor] = {}
-        for term in record:
+        for term in terms:
             summed = self.psi(term)
             sums[summed.shape] = sums[summed.shape].add_(summed) if summed.shape in sums else summed
         return torch.stack([enlarged(added, size) for added in sums.values()]).sum(0)
@@ -140,25 +148,45 @@ def fullgrad_terms(net: nn.Module, x: Tensor, target: Target, contrast: Contrast
     """
     classes = checked_classes(net, x, target)
     with with_gradients(), contrasted(as_reference(contrast, classes), FullGrad.name):
-        return contributions(net, x.detach().clone(), classes.clone())
+        record = BiasPass(net, x.detach().clone(), classes.clone())
+        record.only_once = True
+        return record.terms
 
 
-def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
-    """Return x ⊙ ∂f/∂x (N, K, C, H, W), then b ⊙ ∂f/∂b of each layer or constant that is a bias, in forward order."""
-    biases = Biases()
-    with biases.context():
-        logits = forward(net, x.requires_grad_(), target)
-    factors = [x.detach(), *biases.values]
-    shapes = [x.shape, *biases.shapes]
-    per_class = []
-    for grads in gradients(logits, target, [x, *biases.places]):
-        _refuse_other_batches(grads, len(x))
-        reached = [x.new_zeros(shape) if g is None else g for shape, g in zip(shapes, grads, strict=True)]
-        per_class.append([factor * g for factor, g in zip(factors, reached, strict=True)])
-    once(refuse_unseen_constants, net, x, logits.detach())
-    if len(per_class) == 1:
-        return [term.unsqueeze(1) for term in per_class[0]]  # stack would copy them all
-    return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]
+class BiasPass(PhotoPass):
+    """A forward pass that takes note of biases, so that one way back has the gradient of the photo and of each bias."""
+
+    def __init__(self, net: nn.Module, x: Tensor, target: Tensor) -> None:
+        self.biases = Biases()
+        with self.biases.context():
+            super().__init__(net, x, target)
+
+    @cached_property
+    def _found(self) -> tuple[list[Tensor], Tensor]:
+        """The terms, and the gradient (N, K, C, H, W) of each asked logit with regard to the photo."""
+        x = self.x.detach()
+        factors, shapes = [x, *self.biases.values], [x.shape, *self.biases.shapes]
+        places, retain = [self.x, *self.biases.places], not self.only_once
+        per_class, of_photo = [], []
+        for grads in gradients(self.logits, self.seed, places, retain_graph=retain):
+            _refuse_other_batches(grads, len(x))
+            reached = [x.new_zeros(shape) if g is None else g for shape, g in zip(shapes, grads, strict=True)]
+            per_class.append([factor * g for factor, g in zip(factors, reached, strict=True)])
+            of_photo.append(reached[0])
+        once(refuse_unseen_constants, self.net, x, self.logits.detach())
+        if len(per_class) == 1:
+            return [term.unsqueeze(1) for term in per_class[0]], of_photo[0].unsqueeze(1)  # stack would copy them all
+        return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)], torch.stack(of_photo, dim=1)
+
+    @property
+    def terms(self) -> list[Tensor]:
+        """x ⊙ ∂f/∂x (N, K, C, H, W), then b ⊙ ∂f/∂b of each layer or constant that is a bias, in forward order."""
+        return self._found[0]
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient of each asked logit with regard to the photo, (N, K, C, H, W)."""
+        return self._found[1]
 
 
 def _refuse_other_batches(grads: list[Tensor | None], photos: int) -> None:

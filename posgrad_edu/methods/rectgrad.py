@@ -92,6 +92,6 @@ def kth_smallest(values: Tensor, k: int) -> Tensor:
 
 
 def _kth_smallest(row: NDArray, k: int) -> float:
-    others = row[row != 0]  # nan among them, and larger than all numbers, as for kthvalue
+    others = row.compress(row != 0)  # nan among them, and larger than all numbers, as for kthvalue
     above = k - (row.size - len(others))
     return np.partition(others, above - 1)[above - 1] if above > 0 else 0.0

@@ -29,7 +29,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from posgrad_edu.engine.graph import Gate
-from posgrad_edu.handling import POSITIVE, Handling
+from posgrad_edu.handling import POSITIVE, SIGNED, Handling
 from posgrad_edu.methods.photo_pass import PassMethod, PhotoPass
 
 
@@ -66,6 +66,13 @@ class GuidedBackprop(ReLUMethod):
     """What flows back through each ReLU is handled, then gated (Springenberg et al. 2015, sec. 3.4)."""
 
     name: ClassVar[str] = "guided-backprop"
+    reads_once: ClassVar[bool] = True
+
+    def read(self, record: PhotoPass) -> Tensor:
+        usual = type(self) is GuidedBackprop and self.active_handling is SIGNED
+        if usual and all(gate.own_derivative for gate in record.gates(self.name)):
+            return self.reduced(record.gradient).clone()  # the same without a pass; others read the record's, too
+        return super().read(record)
 
     def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:
         return self.handle_own(gated)  # h(G) ⊙ [z > 0] = h(G ⊙ [z > 0]), since h(0) = 0

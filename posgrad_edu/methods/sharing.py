@@ -6,7 +6,8 @@ same ones as a map with signed gradients. So methods with equal ``record_key`` s
     explain(net, x, target, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
 
 The gradient, DeconvNet, Guided Backprop and RectGrad share their forward pass, and each goes back through it with its
-own rule. LRP shares with nothing: its rules decide what each layer keeps on the way up.
+own rule. FullGrad's forward pass serves them, too, and its way back gives the gradient. LRP's
+rules decide what each layer keeps on the way up: those with z+ in convolutions share that, and others nothing.
 
 Where the handlings are asked for one after another, as in a widget, ``Records`` keeps what they share.
 """
@@ -114,10 +115,12 @@ def _explain_contrasts(
 
 
 def by_record(methods: Mapping[Any, Method]) -> Iterable[list[Any]]:
-    """Return the labels in groups; within a group one record serves all."""
+    """Return the labels in groups; within a group the record of the first serves all."""
     groups: dict[Hashable, list[Any]] = {}
     for label, method in methods.items():
         groups.setdefault(method.record_key(), []).append(label)
+    for labels in [*groups.values()]:
+        labels += groups.pop(methods[labels[0]].record_serves, [])
     return groups.values()
 
 

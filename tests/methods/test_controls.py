@@ -152,6 +152,16 @@ def test_several_methods_at_once_take_them(control: str, net: nn.Module, x: Tens
         assert torch.equal(together[label], method(net, x, nets.TARGETS))
 
 
+def test_controls_run_a_network_once_to_know_its_classes(net: nn.Module, x: Tensor) -> None:
+    counted = nets.Counted(net).eval()
+    explain(counted, x, 0, {name: name for name in CONTROLS})
+    counted.passes = 0
+    explain(counted, x, 1, {name: name for name in CONTROLS})
+    assert counted.passes == 0
+    with pytest.raises(ValueError, match="out of range"):
+        explain(counted, x, 99, "noise")
+
+
 def test_noise_of_another_seed_shares_no_record(net: nn.Module, x: Tensor) -> None:
     together = explain(net, x, 0, {"a": Noise(seed=1), "b": Noise(seed=2), "c": Noise(handling="positive", seed=2)})
     assert not torch.equal(together["a"], together["b"])

@@ -15,8 +15,10 @@ from networks import explain, largest
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.handling import HANDLINGS
+from posgrad_edu.engine.graph import Gate
+from posgrad_edu.handling import HANDLINGS, Handling
 from posgrad_edu.methods.fullgrad import fullgrad_terms
+from posgrad_edu.methods.relu_rules import GuidedBackprop
 
 Case = tuple[str, nn.Module, Tensor, Tensor]
 CAMS = ("gradcam", "gradcam++", "layercam")
@@ -67,6 +69,23 @@ def test_guided_backprop_signed_is_the_gradient(case: Case) -> None:
     gradient = explain(net, x, target, "gradient", reduce=None)
     assert torch.equal(explain(net, x, target, "guided-backprop", "signed", reduce=None), gradient)
     assert largest(explain(net, x, target, "guided-backprop", reduce=None), gradient) > 0.1
+
+
+def test_guided_backprop_goes_back_by_its_rule_to_the_gradient(case: Case) -> None:
+    """Signed it takes the gradient's pass; a handling of one's own that changes nothing goes through each ReLU."""
+    _, net, x, target = case
+    unchanged = Handling("unchanged", lambda information: information)
+    gradient = explain(net, x, target, "gradient", reduce=None)
+    assert torch.equal(explain(net, x, target, "guided-backprop", unchanged, reduce=None), gradient)
+
+
+def test_a_derived_guided_backprop_keeps_its_own_way_back(case: Case) -> None:
+    class Doubled(GuidedBackprop):
+        def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:
+            return 2 * super().back(grad, gated, gate)
+
+    _, net, x, target = case
+    assert largest(explain(net, x, target, Doubled, "signed"), explain(net, x, target, "gradient")) > 0.1
 
 
 def test_rectgrad_that_cuts_nothing(case: Case) -> None:

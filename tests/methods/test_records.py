@@ -18,21 +18,9 @@ HANDLINGS = ("signed", "positive", "absolute")
 SHARING = [name for name, method in METHODS.items() if method.record_options is not None]
 
 
-class Counted(nn.Module):
-    """A network that counts its forward passes."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net, self.passes = net, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.passes += 1
-        return self.net(x)
-
-
 @pytest.fixture
-def net() -> Counted:
-    return Counted(nets.seeded(nets.batchnorm)).eval()
+def net() -> nets.Counted:
+    return nets.Counted(nets.seeded(nets.batchnorm)).eval()
 
 
 @pytest.fixture
@@ -50,7 +38,7 @@ def test_maps_are_those_of_explain(net: nn.Module, x: Tensor, method: str, contr
 
 
 @pytest.mark.parametrize("method", SHARING)
-def test_another_handling_costs_no_forward_pass(net: Counted, x: Tensor, method: str) -> None:
+def test_another_handling_costs_no_forward_pass(net: nets.Counted, x: Tensor, method: str) -> None:
     records = Records()
     records.explain(net, x, 0, method, "signed")
     net.passes = 0
