@@ -15,7 +15,7 @@ range in each photo, and resizes it to the photo:
 
 Terms of linear layers have no position: they belong to the sum, not to the map. ψ rescales magnitudes to [0, 1] by
 their smallest and largest over all channels and positions, and keeps the sign; for absolute terms that is what the
-authors publish. ReLU6 units at 6 pass no gradient, so there the sum falls short of the logit, as it does with
+authors publish. ReLU6 units at 6 pass no gradient, so there the sum differs from the logit, as it does with
 smooth activations.
 
 Example:

@@ -28,8 +28,8 @@ et al. 2018). How much class k starts with depends on the rule of the last layer
                                        denies would otherwise give what it should take away. The relevance adds up to
                                        the contrast, and seed="one" divides the map by it.
     all others (z+, ...)    s_k        Shares of positive evidence, equally large; seed="logit" multiplies by f_c. For
-                                       "mean" it's the CLRP2 of Gu et al. times (K - 1) / K for K classes, and without
-                                       its final ReLU.
+                                       "mean" it's the CLRP1 of Gu et al. with equal weights for the other classes,
+                                       times (K - 1) / K for K classes, and without its final ReLU.
 
 So with epsilon in the last layer the map sees its weights as one row Σ_k s_k w_k, and one vector added to all rows
 changes nothing. z+ sees each class's positive weights by themselves: there a common vector still changes the map.

@@ -5,8 +5,8 @@ A ReLU computes a = max(z, 0). With G the signal that arrives from above, h the 
 
     rectgrad          h(G) ⊙ [z > 0] ⊙ [|a ⊙ h(G)| > τ]       published: h = positive
 
-τ is the q-th quantile, in each photo and layer, of the contributions |a ⊙ h(G)| behind open gates. For q = 0, τ is 0
-and nothing is cut: rectgrad is the gradient with h signed, and guided backprop with h positive.
+τ is the q-th quantile, over all units of a layer in each photo, of |a ⊙ h(G)| ⊙ [z > 0]: a closed gate counts as 0. For
+q = 0, τ is 0 and nothing is cut: rectgrad is the gradient with h signed, and guided backprop with h positive.
 
 Example:
     >>> maps = explain(net, x, target=282, method="rectgrad", handling="signed", q=0.9)

@@ -59,9 +59,9 @@ CLAIMS: tuple[Claim, ...] = tuple(Claim(check, *version) for check in SAYS for v
 
 _READS_ONE_LAYER = (
     "The map is a weighted sum of one layer's activations. Once the cascade reaches that layer, its activations are "
-    "those of random weights, and no handling of gradients can keep the map as it was; what likeness is left may be "
-    "what random layers keep of the photo. Positive gradients can hide the change of the layers above: see the stage "
-    "“classifier”."
+    "those of random weights, and no handling of gradients can keep the map as it was; what likeness is left may come "
+    "from where random layers are active on any picture (lesson 13). Positive gradients can hide the change of the "
+    "layers above: see the stage “classifier”."
 )
 _POSITIVE_WEIGHTS = (
     "Positive weights for channels still differ between classes. Where activations are few and lie in different "
@@ -71,6 +71,10 @@ _POSITIVE_WEIGHTS = (
 _SHALLOW = (
     "Positive propagation loses the class by multiplying many non-negative matrices, a product that comes ever "
     "closer to rank one. In a network of few layers the loss can stay partial."
+)
+_CLAMPS = (
+    "A clamp on the signal at each ReLU brings two classes' signals nearer, step by step. In a network of few layers "
+    "the loss can stay partial."
 )
 _DEPTH_OF_CASCADE = (
     "The layers nearest the photo shape the map of a method that propagates. While they are as trained the map "
@@ -86,8 +90,9 @@ _TERMS = (
     "between classes, and in a network of few layers they can be a large part of the sum."
 )
 _BIASES = (
-    "FullGrad's terms are biases times gradients. The cascade redraws biases, too, so that a layer's own term "
-    "changes when the layer becomes random, whatever is done with its sign."
+    "FullGrad's terms are biases times gradients. A term follows the gates and gradients at its own layer, and these "
+    "change when the cascade comes near it, whatever is done with signs. (Biases of convolutions are redrawn, too; "
+    "those of BatchNorm are kept.)"
 )
 
 _CANCELS = (
@@ -104,8 +109,8 @@ WHY: dict[tuple[str, str], str] = {
     ("fullgrad", "class"): _TERMS,
     ("lrp", "class"): _SHALLOW,
     ("rectgrad", "class"): _SELECTS,
-    ("guided-backprop", "class"): _SHALLOW,
-    ("deconvnet", "class"): _SHALLOW,
+    ("guided-backprop", "class"): _CLAMPS,
+    ("deconvnet", "class"): _CLAMPS,
     ("gradcam", "parameters"): _READS_ONE_LAYER,
     ("gradcam++", "parameters"): _READS_ONE_LAYER,
     ("layercam", "parameters"): _READS_ONE_LAYER,

@@ -46,13 +46,14 @@ COVERING = """\
 Patches are covered (deletion) or uncovered (insertion) in the order of a map, and the class's logit minus the mean of
 all logits is followed, from 1 for the whole photo to 0 for all covered. Numbers are areas under these curves: a
 deletion curve should be low, an insertion curve high. What the asked class's map does better than another class's is
-what it knows about the class. Noise is random order."""
+what it knows about the class. (Where several classes are in the picture, covering another lowers the mean and so raises
+the score: lesson 15.) Noise is random order."""
 
 # What one has to know about a network to read its numbers.
 NOTES = {
     "efficientnet-lite0": """\
-Signed FullGrad, rescaled as published, points at the wrong half (lesson 06). Signed DeconvNet has no gates: each pair
-of its maps has +1 or −1 (lesson 12). `lrp`, published, is the composite of rules of lesson 10.""",
+Signed FullGrad, rescaled as published, points at the wrong half (lesson 06). Signed DeconvNet has no gates: nearly
+every pair of its maps has +1 or −1 (lesson 12). `lrp`, published, is the composite of rules of lesson 11.""",
     "scenes": """\
 Most of a scene is black paper. There a positive LRP map is exactly zero, whatever the class, and so many ties make two
 maps rank alike: over the ink alone the correlation is lower, see `docs/scenes.md`. With few objects on dark paper, the

@@ -232,14 +232,14 @@ def test_with_a_signed_last_layer_lrp_sees_one_row_of_weights(conv: str) -> None
             assert nets.largest(method(net, photo, c, "mean"), method(row, photo, 0)) < SAME
 
 
-def test_the_mean_is_clrp2_without_its_relu() -> None:
+def test_the_mean_is_clrp1_without_its_relu() -> None:
     net, x, target = nets.make("plain")
     for photo, c in zip(x.split(1), target.tolist(), strict=True):
         others = [k for k in CLASSES if k != c]
-        of_others = explain(net, photo, [others], "lrp", "positive")[0].mean(0)  # started with 1 / (K - 1) each
-        clrp2 = explain(net, photo, c, "lrp", "positive")[0] - of_others
+        of_others = explain(net, photo, [others], "lrp", "positive")[0].mean(0)  # began with 1 / (K - 1) each
+        clrp1 = explain(net, photo, c, "lrp", "positive")[0] - of_others
         ours = explain(net, photo, c, "lrp", "positive", contrast="mean")[0]
-        assert nets.largest(ours, clrp2 * (nets.CLASSES - 1) / nets.CLASSES) < SAME
+        assert nets.largest(ours, clrp1 * (nets.CLASSES - 1) / nets.CLASSES) < SAME
 
 
 # --- One vector more for all classes ---
