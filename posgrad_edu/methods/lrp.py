@@ -46,7 +46,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -69,7 +69,7 @@ from posgrad_edu.engine.contrast import for_each_reference, reference, seeds
 from posgrad_edu.engine.graph import refuse_unshared
 from posgrad_edu.engine.passes import forward, input_gradients
 from posgrad_edu.errors import UnsupportedOperation
-from posgrad_edu.handling import POSITIVE, Handling
+from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import InputSpaceMethod
 from posgrad_edu.methods.lrp_rules import (
     Epsilon,
@@ -78,7 +78,6 @@ from posgrad_edu.methods.lrp_rules import (
     Redistribution,
     Rule,
     Zero,
-    ZPlus,
     get_rule,
     stabilized,
 )
@@ -155,28 +154,17 @@ class LRP(InputSpaceMethod):
         conv, linear = self.rule or self.conv or "z+", self.rule or self.linear or "epsilon"
         return get_rule(conv), get_rule(linear), first
 
-    def record_key(self) -> Hashable:
-        """LRP's with z+ in convolutions share what those compute, whatever the rule of the linear layers."""
-        conv, linear, first = self.rules()
-        positive = type(conv) in (Handled, ZPlus) and conv.handling is POSITIVE  # type: ignore[attr-defined]
-        if type(self) is not LRP or first is not None or not positive:
-            return super().record_key()
-        return LRP.record, conv.epsilon, self.bias, isinstance(linear, Zero)
-
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
-        return self.read(self.record(net, x, target), retain_graph=False)
-
-    def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Passed:
         # Convolutions on a CPU are quicker where the channels of one place lie side by side; only rounding differs.
         try:
-            return self.passed(net, x.contiguous(memory_format=torch.channels_last), target)
+            return self.relevance(net, x.contiguous(memory_format=torch.channels_last), target)
         except RuntimeError as error:
             if "view size is not compatible" not in str(error):
                 raise
-        return self.passed(net, x, target)  # its view(...) is made for photos that lie in memory as usual
+        return self.relevance(net, x, target)  # its view(...) is made for photos that lie in memory as usual
 
-    def passed(self, net: nn.Module, x: Tensor, target: Tensor) -> Passed:
-        """Run the network, with each operation's rule as its way back."""
+    def relevance(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        """Return the maps (N, K, H, W), by one pass through the network and back."""
         conv, linear, first = self.rules()
         x = x.requires_grad_()
         propagation = Propagation(conv, linear, first, with_bias=self.bias == "absorb")
@@ -184,16 +172,9 @@ class LRP(InputSpaceMethod):
             logits = forward(net, x, target)
         refuse_unshared(logits, x, OwnBackward)
         propagation.refuse_overwritten()
-        return Passed(self, linear, propagation, x, target, logits)
-
-    def read(self, record: Passed, retain_graph: bool = True) -> Tensor:
-        """Return the maps (N, K, H, W), by the way back; retain_graph: keep what another one needs."""
-        by, linear, propagation, x, target, logits = record
-        propagation.of_linear.rule = linear if by is self else self.rules()[1]
-        last = propagation.last.rule
-        start = for_each_reference(lambda classes: self.start(logits.detach(), classes, last)[0], target)
-        unit = for_each_reference(lambda classes: self.start(logits.detach(), classes, last)[1], target)
-        relevance = input_gradients(logits, start, x, retain_graph)
+        start = for_each_reference(lambda classes: self.start(logits.detach(), classes, propagation.last)[0], target)
+        unit = for_each_reference(lambda classes: self.start(logits.detach(), classes, propagation.last)[1], target)
+        relevance = input_gradients(logits, start, x)
         return self.reduced(relevance * unit[..., None, None, None])  # each rule is linear in the relevance it is given
 
     def start(self, logits: Tensor, target: Tensor, last: Rule) -> tuple[Tensor, Tensor]:
@@ -205,24 +186,6 @@ class LRP(InputSpaceMethod):
         return start, torch.ones_like(of_class) if self.seed == "logit" else 1 / start.sum(2)
 
 
-class Passed(NamedTuple):
-    """A forward pass, ready for relevance."""
-
-    by: LRP
-    linear: Rule  # its rule for linear layers
-    propagation: Propagation
-    x: Tensor
-    target: Tensor
-    logits: Tensor
-
-
-@dataclass
-class Held:
-    """A rule that can be replaced after the forward pass; by itself, so that no layer holds on to the whole pass."""
-
-    rule: Rule
-
-
 class Source(NamedTuple):
     """The layer that made a tensor, for a BatchNorm that reads it."""
 
@@ -230,25 +193,7 @@ class Source(NamedTuple):
     output: Tensor  # held so that no other tensor gets its id
     input: Tensor
     layer: LinearLayer
-    held: Held
-
-
-class WayBack:
-    """Takes relevance through a layer by the rule that is held at that time; what each rule computes is kept."""
-
-    def __init__(self, layer: LinearLayer, held: Held) -> None:
-        self.layer, self.held = layer, held
-        self.kept: list[Redistribution] = []
-
-    def now(self) -> Redistribution:
-        """Return the redistribution by the rule that is held now."""
-        rule = self.held.rule
-        if not any(one.rule is rule for one in self.kept):
-            self.kept.append(Redistribution(self.layer, rule))
-        return next(one for one in self.kept if one.rule is rule)
-
-    def __call__(self, relevance: Tensor) -> tuple[Tensor]:
-        return self.now()(relevance)
+    rule: Rule
 
 
 @dataclass
@@ -269,10 +214,7 @@ class Propagation:
     seen_photo: set[Node] = field(default_factory=set)
     sources: dict[int, Source] = field(default_factory=dict)  # by the id of their output
     readers: dict[int, list[tuple[LinearLayer | Summand, int]]] = field(default_factory=dict)  # by address
-    last: Held = field(default_factory=lambda: Held(Zero()))  # of the layer with weights that ran last
-
-    def __post_init__(self) -> None:
-        self.of_conv, self.of_linear = Held(self.conv), Held(self.linear)
+    last: Rule = field(default_factory=Zero)  # of the layer with weights that ran last
 
     def constant(self, value: object) -> bool:
         """Tell whether a value holds nothing of the photo."""
@@ -301,25 +243,20 @@ class Propagation:
             raise refuse("lrp", func, "It runs here under autocast, in half precision: switch that off.")
         if not (self.constant(weight) and self.constant(bias)):
             raise refuse("lrp", func, "Its weights depend on the photo.")
-        held = self.held_for(func)
-        self.last = held
+        rule = self.linear if func is F.linear else self.conv
+        if self.first is not None:
+            rule, self.first = self.first, None
+        self.last = rule
         shift = bias.detach() if bias is not None and self.with_bias else None
         layer = LinearLayer(lambda a, w, b: func(a, w, b, *rest, **k), input.detach(), weight.detach(), shift)
         if func is F.linear and (self.with_bias or bias is None):  # large weights: run it once
             layer.a = layer.a.clone()
-            way_back = WayBack(layer, held)
-            output = own_backward(lambda _: way_back.now().output(), way_back, input)
+            way_back = Redistribution(layer, rule)
+            output = own_backward(lambda _: way_back.output(), way_back, input)
         else:
-            output = self.redistribute(lambda a: func(a, weight, bias, *rest, **k), layer, held, input)
-        self.sources[id(output)] = Source(output._version, output, input, layer, held)
+            output = self.redistribute(lambda a: func(a, weight, bias, *rest, **k), layer, rule, input)
+        self.sources[id(output)] = Source(output._version, output, input, layer, rule)
         return output
-
-    def held_for(self, func: Callable) -> Held:
-        """Return what holds the rule of the next layer with weights."""
-        if self.first is not None:
-            first, self.first = self.first, None
-            return Held(first)
-        return self.of_linear if func is F.linear else self.of_conv
 
     def batch_norm(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A BatchNorm: merged into the layer that made its input, or a layer of one weight a channel."""
@@ -328,23 +265,23 @@ class Propagation:
         scale, shift = scale_and_shift(input, *args, **kwargs)
         source = self.sources.get(id(input))
         if source is not None and source.version == input._version:
-            read, held, layer = source.input, source.held, source.layer
+            read, rule, layer = source.input, source.rule, source.layer
             weight = layer.w * scale.reshape(-1, *[1] * (layer.w.ndim - 1))
             bias = shift if layer.b is None else layer.b * scale + shift
             merged = LinearLayer(layer.apply, layer.a, weight, bias)
         else:
-            read, held = input, self.of_conv
+            read, rule = input, self.conv
             merged = LinearLayer(per_channel, input.detach(), scale, shift)
-        return self.redistribute(lambda _: func(input.detach(), *args, **kwargs), merged, held, read)
+        return self.redistribute(lambda _: func(input.detach(), *args, **kwargs), merged, rule, read)
 
     def redistribute(
-        self, compute: Callable[[Tensor], Tensor], layer: LinearLayer, held: Held, input: Tensor
+        self, compute: Callable[[Tensor], Tensor], layer: LinearLayer, rule: Rule, input: Tensor
     ) -> Tensor:
         """Return ``compute(input)`` with the rule as its way back."""
         if not self.with_bias:
             layer.b = None
         self.keep(layer)
-        return own_backward(compute, WayBack(layer, held), input)
+        return own_backward(compute, Redistribution(layer, rule), input)
 
     def keep(self, reader: LinearLayer | Summand) -> None:
         """Take note that the way back needs the values of ``reader.a`` as they are now."""
@@ -371,7 +308,7 @@ class Propagation:
     def average(self, func: Callable, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """An average: a linear layer whose weights are all alike."""
         layer = LinearLayer(lambda a, *_: func(a, *args, **kwargs), input.detach(), input.new_ones(()))
-        return self.redistribute(lambda a: func(a, *args, **kwargs), layer, Held(self.unweighted), input)
+        return self.redistribute(lambda a: func(a, *args, **kwargs), layer, self.unweighted, input)
 
     def addition(self, func: Callable, input: Tensor, other: Tensor, **kwargs: Any) -> Tensor:
         """A residual addition: each summand receives its part of the sum."""

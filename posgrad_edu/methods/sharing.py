@@ -6,8 +6,8 @@ same ones as a map with signed gradients. So methods with equal ``record_key`` s
     explain(net, x, target, {"signed": GradCAM("signed"), "positive": GradCAM("positive")})
 
 The gradient, DeconvNet, Guided Backprop and RectGrad share their forward pass, and each goes back through it with its
-own rule. FullGrad's forward pass serves them, too, and its way back gives the gradient. LRP's
-rules decide what each layer keeps on the way up: those with z+ in convolutions share that, and others nothing.
+own rule. FullGrad's forward pass serves them, too, and its way back gives the gradient. LRP shares with nothing: its
+rules decide what each layer keeps on the way up.
 
 Where the handlings are asked for one after another, as in a widget, ``Records`` keeps what they share.
 """
