@@ -107,7 +107,10 @@ class FullGrad(Method):
 
     def read(self, record: BiasPass) -> Tensor:
         terms = [term for term in record.terms if term.ndim == 5 and len(term) == len(record.x)]  # others are zero
-        size = record.x.shape[-2:]
+        return self.added(terms, record.x.shape[-2:])
+
+    def added(self, terms: list[Tensor], size: Sequence[int]) -> Tensor:
+        """Return the map (N, K, H, W) of terms (N, K, C, h, w), for photos of this size."""
         # Resizing is linear: adding up the terms of one size first gives the same map, many times faster.
         sums: dict[torch.Size, Tensor] = {}
         for term in terms:

@@ -231,11 +231,11 @@ def test_right_rectgrad_is_the_packages() -> None:
 
 
 def test_right_fullgrad_is_the_packages() -> None:
-    from posgrad_edu.methods import METHODS
+    from posgrad_edu.methods import FullGrad
 
     for n in range(4):
         terms, _, handling = fullgrad.FULLGRAD.make(n)
-        theirs = METHODS["fullgrad"](handling).read([term.unsqueeze(1) for term in terms])
+        theirs = FullGrad(handling).added([term.unsqueeze(1) for term in terms], (8, 6))
         ours = fullgrad.FULLGRAD.right(terms, (8, 6), handling)  # type: ignore[misc]
         torch.testing.assert_close(ours, theirs[:, 0])
 
