@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import posgrad_edu as pg
 from posgrad_edu.engine.audit import audit, once, structure
+from posgrad_edu.engine.layers import watch
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import Handling
 
@@ -183,7 +184,12 @@ CHANGES: dict[str, Callable[[nn.Module], object]] = {
     "a layer in another's place": lambda net: net.__setitem__(0, copy.deepcopy(net[0])),
     "no layer": lambda net: net.__setattr__("1", None),
     "a layer inside": lambda net: net[3].add_module("more", nn.ReLU().eval()),
+    "another class": lambda net: net[1].__setattr__("__class__", nn.ReLU6),
+    "a forward of its own": lambda net: net[0].__setattr__("forward", torch.neg),
+    "another function": lambda net: net[1].__setattr__("function", F.gelu),
     "a forward hook": lambda net: net[0].register_forward_hook(lambda *_: None),
+    "a hook before the forward pass": lambda net: net[0].register_forward_pre_hook(lambda *_: None),
+    "a hook in another's place": lambda net: (net[3]._forward_hooks.clear(), net[3].register_forward_hook(print)),
     "a backward hook": lambda net: net[0].register_full_backward_hook(lambda *_: None),
     "a hook before the backward pass": lambda net: net[0].register_full_backward_pre_hook(lambda *_: None),
     "a mode": lambda net: net[1].train(),
@@ -199,11 +205,47 @@ NO_CHANGES: dict[str, Callable[[nn.Module], object]] = {
 @pytest.mark.parametrize("name", [*CHANGES, *NO_CHANGES])
 def test_what_changes_a_network(name: str) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Sequential(nn.Linear(144, 2))).eval()
-    net[0].runs = 2
+    net[0].runs, net[1].function = 2, F.relu
+    net[3].register_forward_hook(lambda *_: None)
     before = structure(net)
     assert structure(net) == before
     (CHANGES | NO_CHANGES)[name](net)
     assert (structure(net) != before) is (name in CHANGES)
+
+
+def test_hooks_that_last_for_a_forward_pass_are_no_change() -> None:
+    """Another thread may be making a CAM of the same network."""
+    net, x, _ = nets.make("plain")
+    before, counting = structure(net), nets.Counting(net).eval()
+    audit(counting, x)
+    with watch(net.modules(), lambda *_: None):
+        assert structure(net) == before
+        audit(counting, x)
+    assert counting.calls == 2
+
+
+def random_class(net: nn.Module) -> None:
+    class Dropping(nn.Conv2d):
+        def forward(self, input: Tensor) -> Tensor:
+            return F.dropout(super().forward(input))
+
+    net[0].__class__ = Dropping
+
+
+RANDOM: dict[str, Callable[[nn.Module], object]] = {
+    "hook before": lambda net: net[0].register_forward_pre_hook(lambda module, given: (F.dropout(given[0]),)),
+    "forward": lambda net: net[1].__setattr__("forward", F.dropout),
+    "class": random_class,
+}
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_a_random_part_that_comes_later_is_noticed(name: str) -> None:
+    net, x, target = nets.make("plain")
+    pg.explain(net, x, target, "gradient")
+    RANDOM[name](net)
+    with pytest.raises(ValueError, match="two answers"):
+        pg.explain(net, x, target, "gradient")
 
 
 def test_a_scripted_network_has_a_structure_too() -> None:
