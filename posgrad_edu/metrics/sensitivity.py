@@ -211,14 +211,14 @@ def parameter_sensitivities(
     **options: Any,
 ) -> list[DataFrame]:
     """Return the table of ``parameter_sensitivity`` for each contrast: they share random layers and forward passes."""
-    methods = _by_layer_names(net, by_label(method, handling, options))
+    methods = by_layer_names(net, by_label(method, handling, options))
     check_network(net)
     check_photos(x)
     layers = randomizable_layers(net, x, batchnorm=batchnorm)
     order, draws = steps(layers, mode, depths), list(seeds)
     if not draws:
         raise ValueError("seeds holds no number. One draw of random weights is the least; three or more are better.")
-    _check_copy(net, x, layers, batchnorm)
+    check_copy(net, x, layers, batchnorm)
     of_trained = explained_class(net, x, target)
     trained = _features(net, x, of_trained, methods, contrasts)
     rows: list[list[dict[str, Any]]] = [[] for _ in contrasts]
@@ -234,7 +234,7 @@ def parameter_sensitivities(
     return tables
 
 
-def _check_copy(net: nn.Module, x: Tensor, layers: Sequence[str], batchnorm: BatchNormMode | str) -> None:
+def check_copy(net: nn.Module, x: Tensor, layers: Sequence[str], batchnorm: BatchNormMode | str = "keep") -> None:
     """Refuse a network whose copies go on computing with its own layers, as a function that holds one makes them do."""
     changed = with_random(net, layers)
     own = set(randomizable_layers(changed, x, batchnorm=batchnorm))
@@ -246,7 +246,7 @@ def _check_copy(net: nn.Module, x: Tensor, layers: Sequence[str], batchnorm: Bat
         )
 
 
-def _by_layer_names(net: nn.Module, methods: Mapping[str, Method]) -> dict[str, Method]:
+def by_layer_names(net: nn.Module, methods: Mapping[str, Method]) -> dict[str, Method]:
     """Return the methods with layers that were given as modules by their names, which copies know, too."""
     names = {module: name for name, module in net.named_modules()}
     return {
@@ -283,7 +283,7 @@ def data_sensitivity(
     Columns: photo, target, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method.
     Raises what ``explain`` does.
     """
-    methods = _by_layer_names(net, by_label(method, handling, options))
+    methods = by_layer_names(net, by_label(method, handling, options))
     for either in (net, other_net):
         check_network(either)
     check_photos(x)

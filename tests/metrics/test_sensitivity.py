@@ -378,6 +378,8 @@ def test_a_layer_given_as_a_module_is_found_in_copies() -> None:
     labelled = pg.parameter_sensitivity(net, PHOTOS_16, {"a": resolve("gradcam", layer=net[3])}, seeds=[0])
     assert labelled.drop(columns="method").equals(by_name)
     assert pg.data_sensitivity(net, with_random(net, ["6"]), PHOTOS_16, layer=net[3]).spearman.notna().all()
+    of_name, of_module = (pg.complexity_sensitivity(net, PHOTOS_16, layer=layer, seeds=[0]) for layer in ("3", net[3]))
+    assert of_module.equals(of_name)
     with pytest.raises(ValueError, match="not a layer of the network"):
         pg.parameter_sensitivity(net, PHOTOS_16, layer=nn.ReLU(), seeds=[0])
 
@@ -401,8 +403,9 @@ def test_a_network_whose_copies_call_its_own_layers_is_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.run(x)
 
-    with pytest.raises(ValueError, match=r"A copy of this network still computes with the trained 'net\.6'"):
-        pg.parameter_sensitivity(Holds().eval(), PHOTOS_16, "gradient", seeds=[0])
+    for measure in (pg.parameter_sensitivity, pg.complexity_sensitivity):
+        with pytest.raises(ValueError, match=r"A copy of this network still computes with the trained 'net\.6'"):
+            measure(Holds().eval(), PHOTOS_16, "gradient", seeds=[0])
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("meta", torch.float32), (None, torch.float64)])
