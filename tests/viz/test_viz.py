@@ -36,7 +36,7 @@ from posgrad_edu.viz import (
     true_minus,
     two_digits,
 )
-from posgrad_edu.viz.frames import film, show_frames
+from posgrad_edu.viz.frames import film, pages, show_frames
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -384,6 +384,24 @@ def test_frames_have_the_grid_s_scales_and_one_size(photo: Image.Image) -> None:
     own = show_frames(photo, rows, share="row", style=["overlay", "heatmap"], quantile=[None, 0.9])
     assert (panels(own[0])["a"] == overlay(photo, ramp(), 3)).all()
     assert (panels(own[1])["a"] == heatmap(ramp() * 2, symmetric_limit(rows["positive"].values(), 0.9))).all()
+
+
+def test_maps_lie_in_the_same_places_where_titles_take_more_lines_and_fewer(photo: Image.Image) -> None:
+    titles = "short", "a title that takes more than one line of the figure, since it goes on and on"
+    for labels in (titles, titles[::-1]):
+        frames = show_frames(photo, {label: {"a": ramp()} for label in labels})
+        one, other = (np.asarray(frame) for frame in pages(frames))
+        assert one.shape == other.shape
+        different = (one != other).any(axis=(1, 2)).nonzero()[0]
+        assert 0 < different.max() < len(one) / 4  # the titles alone
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_a_film_cuts_no_frame_off(photo: Image.Image, kind: str) -> None:
+    small, large = (show_grid(photo, {"a": ramp()}, size=size) for size in (1.0, 1.5))
+    for figures in ([small, large], [large, small]):
+        made = Image.open(io.BytesIO(film(figures, kind, dpi=50)))
+        assert made.size == tuple((large.get_size_inches() * 50).astype(int))
 
 
 @pytest.mark.parametrize("kind", ["webp", "gif"])
