@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from posgrad_edu.cli.errors import one_line_errors
-from posgrad_edu.cli.study import INTERRUPTED, Device, Download, Images, Jobs, Names, Networks
+from posgrad_edu.cli.study import INTERRUPTED, Device, Download, Images, Jobs, Names, Networks, say_failures
 from posgrad_edu.data.files import write_table, write_text
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.models import WeightsError, as_device
@@ -66,7 +66,9 @@ def audit(
         typer.echo(f"posgrad-edu: {network} is left out: {reason}", err=True)
     try:
         with alone_in(folder):
-            summary = summarize(run(planned.units, folder, jobs).rows)
+            outcome = run(planned.units, folder, jobs)
+            summary = summarize(outcome.some_rows())
+            say_failures(outcome)
             clf = load_classifier(planned.units[0].network).to(device)
             page = audit_page(method, summary, nearest(method, clf, [load_photo(name) for name in LIKE_PHOTOS]))
             write_table(summary, folder / "summary.csv")
@@ -75,3 +77,4 @@ def audit(
         typer.echo(f"posgrad-edu: {not_written(error) if isinstance(error, OSError) else error}", err=True)
         raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
     typer.echo(page)
+    raise typer.Exit(1 if outcome.failures else 0)

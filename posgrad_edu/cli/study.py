@@ -106,9 +106,14 @@ def _measure(chosen: Study, out: Path, jobs: int, scheduler: str | None, downloa
     return len(outcome.failures)
 
 
-def _say(outcome: Outcome, planned: Plan, out: Path) -> None:
+def say_failures(outcome: Outcome) -> None:
+    """Say on stderr what couldn't be measured, and why."""
     for failure in outcome.failures:
         typer.echo(f"posgrad-edu: left out {failure.photo} ({failure.check}): {failure.reason}", err=True)
+
+
+def _say(outcome: Outcome, planned: Plan, out: Path) -> None:
+    say_failures(outcome)
     before = len(planned.units) - outcome.computed - len(outcome.failures)
     already = f", {before} were there already" if before else ""
     typer.echo(f"{outcome.computed} units measured{already}. Written to {out}: report.md has the verdicts.")
