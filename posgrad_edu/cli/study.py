@@ -37,7 +37,7 @@ Images = Annotated[
     Path | None, typer.Option(help="A folder with pictures, in subfolders or not.", show_default="sample photos")
 ]
 Limit = Annotated[int | None, typer.Option(help="At most that many pictures, evenly spread.")]
-Scenes = Annotated[int, typer.Option(help="How many scenes the network of scenes looks at.")]
+Scenes = Annotated[int, typer.Option(help="How many scenes a network of scenes looks at.")]
 Contrasts = Annotated[Names, typer.Option(help="Explain a class's logit, that minus the mean.", show_default="both")]
 Classes = Annotated[int, typer.Option(help="How many random classes the most likely one is compared with.")]
 Mode = Annotated[str, typer.Option(help="cascading, cascading-from-input, independent.")]
