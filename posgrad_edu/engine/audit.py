@@ -56,13 +56,26 @@ def audit(net: nn.Module, x: Tensor) -> None:
     once(_audit, net, x)
 
 
-def once(examine: Callable[..., Found], net: nn.Module, x: Tensor, *others: Any) -> Found:
-    """Return ``examine(net, x, *others)``, or what it found for this network, in this structure, and such photos."""
+def once(examine: Callable[..., Found], net: nn.Module, x: Tensor, *others: Any, state: Hashable = None) -> Found:
+    """Return ``examine(net, x, *others)``, or what it found for this network, in this structure, and such photos.
+
+    state: what else its answer depends on, such as ``versions(net)``: in another one it's asked anew.
+    """
     kind = (examine, x.shape, x.dtype, x.device)
     passed = _passed_by(net)
-    if kind not in passed:
-        passed[kind] = examine(net, x, *others)
-    return passed[kind]
+    if kind not in passed or passed[kind][0] != state:
+        passed[kind] = state, examine(net, x, *others)
+    return passed[kind][1]
+
+
+def versions(net: nn.Module) -> Hashable:
+    """Return what tells whether a network's tensors have other values: PyTorch counts what writes into them.
+
+    An optimizer's step and ``load_state_dict`` count. Who writes through ``.data`` isn't noticed.
+    """
+    return tuple(
+        (id(value), 0 if value.is_inference() else value._version) for value in (*net.parameters(), *net.buffers())
+    )
 
 
 def _passed_by(net: nn.Module) -> dict[Hashable, Any]:

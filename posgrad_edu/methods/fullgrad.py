@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from posgrad_edu.engine.audit import once
+from posgrad_edu.engine.audit import once, versions
 from posgrad_edu.engine.backward import (
     ADDITIONS,
     CLAMP,
@@ -155,7 +155,7 @@ def contributions(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
         _refuse_other_batches(grads, len(x))
         reached = [x.new_zeros(shape) if g is None else g for shape, g in zip(shapes, grads, strict=True)]
         per_class.append([factor * g for factor, g in zip(factors, reached, strict=True)])
-    once(refuse_unseen_constants, net, x, logits.detach())
+    once(refuse_unseen_constants, net, x, logits.detach(), state=versions(net))
     if len(per_class) == 1:
         return [term.unsqueeze(1) for term in per_class[0]]  # stack would copy them all
     return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)]

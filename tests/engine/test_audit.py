@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.engine.audit import audit, once, structure
+from posgrad_edu.engine.audit import audit, once, structure, versions
 from posgrad_edu.engine.layers import watch
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import Handling
@@ -177,6 +177,30 @@ def test_constants_that_enter_in_another_way_are_a_term_or_refused(constant: str
         pg.explain(net, x, target, "lrp")
 
 
+def test_a_constant_that_a_step_of_training_brings_is_refused() -> None:
+    """Beside the biases there is a constant, which was zero when the network was first looked at."""
+
+    class Joins(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head, self.constant = (
+                nn.Conv2d(4, 6, 3),
+                nn.Linear(6, 5),
+                nn.Parameter(torch.zeros(1, 1, 8, 8)),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            joined = torch.cat([x, self.constant.expand(len(x), -1, -1, -1)], 1)
+            return self.head(self.conv(joined).relu().mean((2, 3)))
+
+    net, x = Joins().eval(), torch.rand(2, 3, 8, 8)
+    pg.explain(net, x, 0, "fullgrad")
+    net(x).sum().backward()
+    torch.optim.SGD(net.parameters(), lr=1.0).step()
+    with pytest.raises(UnsupportedOperation, match="fullgrad found a constant"):
+        pg.explain(net, x, 0, "fullgrad")
+
+
 # --- What counts as a change of the network, and what the audit says ---
 
 CHANGES: dict[str, Callable[[nn.Module], object]] = {
@@ -270,6 +294,20 @@ def test_what_was_examined_is_remembered_by_who_asks_and_by_the_kind_of_photo() 
     assert asked[0] == ((1, 2), torch.float32, ("a",))
     net.train()
     assert once(examine, net, x) == 4
+    assert [once(examine, net, x, state=state) for state in (1, 1, 2)] == [5, 5, 6]
+
+
+def test_versions_tell_what_writes_into_a_network() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = versions(net)
+    assert versions(net) == before
+    net.load_state_dict(net.state_dict())
+    loaded = versions(net)
+    net(torch.rand(3, 2))  # running statistics
+    trained = versions(net)
+    with torch.no_grad():
+        net[0].bias.add_(1)
+    assert len({before, loaded, trained, versions(net)}) == 4
 
 
 def test_hooks_are_named_by_where_they_are() -> None:

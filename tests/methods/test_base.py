@@ -155,7 +155,7 @@ def test_maps_of_another_shape_are_refused(wrong: Callable[[Tensor], Tensor], ta
 
     net, x, _ = nets.make("plain")
     with pytest.raises(
-        ValueError, match=r"^maps of mine returned the shape .* Return \(N, K, h, w\), here \(3, [12], h"
+        ValueError, match=r"^maps of mine .* Return \(N, K, h, w\), here \(3, [12], h"
     ):
         pg.explain(net, x, target, Mine())
 
