@@ -214,6 +214,7 @@ def parameter_sensitivities(
     methods = by_layer_names(net, by_label(method, handling, options))
     check_network(net)
     check_photos(x)
+    _check_own(target, contrasts)
     layers = randomizable_layers(net, x, batchnorm=batchnorm)
     order, draws = steps(layers, mode, depths), list(seeds)
     if not draws:
@@ -287,6 +288,7 @@ def data_sensitivity(
     for either in (net, other_net):
         check_network(either)
     check_photos(x)
+    _check_own(target, [contrast])
     asked = explained_class(net, x, target)
     (true,) = _features(net, x, asked, methods, [contrast])
     if isinstance(target, str):  # OWN: any other word has been refused
@@ -310,6 +312,16 @@ def _one_each(target: Target, photos: int, device: torch.device) -> Tensor:
             f"Here each photo has one class, not {classes.shape[1]}: give a number, or ({photos},) of them."
         )
     return classes[:, 0]
+
+
+def _check_own(target: Target | str | None, contrasts: Iterable[Contrast]) -> None:
+    """Refuse to hold the class that each network finds most likely against one class: they may be the same."""
+    classes = [contrast for contrast in contrasts if contrast is not None and not isinstance(contrast, str)]
+    if isinstance(target, str) and classes:
+        raise ValueError(
+            f"With target={target!r} another network may find the contrast's class most likely itself. Use "
+            "contrast='mean'."
+        )
 
 
 def explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> Tensor:

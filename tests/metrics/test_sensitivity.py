@@ -327,6 +327,7 @@ def test_the_network_is_not_changed(net: nn.Module) -> None:
         ({"depths": []}, "depths holds no number"),
         ({"seeds": []}, "no number"),
         ({"target": "onw"}, "Did you mean 'own'"),
+        ({"target": "own", "contrast": 2}, "^With target='own' another network .* contrast='mean'"),
         ({"target": 7}, "out of range"),
         ({"target": [[0, 1]] * 4}, "one class, not 2"),
         ({"batchnorm": "rest"}, "Did you mean 'reset'"),
@@ -364,6 +365,8 @@ def test_data_sensitivity_compares_with_the_network_of_permuted_labels() -> None
         assert row.spearman == pytest.approx(compare(*maps).spearman, abs=1e-5)
     with pytest.raises(ValueError, match="one class, not 2"):
         pg.data_sensitivity(true, permuted, x, target=[[0, 1]] * 3)
+    with pytest.raises(ValueError, match="With target='own' another network"):
+        pg.data_sensitivity(true, permuted, x, target="own", contrast=[0] * len(x))
     own = pg.data_sensitivity(true, permuted, x, target="own")
     assert own.target.tolist() == permuted(x).argmax(1).tolist()
 
