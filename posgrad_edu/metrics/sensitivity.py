@@ -153,10 +153,10 @@ def random_classes(taken: Tensor, of: int, count: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for used in taken.tolist():
-        left = torch.tensor([c for c in range(of) if c not in used])
+        left = torch.tensor([c for c in range(of) if c not in used], device="cpu")
         if not 1 <= count <= len(left):
             raise ValueError(f"classes is {count}: of {of} classes {len(left)} are left to draw, so 1 to {len(left)}.")
-        drawn.append(left[torch.randperm(len(left), generator=generator)[:count]])
+        drawn.append(left[torch.randperm(len(left), generator=generator, device="cpu")[:count]])
     return torch.stack(drawn).to(taken.device)
 
 

@@ -123,7 +123,8 @@ def _asked(clf: Classifier, shown: _Shown, classes: int = 0) -> tuple[int, list[
     if clf.name in SCENE_NETWORKS or not shown.classes:  # in a mosaic only the two photos' classes are compared
         others.append(("least", order[-1]))
         count = min(classes, len(order) - 1)
-        drawn = random_classes(torch.tensor([[target]]), len(order), count, shown.seed)[0].tolist() if count else []
+        taken = torch.tensor([[target]], device="cpu")
+        drawn = random_classes(taken, len(order), count, shown.seed)[0].tolist() if count else []
         others += [("random", other) for other in drawn]
     return target, [(comparison, other) for comparison, other in others if other != target]
 

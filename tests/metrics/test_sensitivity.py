@@ -419,6 +419,7 @@ def test_other_defaults_change_no_measure(device: str | None, dtype: torch.dtype
     def tables() -> list[pd.DataFrame]:
         return [
             pg.class_sensitivity(net, PHOTOS_16),
+            pg.class_sensitivity(net, PHOTOS_16, other="random"),
             pg.parameter_sensitivity(net, PHOTOS_16, seeds=[0]),
             pg.data_sensitivity(net, other, PHOTOS_16),
         ]
