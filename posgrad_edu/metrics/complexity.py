@@ -62,8 +62,8 @@ def complexity_sensitivity(
     net, x, method, handling, contrast, options: as for ``explain``. target: one class for all or (N,); ``None`` for the
     one that the trained network finds most likely; it is kept. seeds: of the random layers, see ``randomization.py``.
     Columns: photo, target, seed, entropy, entropy_random, rise, degenerate; of several methods first method.
-    Raises what ``explain`` does, and ``ValueError`` for a network without layers to make random, or whose copies don't lose
-    what it learned.
+    Raises what ``explain`` does, and ``ValueError`` for a network without layers to make random, or whose copies don't
+    lose what it learned.
     """
     methods = by_layer_names(net, by_label(method, handling, options))
     check_network(net)

@@ -26,6 +26,7 @@ from posgrad_edu.viz import (
     figure_class,
     heatmap,
     map_title,
+    map_titles,
     overlay,
     pair_limit,
     show_grid,
@@ -584,6 +585,16 @@ def test_signed_numbers_have_a_true_minus_and_zero_none() -> None:
     assert [signed_number(value) for value in (-0.001, 0.256, -1.25)] == ["+0.00", "+0.26", "−1.25"]
     assert [signed_number(value, 0) for value in (-0.4, -10371.9)] == ["+0", "−10372"]
     assert true_minus("-1 to -2") == "−1 to −2"
+
+
+def test_titles_of_classes_that_share_a_label() -> None:
+    titles = map_titles([(134, "crane", 0.34), (2, "cup", 0.1), (517, "crane", 0.34), (2, "cup", 0.1)])
+    assert [title.replace(NBSP, " ") for title in titles] == [
+        "crane (class 134) 34 %",
+        "cup 10 %",
+        "crane (class 517) 34 %",
+        "cup 10 %",
+    ]
 
 
 def test_map_title_with_logit_and_refusal() -> None:
