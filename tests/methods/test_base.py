@@ -154,9 +154,7 @@ def test_maps_of_another_shape_are_refused(wrong: Callable[[Tensor], Tensor], ta
             return wrong(x)
 
     net, x, _ = nets.make("plain")
-    with pytest.raises(
-        ValueError, match=r"^maps of mine .* Return \(N, K, h, w\), here \(3, [12], h"
-    ):
+    with pytest.raises(ValueError, match=r"^maps of mine .* Return \(N, K, h, w\), here \(3, [12], h"):
         pg.explain(net, x, target, Mine())
 
 
