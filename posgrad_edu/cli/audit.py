@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import typer
 
 from posgrad_edu.cli.errors import one_line_errors
-from posgrad_edu.cli.study import INTERRUPTED, Device, Download, Images, Jobs, Names, Networks
+from posgrad_edu.cli.study import INTERRUPTED, Device, Download, Images, Jobs, Names, Networks, say_failures
 from posgrad_edu.data.files import write_table, write_text
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.models import WeightsError, as_device
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.audit import audit_page, nearest
-from posgrad_edu.study.planning import Study, plan
+from posgrad_edu.study.planning import Plan, Study, plan
 from posgrad_edu.study.running import Interrupted, StudyStopped, alone_in, not_written, run
 from posgrad_edu.study.schema import ALL_CHECKS, PUBLISHED
 from posgrad_edu.study.summary import summarize
@@ -66,12 +66,21 @@ def audit(
         typer.echo(f"posgrad-edu: {network} is left out: {reason}", err=True)
     try:
         with alone_in(folder):
-            summary = summarize(run(planned.units, folder, jobs).rows)
-            clf = load_classifier(planned.units[0].network).to(device)
-            page = audit_page(method, summary, nearest(method, clf, [load_photo(name) for name in LIKE_PHOTOS]))
-            write_table(summary, folder / "summary.csv")
-            write_text(page, folder / "audit.md")
+            failures = _audit(method, planned, folder, jobs, device)
     except (StudyStopped, WeightsError, OSError) as error:
         typer.echo(f"posgrad-edu: {not_written(error) if isinstance(error, OSError) else error}", err=True)
         raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
+    raise typer.Exit(1 if failures else 0)
+
+
+def _audit(method: str, planned: Plan, folder: Path, jobs: int, device: str) -> int:
+    """Measure, write the page and say it; return how many units failed."""
+    outcome = run(planned.units, folder, jobs)
+    summary = summarize(outcome.some_rows())
+    say_failures(outcome)
+    clf = load_classifier(planned.units[0].network).to(device)
+    page = audit_page(method, summary, nearest(method, clf, [load_photo(name) for name in LIKE_PHOTOS]))
+    write_table(summary, folder / "summary.csv")
+    write_text(page, folder / "audit.md")
     typer.echo(page)
+    return len(outcome.failures)

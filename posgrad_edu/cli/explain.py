@@ -23,7 +23,7 @@ from posgrad_edu.models.devices import as_device
 from posgrad_edu.models.explanation import drawn_how
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.schema import PUBLISHED
-from posgrad_edu.viz import describe_map, map_title
+from posgrad_edu.viz import describe_map, map_title, map_titles
 from posgrad_edu.viz.frames import film, show_frames
 from posgrad_edu.viz.grid import PANEL, Share, scales, show_grid
 
@@ -103,7 +103,7 @@ def _method(name: str, handling: str, layer: str | None) -> Method:
 
 def _grid(asked: Sequence[Prediction], rows: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Return the maps (K, H, W) of each method and handling, by the class's heading."""
-    headings = [map_title(one.label, one.probability) for one in asked]
+    headings = map_titles(asked)
     return {title: dict(zip(headings, maps, strict=True)) for title, maps in rows.items()}
 
 

@@ -37,7 +37,7 @@ Images = Annotated[
     Path | None, typer.Option(help="A folder with pictures, in subfolders or not.", show_default="sample photos")
 ]
 Limit = Annotated[int | None, typer.Option(help="At most that many pictures, evenly spread.")]
-Scenes = Annotated[int, typer.Option(help="How many scenes the network of scenes looks at.")]
+Scenes = Annotated[int, typer.Option(help="How many scenes a network of scenes looks at.")]
 Contrasts = Annotated[Names, typer.Option(help="Explain a class's logit, that minus the mean.", show_default="both")]
 Classes = Annotated[int, typer.Option(help="How many random classes the most likely one is compared with.")]
 Mode = Annotated[str, typer.Option(help="cascading, cascading-from-input, independent.")]
@@ -106,9 +106,14 @@ def _measure(chosen: Study, out: Path, jobs: int, scheduler: str | None, downloa
     return len(outcome.failures)
 
 
-def _say(outcome: Outcome, planned: Plan, out: Path) -> None:
+def say_failures(outcome: Outcome) -> None:
+    """Say on stderr what couldn't be measured, and why."""
     for failure in outcome.failures:
         typer.echo(f"posgrad-edu: left out {failure.photo} ({failure.check}): {failure.reason}", err=True)
+
+
+def _say(outcome: Outcome, planned: Plan, out: Path) -> None:
+    say_failures(outcome)
     before = len(planned.units) - outcome.computed - len(outcome.failures)
     already = f", {before} were there already" if before else ""
     typer.echo(f"{outcome.computed} units measured{already}. Written to {out}: report.md has the verdicts.")

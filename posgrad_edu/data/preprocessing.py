@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from posgrad_edu.data.reading import upright
@@ -84,7 +85,8 @@ class Preprocessing:
         from torchvision.transforms.functional import normalize, pil_to_tensor
 
         # Not to_tensor: its result has the default dtype.
-        return normalize(pil_to_tensor(self.view(img)).float().div(255), list(self.mean), list(self.std))
+        with torch.device("cpu"):  # whatever the default device
+            return normalize(pil_to_tensor(self.view(img)).float().div(255), list(self.mean), list(self.std))
 
     def _too_small(self) -> str:
         return f"The crop, size={self.size}, is larger than what resize={self.resize} leaves: its edges would be black."

@@ -13,9 +13,11 @@ its modules change.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, TypeVar
 
 import torch
@@ -26,8 +28,9 @@ from posgrad_edu.errors import UnsupportedOperation
 
 Found = TypeVar("Found")
 
-_HOOKS = ("_forward_hooks", "_backward_hooks", "_backward_pre_hooks")
-_SETTINGS = {bool, str}  # numbers may count how often a module ran
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+# Settings, and functions: an activation, or a ``forward`` in the class's place. Numbers may count how often it ran.
+_NOTED = {bool, str, FunctionType, BuiltinFunctionType, MethodType, partial}
 # Of each network, its structure then, and which audits it has passed with which shapes of photos, and what they found.
 _passed: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, dict[Hashable, Any]]] = weakref.WeakKeyDictionary()
 # The network that is being explained, and what it has passed as it is now: looked up once for an explanation.
@@ -55,20 +58,33 @@ def audit(net: nn.Module, x: Tensor) -> None:
 
 def answer(net: nn.Module, x: Tensor) -> Tensor:
     """Return logits (N, classes) without values: asked of the network once for such photos."""
-    return once(_answer, net, x)
+    return once(_answer, net, x, state=versions(net))
 
 
 def _answer(net: nn.Module, x: Tensor) -> Tensor:
     return predict(net, x).to("meta")
 
 
-def once(examine: Callable[..., Found], net: nn.Module, x: Tensor, *others: Any) -> Found:
-    """Return ``examine(net, x, *others)``, or what it found for this network, in this structure, and such photos."""
+def once(examine: Callable[..., Found], net: nn.Module, x: Tensor, *others: Any, state: Hashable = None) -> Found:
+    """Return ``examine(net, x, *others)``, or what it found for this network, in this structure, and such photos.
+
+    state: what else its answer depends on, such as ``versions(net)``: in another one it's asked anew.
+    """
     kind = (examine, x.shape, x.dtype, x.device)
     passed = _passed_by(net)
-    if kind not in passed:
-        passed[kind] = examine(net, x, *others)
-    return passed[kind]
+    if kind not in passed or passed[kind][0] != state:
+        passed[kind] = state, examine(net, x, *others)
+    return passed[kind][1]
+
+
+def versions(net: nn.Module) -> Hashable:
+    """Return what tells whether a network's tensors have other values: PyTorch counts what writes into them.
+
+    An optimizer's step and ``load_state_dict`` count. Who writes through ``.data`` isn't noticed.
+    """
+    return tuple(
+        (id(value), 0 if value.is_inference() else value._version) for value in (*net.parameters(), *net.buffers())
+    )
 
 
 def _passed_by(net: nn.Module) -> dict[Hashable, Any]:
@@ -97,17 +113,26 @@ def parts(net: nn.Module) -> list[nn.Module]:
 
 
 def structure(net: nn.Module) -> Hashable:
-    """Return what tells whether a network's modules, hooks or settings have changed; values of tensors don't count.
+    """Return what tells whether a network's modules, hooks, functions or settings have changed, not values of tensors.
 
     Called before each map, so it goes by the modules' dictionaries.
     """
     modules = parts(net)
-    found: list[object] = [id(module) for module in modules]
+    found: list[object] = [(id(module), module.__class__) for module in modules]
     for module in modules:
         fields = module.__dict__
-        found += [value for value in fields.values() if value.__class__ in _SETTINGS]
-        found += [(hooks, len(fields[hooks])) for hooks in _HOOKS if fields.get(hooks)]
+        noted = [value for value in fields.values() if value.__class__ in _NOTED]
+        found += [id(value) if callable(value) else value for value in noted]  # a function may hold the network
+        for kind in _HOOKS:
+            if fields.get(kind):
+                found += [(kind, number) for number in _numbers(fields[kind])]
     return tuple(found)
+
+
+def _numbers(hooks: Mapping[int, Callable[..., object]]) -> list[int]:
+    """Return the hooks' numbers, of which each has its own. Those of ``watch`` change nothing that lasts."""
+    all_now = list(hooks.items())  # another thread may add to them
+    return [number for number, hook in all_now if not hasattr(hook, "ours")]
 
 
 def _audit(net: nn.Module, x: Tensor) -> None:

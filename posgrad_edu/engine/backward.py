@@ -60,34 +60,6 @@ CLAMP = (
     Tensor.clip,
     Tensor.clip_,
 )
-# Activations that stand where a ReLU would, but have no gate, or one at a threshold: rules made for ReLUs say nothing
-# about them.
-SMOOTH = (
-    F.silu,
-    F.gelu,
-    F.elu,
-    F.selu,
-    F.celu,
-    F.mish,
-    F.softplus,
-    F.hardswish,
-    F.leaky_relu,
-    F.prelu,
-    F.rrelu,
-    torch.prelu,
-    torch.selu,
-    torch.celu,
-    torch.rrelu,
-    torch.selu_,
-    F.elu_,
-    F.leaky_relu_,
-    torch.celu_,
-    torch.rrelu_,
-    Tensor.prelu,
-    F.threshold,
-    torch.threshold,
-    torch.threshold_,
-)
 # Layers that multiply by weights and may add a bias.
 WEIGHTED = (F.conv1d, F.conv2d, F.conv3d, F.linear)
 ADDITIONS = (torch.add, Tensor.add, Tensor.add_)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from posgrad_edu.engine.audit import once, parts
-from posgrad_edu.engine.graph import nodes, operation
+from posgrad_edu.engine.graph import ancestors, nodes, operation
 from posgrad_edu.engine.layers import HANDS_ON, PASSES_ON, channels_last, watch
 from posgrad_edu.engine.passes import checked_logits, unreachable, with_gradients
 from posgrad_edu.errors import UnsupportedOperation, unknown_name
@@ -168,7 +168,7 @@ def _refuse_tokens(later: list[Run], order: list[Node], seen: Run) -> None:
         and run.shape[1:-1].numel() > 1
         for run in later
     )
-    above = set(order) - _below(seen.edge.node)
+    above = set(order) - ancestors(seen.edge.node)
     attention = any(
         operation(node).startswith(ATTENTION)
         and sum(before in above | {seen.edge.node} for before, _ in node.next_functions) > 1
@@ -176,13 +176,3 @@ def _refuse_tokens(later: list[Run], order: list[Node], seen: Run) -> None:
     )
     if tokens or attention:
         raise ValueError(_TOKENS.format(repr(seen.name)))
-
-
-def _below(node: Node) -> set[Node]:
-    """Return a node and all that it was made of."""
-    found, waiting = {node}, [node]
-    while waiting:
-        new = {before for before, _ in waiting.pop().next_functions if before is not None} - found
-        found |= new
-        waiting += new
-    return found

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -214,6 +214,16 @@ def _walk(logits: Tensor, leaf: Tensor | None) -> tuple[list[Node], dict[Node, l
             stack.append((node, True))
             stack += [(before, False) for before in below[node] if before is not None and before not in below]
     return order[::-1], below
+
+
+def ancestors(node: Node, around: Set[Node] = frozenset()) -> set[Node]:
+    """Return a node and all that it was made of, or of these what a way leads to that goes around some nodes."""
+    found, waiting = {node}, [node]
+    while waiting:
+        before = {b for b, _ in waiting.pop().next_functions if b is not None} - found - around
+        found |= before
+        waiting += before
+    return found
 
 
 class Gate(NamedTuple):

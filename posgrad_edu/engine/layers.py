@@ -43,6 +43,7 @@ def watch(modules: Iterable[nn.Module], seen: Callable[[nn.Module, object], obje
         # Hooks sit on the module, which another thread may be running too: that one is left alone.
         return seen(module, output) if threading.get_ident() == thread else None
 
+    hook.ours = True  # type: ignore[attr-defined]  # the audit counts it for no change of the network
     with ExitStack() as cleanup:
         for module in modules:
             if isinstance(module, torch.jit.ScriptModule):

@@ -26,7 +26,7 @@ from torch.autograd.graph import Node
 
 from posgrad_edu.engine.attention import ADVICE, Attention, attention_layers
 from posgrad_edu.engine.audit import once
-from posgrad_edu.engine.graph import MAXIMA, nodes, operation
+from posgrad_edu.engine.graph import MAXIMA, ancestors, nodes, operation
 from posgrad_edu.engine.passes import checked_logits, with_gradients
 from posgrad_edu.errors import UnsupportedOperation
 
@@ -73,27 +73,17 @@ def _refuse_other_plans(method: str, layers: Sequence[Attention], order: Sequenc
             f"pool or merge tokens. {ADVICE}"
         )
     for lower, upper in itertools.pairwise(layers):
-        if lower.product not in _below(upper.product):
+        if lower.product not in ancestors(upper.product):
             raise UnsupportedOperation(
                 f"{method} needs layers of attention one after the other; here two stand side by side. {ADVICE}"
             )
-    if order[-1] not in _below(order[0], around={layer.product for layer in layers}):
+    if order[-1] not in ancestors(order[0], around={layer.product for layer in layers}):
         raise UnsupportedOperation(
             f"{method} takes it that what attention gives is added to its input, and in this network it isn't. {ADVICE}"
         )
-    above = set(order) - _below(layers[-1].product)
+    above = set(order) - ancestors(layers[-1].product)
     if any(operation(node) in MAXIMA for node in above):
         raise UnsupportedOperation(f"{method} can't say which tokens a head reads that takes the largest. {ADVICE}")
-
-
-def _below(node: Node, around: set[Node] | None = None) -> set[Node]:
-    """Return a node and all that it was made of, or all that a way leads to around some nodes."""
-    found, waiting = {node}, [node]
-    while waiting:
-        before = {b for b, _ in waiting.pop().next_functions if b is not None} - found - (around or set())
-        found |= before
-        waiting += before
-    return found
 
 
 def _read_tokens(

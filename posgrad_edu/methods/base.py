@@ -123,6 +123,12 @@ class Method:
 
     def finish(self, maps: Tensor, x: Tensor, target: Target) -> Tensor:
         """Return raw maps (N, K, h, w) as a call gives them: checked, in x's resolution, one a photo or K."""
+        photos, classes = len(x), torch.as_tensor(target).shape[1:].numel()
+        if maps.ndim < 4 or maps.shape[:2] != (photos, classes):
+            raise ValueError(
+                f"maps of {self.name} returned the shape {tuple(maps.shape)} for {photos} photo(s) and {classes} "
+                f"class(es) of each. Return (N, K, h, w), here ({photos}, {classes}, h, w)."
+            )
         return finish(maps, x, target)
 
 

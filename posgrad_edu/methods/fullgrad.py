@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from posgrad_edu.engine.audit import once
+from posgrad_edu.engine.audit import once, versions
 from posgrad_edu.engine.backward import (
     ADDITIONS,
     CLAMP,
@@ -176,7 +176,7 @@ class BiasPass(PhotoPass):
             reached = [x.new_zeros(shape) if g is None else g for shape, g in zip(shapes, grads, strict=True)]
             per_class.append([factor * g for factor, g in zip(factors, reached, strict=True)])
             of_photo.append(reached[0])
-        once(refuse_unseen_constants, self.net, x, self.logits.detach())
+        once(refuse_unseen_constants, self.net, x, self.logits.detach(), state=versions(self.net))
         if len(per_class) == 1:
             return [term.unsqueeze(1) for term in per_class[0]], of_photo[0].unsqueeze(1)  # stack would copy them all
         return [torch.stack(term, dim=1) for term in zip(*per_class, strict=True)], torch.stack(of_photo, dim=1)

@@ -83,7 +83,7 @@ class FunctionMethod(Method):
 
     def _checked(self, found: Any, x: Tensor) -> Tensor:
         """Return what the function found as (N, h, w), in the photos' type."""
-        maps = torch.as_tensor(found).detach().to(x)
+        maps = torch.as_tensor(found, device=None if isinstance(found, Tensor) else "cpu").detach().to(x)
         if maps.ndim == 4:
             maps = maps.sum(1)
         if maps.ndim != 3 or len(maps) != len(x):

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.engine.inputs import Target
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods.base import Method
 from posgrad_edu.methods.controls import checksum
@@ -27,7 +28,7 @@ from posgrad_edu.methods.gradient import Gradient
 
 @dataclass(frozen=True)
 class Smoothed(Method):
-    """The mean of a method's maps over noisy copies of the photo, the last of which is the photo itself.
+    """The mean of a method's maps over noisy copies of the photo, the first of which is the photo itself.
 
     method: the method, with its options; a CAM's layer by name. samples: how many copies. spread: the noise's standard
     deviation, as a share of the distance from the photo's smallest value to its largest. seed: of the noise, which is
@@ -37,6 +38,7 @@ class Smoothed(Method):
     name: ClassVar[str] = "smoothed"
     published: ClassVar[Handling | None] = None  # the method has its own
 
+    handling: None = field(default=None, kw_only=True)  # so that the method comes first, as in Smoothed(Gradient())
     method: Method = field(default_factory=Gradient)
     samples: int = 50
     spread: float = 0.1
@@ -54,6 +56,11 @@ class Smoothed(Method):
                 f"samples is 1 or more, spread and seed 0 or more; not {self.samples}, {self.spread} and {self.seed}."
             )
 
+    @property
+    def upsample(self) -> bool:
+        """Whether maps come in the photo's resolution, as the method inside decides."""
+        return getattr(self.method, "upsample", True)
+
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
         scale = self.spread * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
         streams = [np.random.default_rng([self.seed, checksum(photo)]) for photo in x]
@@ -62,3 +69,6 @@ class Smoothed(Method):
             noise = np.stack([stream.standard_normal(x.shape[1:]) for stream in streams])
             total = total + self.method.maps(net, x + scale * torch.from_numpy(noise).to(x), target.clone())
         return total / self.samples
+
+    def finish(self, maps: Tensor, x: Tensor, target: Target) -> Tensor:
+        return self.method.finish(maps, x, target)

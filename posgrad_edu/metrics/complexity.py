@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from posgrad_edu.engine.inputs import Contrast, Target, check_network, check_photos
 from posgrad_edu.methods import AnyHandling, Methods, explain
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
-from posgrad_edu.metrics.sensitivity import explained_class
+from posgrad_edu.metrics.sensitivity import by_layer_names, check_copy, explained_class
 from posgrad_edu.metrics.similarity import is_degenerate
 from posgrad_edu.metrics.tables import as_table, batches, by_label, of_photos
 
@@ -62,14 +62,16 @@ def complexity_sensitivity(
     net, x, method, handling, contrast, options: as for ``explain``. target: one class for all or (N,); ``None`` for the
     one that the trained network finds most likely; it is kept. seeds: of the random layers, see ``randomization.py``.
     Columns: photo, target, seed, entropy, entropy_random, rise, degenerate; of several methods first method.
-    Raises what ``explain`` does, and ``ValueError`` for a network without layers to make random.
+    Raises what ``explain`` does, and ``ValueError`` for a network without layers to make random, or whose copies don't
+    lose what it learned.
     """
-    methods = by_label(method, handling, options)
+    methods = by_layer_names(net, by_label(method, handling, options))
     check_network(net)
     check_photos(x)
     layers, draws = randomizable_layers(net, x), list(seeds)
     if not layers or not draws or bins < 2:
         raise ValueError("This needs a network with layers that have weights, one seed at least, and two bins or more.")
+    check_copy(net, x, layers)
     copies = {seed: with_random(net, layers, seed) for seed in draws}
     of_photo = explained_class(net, x, target)
     rows = []

@@ -153,10 +153,10 @@ def random_classes(taken: Tensor, of: int, count: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for used in taken.tolist():
-        left = torch.tensor([c for c in range(of) if c not in used])
+        left = torch.tensor([c for c in range(of) if c not in used], device="cpu")
         if not 1 <= count <= len(left):
             raise ValueError(f"classes is {count}: of {of} classes {len(left)} are left to draw, so 1 to {len(left)}.")
-        drawn.append(left[torch.randperm(len(left), generator=generator)[:count]])
+        drawn.append(left[torch.randperm(len(left), generator=generator, device="cpu")[:count]])
     return torch.stack(drawn).to(taken.device)
 
 
@@ -211,14 +211,15 @@ def parameter_sensitivities(
     **options: Any,
 ) -> list[DataFrame]:
     """Return the table of ``parameter_sensitivity`` for each contrast: they share random layers and forward passes."""
-    methods = _by_layer_names(net, by_label(method, handling, options))
+    methods = by_layer_names(net, by_label(method, handling, options))
     check_network(net)
     check_photos(x)
+    _check_own(target, contrasts)
     layers = randomizable_layers(net, x, batchnorm=batchnorm)
     order, draws = steps(layers, mode, depths), list(seeds)
     if not draws:
         raise ValueError("seeds holds no number. One draw of random weights is the least; three or more are better.")
-    _check_copy(net, x, layers, batchnorm)
+    check_copy(net, x, layers, batchnorm)
     of_trained = explained_class(net, x, target)
     trained = _features(net, x, of_trained, methods, contrasts)
     rows: list[list[dict[str, Any]]] = [[] for _ in contrasts]
@@ -234,7 +235,7 @@ def parameter_sensitivities(
     return tables
 
 
-def _check_copy(net: nn.Module, x: Tensor, layers: Sequence[str], batchnorm: BatchNormMode | str) -> None:
+def check_copy(net: nn.Module, x: Tensor, layers: Sequence[str], batchnorm: BatchNormMode | str = "keep") -> None:
     """Refuse a network whose copies go on computing with its own layers, as a function that holds one makes them do."""
     changed = with_random(net, layers)
     own = set(randomizable_layers(changed, x, batchnorm=batchnorm))
@@ -246,7 +247,7 @@ def _check_copy(net: nn.Module, x: Tensor, layers: Sequence[str], batchnorm: Bat
         )
 
 
-def _by_layer_names(net: nn.Module, methods: Mapping[str, Method]) -> dict[str, Method]:
+def by_layer_names(net: nn.Module, methods: Mapping[str, Method]) -> dict[str, Method]:
     """Return the methods with layers that were given as modules by their names, which copies know, too."""
     names = {module: name for name, module in net.named_modules()}
     return {
@@ -283,10 +284,11 @@ def data_sensitivity(
     Columns: photo, target, spearman, spearman_abs, ssim, hog, degenerate; of several methods first method.
     Raises what ``explain`` does.
     """
-    methods = _by_layer_names(net, by_label(method, handling, options))
+    methods = by_layer_names(net, by_label(method, handling, options))
     for either in (net, other_net):
         check_network(either)
     check_photos(x)
+    _check_own(target, [contrast])
     asked = explained_class(net, x, target)
     (true,) = _features(net, x, asked, methods, [contrast])
     if isinstance(target, str):  # OWN: any other word has been refused
@@ -310,6 +312,16 @@ def _one_each(target: Target, photos: int, device: torch.device) -> Tensor:
             f"Here each photo has one class, not {classes.shape[1]}: give a number, or ({photos},) of them."
         )
     return classes[:, 0]
+
+
+def _check_own(target: Target | str | None, contrasts: Iterable[Contrast]) -> None:
+    """Refuse to hold the class that each network finds most likely against one class: they may be the same."""
+    classes = [contrast for contrast in contrasts if contrast is not None and not isinstance(contrast, str)]
+    if isinstance(target, str) and classes:
+        raise ValueError(
+            f"With target={target!r} another network may find the contrast's class most likely itself. Use "
+            "contrast='mean'."
+        )
 
 
 def explained_class(net: nn.Module, x: Tensor, target: Target | str | None) -> Tensor:

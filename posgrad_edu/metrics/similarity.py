@@ -83,7 +83,10 @@ def compare_all(first: Tensor, second: Tensor) -> list[Similarity]:
 
 
 def features(maps: Tensor) -> list[Features | None]:
-    """Return what the measures see of each map (..., H, W): made once, it can be compared many times."""
+    """Return what the measures see of each map (..., H, W): made once, it can be compared many times.
+
+    Of a map of 224 x 224 that is about 2 MB: of a thousand photos 2 GB for each method.
+    """
     return _of_each(_features_of, maps.reshape(-1, *maps.shape[-2:]))
 
 

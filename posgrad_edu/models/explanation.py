@@ -102,7 +102,7 @@ class Comparison(Shown):
 
     def show(self, **options: Any) -> Figure:
         """Return a figure of the photo and both maps in one scale; their rank correlation stands above."""
-        maps = {one.heading: one.map for one in (self.first, self.second)}
+        maps = _by_heading([self.first, self.second])
         numbers = f"rank correlation {self.similarity.spearman:.2f}, of magnitudes {self.similarity.spearman_abs:.2f}"
         if self.similarity.degenerate:
             numbers = "one of the maps is constant, so they can't be compared"
@@ -140,18 +140,23 @@ class Explanations(Shown, Sequence[Explanation]):
         photos = {id(one.photo): one.photo for one in self}
         number = {photo: n for n, photo in enumerate(photos, start=1)}
         titles = list(dict.fromkeys(one.title for one in self))
-        rows: dict[tuple[int, str], dict[str, Tensor]] = {}
+        rows: dict[tuple[int, str], list[Explanation]] = {}
         for one in self:
-            rows.setdefault((id(one.photo), one.title), {})[one.heading] = one.map
+            rows.setdefault((id(one.photo), one.title), []).append(one)
         how: dict[str, Any] = {"title": titles[0]} if len(titles) == 1 else {"share": "row"}
         maps: Any = {
-            ", ".join([f"photo {number[photo]}"] * (len(photos) > 1) + [title] * (len(titles) > 1)): row
+            ", ".join([f"photo {number[photo]}"] * (len(photos) > 1) + [title] * (len(titles) > 1)): _by_heading(row)
             for (photo, title), row in rows.items()
         }
         shown = [photos[photo] for photo, _ in rows] if len(photos) > 1 else next(iter(photos.values()))
-        first = {row: next(one for one in self if (id(one.photo), one.title) == row) for row in rows}
-        fine = [one.fine for one in first.values()]
+        fine = [row[0].fine for row in rows.values()]
         return _figure(shown, maps if len(rows) > 1 else maps[""], fine, how | options)
+
+
+def _by_heading(row: Sequence[Explanation]) -> dict[str, Tensor]:
+    """Return the maps of one photo and method by what stands above them, which differs where the class does."""
+    headings = viz.map_titles([(one.target, one.label, one.probability) for one in row])
+    return {heading: one.map for heading, one in zip(headings, row, strict=True)}
 
 
 def _figure(photo: Image | list[Image], maps: Any, fine: Sequence[bool], options: dict[str, Any]) -> Figure:

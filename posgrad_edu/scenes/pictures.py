@@ -147,7 +147,7 @@ def make_single(seed: int, digit: int | None = None, split: Split | str = "test"
 def scene_tensors(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor]:
     """Return pictures (N, 1, 64, 64), 0..1, and answers (N, 10): 1 where a class is in the scene, else 0."""
     pictures = np.stack([np.asarray(scene.image, dtype=np.float32) for scene in scenes]) / 255
-    answers = torch.zeros(len(scenes), CLASSES)
+    answers = torch.zeros(len(scenes), CLASSES, device="cpu")
     for answer, scene in zip(answers, scenes, strict=True):
         answer[list(scene.digits)] = 1
     return torch.from_numpy(pictures).unsqueeze(1), answers

@@ -25,7 +25,7 @@ from posgrad_edu.study.formatting import format_number
 from posgrad_edu.study.schema import ALL_CHECKS, NO_HANDLING, in_order, main_score, published_handling, validated
 from posgrad_edu.study.summary import GROUP_OF, intervals, summarize
 from posgrad_edu.study.verdicts import ALIKE_ABOVE
-from posgrad_edu.viz import figure_class
+from posgrad_edu.viz import CHART_STYLES, figure_class
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Style = dict[str, Any]
 
 STYLES: dict[str, Style] = {
-    "signed": {"color": "#0042d0", "linestyle": "-", "marker": "o"},
-    "positive": {"color": "#ce0018", "linestyle": "--", "marker": "s"},
+    "signed": CHART_STYLES["signed"],
+    "positive": CHART_STYLES["positive"],
     "negative": {"color": "#7a3e9d", "linestyle": (0, (4, 1, 1, 1, 1, 1)), "marker": "v"},
     "absolute": {"color": "#00705a", "linestyle": (0, (3, 3)), "marker": "D"},
 }

@@ -318,7 +318,7 @@ def _other_classes(
     count = min(RANDOM_CLASSES, left) if against is None else against
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= left:
         raise ValueError(f"against is {count!r}, not a list of classes, or how many random ones, 1 to {left}.")
-    return random_classes(torch.tensor([sorted(taken)]), len(logits), count, seed)[0].tolist()
+    return random_classes(torch.tensor([sorted(taken)], device="cpu"), len(logits), count, seed)[0].tolist()
 
 
 def _random_heads(

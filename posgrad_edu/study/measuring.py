@@ -27,9 +27,9 @@ from posgrad_edu.metrics import (
 )
 from posgrad_edu.metrics.sensitivity import parameter_sensitivities, random_classes
 from posgrad_edu.models.classifier import Classifier
-from posgrad_edu.models.loading import SCENES, load_classifier
+from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.scenes.pictures import make_scene
-from posgrad_edu.study.planning import TWIN, Picture, Unit
+from posgrad_edu.study.planning import SCENE_NETWORKS, TWIN, Picture, Unit
 from posgrad_edu.study.schema import LOGIT, NO_HANDLING, PUBLISHED, typed
 from posgrad_edu.viz import symmetric_limit
 
@@ -120,10 +120,11 @@ def _asked(clf: Classifier, shown: _Shown, classes: int = 0) -> tuple[int, list[
     order = predict(clf.net, shown.x)[0].argsort(descending=True).tolist()
     target = shown.classes[0] if shown.classes else order[0]
     others = [("present", shown.classes[1])] if shown.classes else [("runner-up", order[1])]
-    if clf.name == SCENES or not shown.classes:  # in a mosaic only the two photos' classes are compared
+    if clf.name in SCENE_NETWORKS or not shown.classes:  # in a mosaic only the two photos' classes are compared
         others.append(("least", order[-1]))
         count = min(classes, len(order) - 1)
-        drawn = random_classes(torch.tensor([[target]]), len(order), count, shown.seed)[0].tolist() if count else []
+        taken = torch.tensor([[target]], device="cpu")
+        drawn = random_classes(taken, len(order), count, shown.seed)[0].tolist() if count else []
         others += [("random", other) for other in drawn]
     return target, [(comparison, other) for comparison, other in others if other != target]
 

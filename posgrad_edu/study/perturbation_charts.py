@@ -16,7 +16,7 @@ import numpy as np
 from posgrad_edu.metrics.perturbation import ORDERS, PERTURBATIONS, perturbation_areas
 from posgrad_edu.study.formatting import format_number
 from posgrad_edu.study.summary import intervals
-from posgrad_edu.viz import figure_class
+from posgrad_edu.viz import BLUE, RED, figure_class, hex_code
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 COLUMNS = {"photo", "mode", "order", "share", "kept"}  # by which a table of curves is known
 STYLES: dict[str, dict[str, Any]] = {
-    "own": {"color": "#0042d0", "linestyle": "-"},
-    "other": {"color": "#ce0018", "linestyle": "--"},
+    "own": {"color": hex_code(BLUE), "linestyle": "-"},
+    "other": {"color": hex_code(RED), "linestyle": "--"},
     "random": {"color": "#6e6e6e", "linestyle": ":"},
     "edges": {"color": "#6e6e6e", "linestyle": (0, (6, 2))},
 }

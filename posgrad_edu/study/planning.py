@@ -9,7 +9,7 @@ unit, so units can be measured in any order and by any process (``running.py``).
 
 The pictures: a network of photos looks at the sample photos, or at those in a folder. Pairs of them make mosaics, where
 each photo's place is known; what is asked about is the class that the network finds most likely for that photo alone.
-The network of scenes looks at scenes of digits (``posgrad_edu.scenes``), whose classes and places are known.
+The networks of scenes look at scenes of digits (``posgrad_edu.scenes``), whose classes and places are known.
 
 The checks, made by ``measuring.py``:
 
@@ -47,8 +47,10 @@ from posgrad_edu.metrics.perturbation import BASELINES
 from posgrad_edu.metrics.randomization import MODES
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import DEFAULT_CLASSIFIER, SCENES, load_classifier
+from posgrad_edu.models.weights import SCENES_TRANSFORMER
 from posgrad_edu.study.schema import ALL_CHECKS, CHECKS, CONTRASTS, NO_HANDLING, PUBLISHED, published_handling
 
+SCENE_NETWORKS = (SCENES, SCENES_TRANSFORMER)  # which look at scenes, and know digits alone
 TWIN = "permuted-labels"  # the weights of a network that was trained on wrong labels
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 # More than anybody has time for, and than a plan should list.
@@ -66,7 +68,7 @@ class Study:
     checks: some of ``ALL_CHECKS``. A check that a network can't take (data, for all but the scenes) is left out for it.
     networks: names for ``load_classifier``.
     images: a folder with pictures, in subfolders or not; ``None`` for the sample photos. limit: at most that many of
-        them, evenly spread over the folder. scenes: how many scenes the network of scenes looks at.
+        them, evenly spread over the folder. scenes: how many scenes a network of scenes looks at.
     contrasts: some of ``CONTRASTS``. classes: how many random classes the most likely one is compared with.
     mode, depths, seeds: how parameters are randomized: the order, how many depths, how many draws.
     baseline: what patches are covered with, for perturbation.
@@ -213,7 +215,7 @@ def _label(method: str, handling: str) -> Label:
 
 def pictures(study: Study, network: str) -> list[Picture]:
     """Return the pictures that a network looks at: photos and mosaics of pairs of them, or scenes."""
-    if network == SCENES:
+    if network in SCENE_NETWORKS:
         return [Picture(f"scene-{seed}", "scene", (str(seed),)) for seed in range(study.scenes)]
     found = _sample_photos() if study.images is None else _photos_in(study.images)
     if study.limit is not None and study.limit < len(found):

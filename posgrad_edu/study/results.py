@@ -20,7 +20,7 @@ from posgrad_edu.study.charts import dot_plot, randomization_curves
 from posgrad_edu.study.measuring import example, stays_trained
 from posgrad_edu.study.planning import Plan, file_name
 from posgrad_edu.study.report import markdown_report
-from posgrad_edu.study.running import Outcome, StudyStopped
+from posgrad_edu.study.running import Outcome
 from posgrad_edu.study.schema import leading_contrast
 from posgrad_edu.study.summary import summarize
 from posgrad_edu.study.verdicts import verdict_table
@@ -32,10 +32,7 @@ if TYPE_CHECKING:
 
 def write_results(outcome: Outcome, planned: Plan, out: Path) -> None:
     """Write the tables, the report and the figures; ``StudyStopped`` if there are no rows."""
-    if outcome.rows.empty:
-        first = f" The first reason: {outcome.failures[0].reason}" if outcome.failures else ""
-        raise StudyStopped(f"Nothing could be measured.{first}")
-    summary = summarize(outcome.rows)
+    summary = summarize(outcome.some_rows())
     tables = {"rows.parquet": outcome.rows, "rows.csv": outcome.rows}
     tables |= {"summary.csv": summary, "verdicts.csv": verdict_table(summary)}
     for name, table in tables.items():

@@ -57,6 +57,13 @@ class Outcome(NamedTuple):
     failures: list[Failure]
     computed: int  # how many units were measured now; the others had been before
 
+    def some_rows(self) -> DataFrame:
+        """Return the rows; ``StudyStopped`` with the first reason if there are none."""
+        if self.rows.empty:
+            first = f" The first reason: {self.failures[0].reason}" if self.failures else ""
+            raise StudyStopped(f"Nothing could be measured.{first}")
+        return self.rows
+
 
 class StudyStopped(RuntimeError):
     """A study that came to a halt before its end. What is finished is kept; the message says how to go on."""

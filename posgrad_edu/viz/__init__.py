@@ -8,7 +8,16 @@ from posgrad_edu.viz.grid import draw_picture, show_grid
 from posgrad_edu.viz.output import figure_class, to_html_img, to_png
 from posgrad_edu.viz.pictures import faded, heatmap, overlay, rank_picture
 from posgrad_edu.viz.schematic import Schematic
-from posgrad_edu.viz.words import alt_text, describe_map, map_title, percent, signed_number, true_minus, two_digits
+from posgrad_edu.viz.words import (
+    alt_text,
+    describe_map,
+    map_title,
+    map_titles,
+    percent,
+    signed_number,
+    true_minus,
+    two_digits,
+)
 
 __all__ = [
     "BLUE",
@@ -24,6 +33,7 @@ __all__ = [
     "heatmap",
     "hex_code",
     "map_title",
+    "map_titles",
     "overlay",
     "pair_limit",
     "percent",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 PANEL = 2.2  # inches a panel is wide; at 10 points about 24 letters fit above it
 LETTERS = 11  # letters that fit above an inch
 BAR = 0.5  # inches that a colour bar below maps takes, with its numbers and words
+TITLE = 13  # points
 Rows: TypeAlias = list[tuple[str, Maps]]
 Style: TypeAlias = Literal["overlay", "heatmap"]
 Share: TypeAlias = Literal["all", "row", "column", "map"]
@@ -180,7 +181,7 @@ def _empty_grid(
     )
     grid = figure.add_gridspec(len(rows), width)
     if heading:
-        figure.suptitle(heading, fontsize=13)
+        figure.suptitle(heading, fontsize=TITLE)
     for r, one in enumerate(photos):
         draw_picture(figure.add_subplot(grid[r, 0]), one, "" if r else "photo")
     axes = [[figure.add_subplot(grid[r, first + c]) for c in range(len(row))] for r, (_, row) in enumerate(rows)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 
 from posgrad_edu.viz.maps import Array, Map, as_array
@@ -45,6 +48,18 @@ def map_title(label: str, probability: float, logit: float | None = None) -> str
         raise ValueError(f"A probability is from 0 to 1, not {probability}. softmax makes it from logits.")
     title = f"{label} {percent(probability)}"
     return title if logit is None else f"{title}\nlogit {signed_number(logit, 1)}"
+
+
+def map_titles(classes: Sequence[tuple[int, str, float]]) -> list[str]:
+    """Return the titles of panels for classes, each its number, label and probability: "espresso 95 %".
+
+    Where two classes have one label, such as ImageNet's cranes, it's "crane (class 134) 34 %".
+    """
+    shared = Counter(label for _, label in {(index, label) for index, label, _ in classes})
+    return [
+        map_title(f"{label} (class {index})" if shared[label] > 1 else label, probability)
+        for index, label, probability in classes
+    ]
 
 
 def describe_map(map: Map, limit: float | None = None, evidence: bool = True) -> str:

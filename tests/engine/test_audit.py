@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import posgrad_edu as pg
-from posgrad_edu.engine.audit import audit, once, structure
+from posgrad_edu.engine.audit import audit, once, structure, versions
+from posgrad_edu.engine.layers import watch
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.handling import Handling
 
@@ -176,6 +177,30 @@ def test_constants_that_enter_in_another_way_are_a_term_or_refused(constant: str
         pg.explain(net, x, target, "lrp")
 
 
+def test_a_constant_that_a_step_of_training_brings_is_refused() -> None:
+    """Beside the biases there is a constant, which was zero when the network was first looked at."""
+
+    class Joins(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head, self.constant = (
+                nn.Conv2d(4, 6, 3),
+                nn.Linear(6, 5),
+                nn.Parameter(torch.zeros(1, 1, 8, 8)),
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            joined = torch.cat([x, self.constant.expand(len(x), -1, -1, -1)], 1)
+            return self.head(self.conv(joined).relu().mean((2, 3)))
+
+    net, x = Joins().eval(), torch.rand(2, 3, 8, 8)
+    pg.explain(net, x, 0, "fullgrad")
+    net(x).sum().backward()
+    torch.optim.SGD(net.parameters(), lr=1.0).step()
+    with pytest.raises(UnsupportedOperation, match="fullgrad found a constant"):
+        pg.explain(net, x, 0, "fullgrad")
+
+
 # --- What counts as a change of the network, and what the audit says ---
 
 CHANGES: dict[str, Callable[[nn.Module], object]] = {
@@ -183,7 +208,12 @@ CHANGES: dict[str, Callable[[nn.Module], object]] = {
     "a layer in another's place": lambda net: net.__setitem__(0, copy.deepcopy(net[0])),
     "no layer": lambda net: net.__setattr__("1", None),
     "a layer inside": lambda net: net[3].add_module("more", nn.ReLU().eval()),
+    "another class": lambda net: net[1].__setattr__("__class__", nn.ReLU6),
+    "a forward of its own": lambda net: net[0].__setattr__("forward", torch.neg),
+    "another function": lambda net: net[1].__setattr__("function", F.gelu),
     "a forward hook": lambda net: net[0].register_forward_hook(lambda *_: None),
+    "a hook before the forward pass": lambda net: net[0].register_forward_pre_hook(lambda *_: None),
+    "a hook in another's place": lambda net: (net[3]._forward_hooks.clear(), net[3].register_forward_hook(print)),
     "a backward hook": lambda net: net[0].register_full_backward_hook(lambda *_: None),
     "a hook before the backward pass": lambda net: net[0].register_full_backward_pre_hook(lambda *_: None),
     "a mode": lambda net: net[1].train(),
@@ -199,11 +229,47 @@ NO_CHANGES: dict[str, Callable[[nn.Module], object]] = {
 @pytest.mark.parametrize("name", [*CHANGES, *NO_CHANGES])
 def test_what_changes_a_network(name: str) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Sequential(nn.Linear(144, 2))).eval()
-    net[0].runs = 2
+    net[0].runs, net[1].function = 2, F.relu
+    net[3].register_forward_hook(lambda *_: None)
     before = structure(net)
     assert structure(net) == before
     (CHANGES | NO_CHANGES)[name](net)
     assert (structure(net) != before) is (name in CHANGES)
+
+
+def test_hooks_that_last_for_a_forward_pass_are_no_change() -> None:
+    """Another thread may be making a CAM of the same network."""
+    net, x, _ = nets.make("plain")
+    before, counting = structure(net), nets.Counting(net).eval()
+    audit(counting, x)
+    with watch(net.modules(), lambda *_: None):
+        assert structure(net) == before
+        audit(counting, x)
+    assert counting.calls == 2
+
+
+def random_class(net: nn.Module) -> None:
+    class Dropping(nn.Conv2d):
+        def forward(self, input: Tensor) -> Tensor:
+            return F.dropout(super().forward(input))
+
+    net[0].__class__ = Dropping
+
+
+RANDOM: dict[str, Callable[[nn.Module], object]] = {
+    "hook before": lambda net: net[0].register_forward_pre_hook(lambda module, given: (F.dropout(given[0]),)),
+    "forward": lambda net: net[1].__setattr__("forward", F.dropout),
+    "class": random_class,
+}
+
+
+@pytest.mark.parametrize("name", RANDOM)
+def test_a_random_part_that_comes_later_is_noticed(name: str) -> None:
+    net, x, target = nets.make("plain")
+    pg.explain(net, x, target, "gradient")
+    RANDOM[name](net)
+    with pytest.raises(ValueError, match="two answers"):
+        pg.explain(net, x, target, "gradient")
 
 
 def test_a_scripted_network_has_a_structure_too() -> None:
@@ -228,6 +294,20 @@ def test_what_was_examined_is_remembered_by_who_asks_and_by_the_kind_of_photo() 
     assert asked[0] == ((1, 2), torch.float32, ("a",))
     net.train()
     assert once(examine, net, x) == 4
+    assert [once(examine, net, x, state=state) for state in (1, 1, 2)] == [5, 5, 6]
+
+
+def test_versions_tell_what_writes_into_a_network() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = versions(net)
+    assert versions(net) == before
+    net.load_state_dict(net.state_dict())
+    loaded = versions(net)
+    net(torch.rand(3, 2))  # running statistics
+    trained = versions(net)
+    with torch.no_grad():
+        net[0].bias.add_(1)
+    assert len({before, loaded, trained, versions(net)}) == 4
 
 
 def test_hooks_are_named_by_where_they_are() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import networks as nets
@@ -135,6 +136,27 @@ def test_maps_carry_no_graph_whatever_the_method_returns() -> None:
 
 
 # --- Which methods share a record ---
+
+
+@pytest.mark.parametrize(
+    ("wrong", "target"),
+    [
+        (lambda x: x.sum(1), 0),  # K is forgotten
+        (lambda x: x.sum(1).unsqueeze(0), 0),  # K stands first
+        (lambda x: x.sum(1, keepdim=True), [[0, 1]] * 3),  # one class of two
+        (lambda x: x[:1].sum(1, keepdim=True), 0),  # one photo of three
+    ],
+)
+def test_maps_of_another_shape_are_refused(wrong: Callable[[Tensor], Tensor], target: int | list[list[int]]) -> None:
+    class Mine(OwnMaps):
+        name = "mine"
+
+        def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+            return wrong(x)
+
+    net, x, _ = nets.make("plain")
+    with pytest.raises(ValueError, match=r"^maps of mine .* Return \(N, K, h, w\), here \(3, [12], h"):
+        pg.explain(net, x, target, Mine())
 
 
 def test_methods_that_make_the_same_record_have_one_key() -> None:

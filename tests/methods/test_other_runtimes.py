@@ -182,3 +182,19 @@ def test_another_default_device_changes_no_rule_and_no_place() -> None:
     right = found()
     with torch.device("meta"):
         assert found() == right
+
+
+def test_another_default_device_changes_no_photo_no_scene_and_no_function() -> None:
+    net, x, target = nets.make("plain")
+    mine = pg.FunctionMethod(lambda net, x, target: x.sum(1).numpy(), "mine")
+    clf, scene = pg.load_classifier("scenes"), pg.scenes.make_scene(0)
+    prepared = pg.Preprocessing(size=32, resize=32)
+
+    def found() -> list[object]:
+        pictures = *pg.scenes.scene_tensors([scene]), prepared(scene.image), pg.explain(net, x, target, mine)
+        report = pg.map_report(clf, scene.image, method="gradient", against=2)
+        return [*(picture.tolist() for picture in pictures), report.classes, report.of_classes]
+
+    right = found()
+    with torch.device("meta"):
+        assert found() == right

@@ -137,6 +137,15 @@ def test_one_sample_or_no_spread_is_the_method_itself(net: nn.Module) -> None:
     assert torch.allclose(Smoothed(method=inner, samples=4, spread=0.0)(net, PHOTOS, 1), expected, atol=1e-7)
 
 
+def test_the_method_comes_first_and_keeps_its_options(net: nn.Module) -> None:
+    assert Smoothed(Gradient()) == Smoothed(method=Gradient())
+    pooled = nn.Sequential(nn.AvgPool2d(2), net).eval()
+    inner = GradCAM(upsample=False, layer="1.0")
+    assert torch.equal(Smoothed(inner, samples=1)(pooled, PHOTOS, 0), inner(pooled, PHOTOS, 0))
+    with pytest.raises(ValueError, match="leave upsample=False out of smoothed"):
+        pg.class_sensitivity(pooled, PHOTOS, Smoothed(inner, samples=1))
+
+
 @pytest.mark.slow
 def test_correlations_are_quantus_s_but_for_its_own_noise(net: nn.Module) -> None:
     """Both average over 300 copies; what is left of the noise moves a correlation by a few hundredths."""

@@ -327,6 +327,7 @@ def test_the_network_is_not_changed(net: nn.Module) -> None:
         ({"depths": []}, "depths holds no number"),
         ({"seeds": []}, "no number"),
         ({"target": "onw"}, "Did you mean 'own'"),
+        ({"target": "own", "contrast": 2}, "^With target='own' another network .* contrast='mean'"),
         ({"target": 7}, "out of range"),
         ({"target": [[0, 1]] * 4}, "one class, not 2"),
         ({"batchnorm": "rest"}, "Did you mean 'reset'"),
@@ -364,6 +365,8 @@ def test_data_sensitivity_compares_with_the_network_of_permuted_labels() -> None
         assert row.spearman == pytest.approx(compare(*maps).spearman, abs=1e-5)
     with pytest.raises(ValueError, match="one class, not 2"):
         pg.data_sensitivity(true, permuted, x, target=[[0, 1]] * 3)
+    with pytest.raises(ValueError, match="With target='own' another network"):
+        pg.data_sensitivity(true, permuted, x, target="own", contrast=[0] * len(x))
     own = pg.data_sensitivity(true, permuted, x, target="own")
     assert own.target.tolist() == permuted(x).argmax(1).tolist()
 
@@ -378,6 +381,8 @@ def test_a_layer_given_as_a_module_is_found_in_copies() -> None:
     labelled = pg.parameter_sensitivity(net, PHOTOS_16, {"a": resolve("gradcam", layer=net[3])}, seeds=[0])
     assert labelled.drop(columns="method").equals(by_name)
     assert pg.data_sensitivity(net, with_random(net, ["6"]), PHOTOS_16, layer=net[3]).spearman.notna().all()
+    of_name, of_module = (pg.complexity_sensitivity(net, PHOTOS_16, layer=layer, seeds=[0]) for layer in ("3", net[3]))
+    assert of_module.equals(of_name)
     with pytest.raises(ValueError, match="not a layer of the network"):
         pg.parameter_sensitivity(net, PHOTOS_16, layer=nn.ReLU(), seeds=[0])
 
@@ -401,8 +406,9 @@ def test_a_network_whose_copies_call_its_own_layers_is_refused() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.run(x)
 
-    with pytest.raises(ValueError, match=r"A copy of this network still computes with the trained 'net\.6'"):
-        pg.parameter_sensitivity(Holds().eval(), PHOTOS_16, "gradient", seeds=[0])
+    for measure in (pg.parameter_sensitivity, pg.complexity_sensitivity):
+        with pytest.raises(ValueError, match=r"A copy of this network still computes with the trained 'net\.6'"):
+            measure(Holds().eval(), PHOTOS_16, "gradient", seeds=[0])
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("meta", torch.float32), (None, torch.float64)])
@@ -413,6 +419,7 @@ def test_other_defaults_change_no_measure(device: str | None, dtype: torch.dtype
     def tables() -> list[pd.DataFrame]:
         return [
             pg.class_sensitivity(net, PHOTOS_16),
+            pg.class_sensitivity(net, PHOTOS_16, other="random"),
             pg.parameter_sensitivity(net, PHOTOS_16, seeds=[0]),
             pg.data_sensitivity(net, other, PHOTOS_16),
         ]

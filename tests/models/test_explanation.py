@@ -191,6 +191,14 @@ def test_a_list_of_classes(clf: Classifier) -> None:
     assert all(plain(one.heading) in shown(found)[1] for one in found)
 
 
+def test_classes_of_one_label_have_a_panel_each(clf: Classifier) -> None:
+    cranes = Classifier(clf.net, clf.preprocess, ["crane"] * len(LABELS))
+    alt = shown(cranes.explain(COFFEE, [0, 2, 0]))[1]
+    assert [f"crane (class {c}) " in alt for c in (0, 1, 2)] == [True, False, True]
+    assert "crane (class 1) " in shown(cranes.explain(COFFEE, 0).compare(1))[1]
+    assert "(class" not in shown(clf.explain(COFFEE, [0, 1, 0]))[1]
+
+
 def test_photos_classes_and_methods_at_once(clf: Classifier) -> None:
     methods = {"signed": GradCAM("signed"), "guided": "guided-backprop"}
     found = clf.explain([CAT, COFFEE], ["cat", "cup"], methods)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from torch import nn
 from typer.testing import CliRunner
 
 import posgrad_edu as pg
+from posgrad_edu.cli import audit
 from posgrad_edu.cli.app import app
-from posgrad_edu.study import summarize
+from posgrad_edu.study import measuring, planning, summarize
 from posgrad_edu.study.audit import QUESTIONS, audit_page, nearest, word
 
 VALUES = {"mine": [0.8, 0.9, 0.85], "noise": [0.01, -0.02, 0.0], "edges": [1.0, 1.0, 1.0]}
@@ -99,6 +102,35 @@ def test_the_command_prints_a_page(tmp_path: Path) -> None:
     assert "most like: guided-backprop, positive 1.00" in result.stdout
     assert len([line for line in result.stdout.splitlines() if line.startswith("| ")]) == 2 + 2 * len(QUESTIONS)
     assert (tmp_path / "page" / "audit.md").read_text(encoding="utf-8").strip() in result.stdout
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a network of one convolution, which looks at photos of 16 x 16 pixels."""
+    conv, head = nn.Conv2d(3, 4, 3), nn.Sequential(nn.Flatten(), nn.Linear(4 * 14 * 14, 5))
+    clf = pg.Classifier(nn.Sequential(conv, nn.ReLU(), head).eval(), pg.Preprocessing(size=16, resize=16))
+    for module in (planning, measuring, audit):
+        monkeypatch.setattr(module, "load_classifier", lambda *_, **__: clf)
+    monkeypatch.setattr(audit, "nearest", lambda *_: [])
+    measuring._classifier.cache_clear()
+    yield "tiny"
+    measuring._classifier.cache_clear()
+
+
+def test_what_could_not_be_measured_is_said(tmp_path: Path, tiny: str) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pg.load_photo("cat").resize((16, 16)).save(photos / "b.png")
+    (photos / "a.png").write_bytes(b"no picture")
+    call = ["audit", "gradient", "--networks", tiny, "--images", str(photos), "--out"]
+    result = CliRunner().invoke(app, [*call, str(tmp_path / "page")])
+    assert result.exit_code == 1, result.output
+    assert "posgrad-edu: left out a.png (class): " in result.stderr
+    assert result.stdout.startswith("# gradient")
+    (photos / "b.png").unlink()
+    nothing = CliRunner().invoke(app, [*call, str(tmp_path / "nothing")])
+    assert nothing.exit_code == 1
+    assert nothing.stderr.startswith("posgrad-edu: Nothing could be measured. The first reason: ")
 
 
 def test_the_command_refuses_what_does_not_exist() -> None:

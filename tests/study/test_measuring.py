@@ -147,6 +147,17 @@ def test_photos_and_mosaics_of_pairs() -> None:
     assert mosaics[0] == f"{photos[0]}+{photos[len(photos) // 2]}"
 
 
+@pytest.mark.parametrize("network", ["scenes", "scenes-transformer"])
+def test_networks_of_digits_are_shown_scenes(network: str) -> None:
+    study = Study(methods=("gradient",), networks=(network,), scenes=2, classes=0, checks=("class", "data"))
+    assert [picture.kind for picture in pictures(study, network)] == ["scene", "scene"]
+    units = plan(study).units
+    assert ("data" in {unit.check for unit in units}) is (network == "scenes")  # it alone has a twin
+    table = measure(units[0])
+    assert table.target.unique().tolist() == [make_scene(0).digits[0]]
+    assert set(table.comparison) == {"present", "least"}
+
+
 def test_a_folder_of_photos(folder: Path) -> None:
     found = pictures(Study(images=folder), "vgg16")
     assert [p.name for p in found if p.kind == "photo"] == ["a/1.JPG", "a/2.jpeg", "b/1.png", "b/2.png", "b/3.webp"]

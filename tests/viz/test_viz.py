@@ -26,6 +26,7 @@ from posgrad_edu.viz import (
     figure_class,
     heatmap,
     map_title,
+    map_titles,
     overlay,
     pair_limit,
     show_grid,
@@ -36,7 +37,7 @@ from posgrad_edu.viz import (
     true_minus,
     two_digits,
 )
-from posgrad_edu.viz.frames import film, show_frames
+from posgrad_edu.viz.frames import film, pages, show_frames
 
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -386,6 +387,24 @@ def test_frames_have_the_grid_s_scales_and_one_size(photo: Image.Image) -> None:
     assert (panels(own[1])["a"] == heatmap(ramp() * 2, symmetric_limit(rows["positive"].values(), 0.9))).all()
 
 
+def test_maps_lie_in_the_same_places_where_titles_take_more_lines_and_fewer(photo: Image.Image) -> None:
+    titles = "short", "a title that takes more than one line of the figure, since it goes on and on"
+    for labels in (titles, titles[::-1]):
+        frames = show_frames(photo, {label: {"a": ramp()} for label in labels})
+        one, other = (np.asarray(frame) for frame in pages(frames))
+        assert one.shape == other.shape
+        different = (one != other).any(axis=(1, 2)).nonzero()[0]
+        assert 0 < different.max() < len(one) / 4  # the titles alone
+
+
+@pytest.mark.parametrize("kind", ["webp", "gif"])
+def test_a_film_cuts_no_frame_off(photo: Image.Image, kind: str) -> None:
+    small, large = (show_grid(photo, {"a": ramp()}, size=size) for size in (1.0, 1.5))
+    for figures in ([small, large], [large, small]):
+        made = Image.open(io.BytesIO(film(figures, kind, dpi=50)))
+        assert made.size == tuple((large.get_size_inches() * 50).astype(int))
+
+
 @pytest.mark.parametrize("kind", ["webp", "gif"])
 def test_a_film_shows_each_frame_long_enough_to_read(photo: Image.Image, kind: str) -> None:
     frames = show_frames(photo, {"one": {"a": ramp()}, "two": {"a": -ramp()}})
@@ -566,6 +585,16 @@ def test_signed_numbers_have_a_true_minus_and_zero_none() -> None:
     assert [signed_number(value) for value in (-0.001, 0.256, -1.25)] == ["+0.00", "+0.26", "−1.25"]
     assert [signed_number(value, 0) for value in (-0.4, -10371.9)] == ["+0", "−10372"]
     assert true_minus("-1 to -2") == "−1 to −2"
+
+
+def test_titles_of_classes_that_share_a_label() -> None:
+    titles = map_titles([(134, "crane", 0.34), (2, "cup", 0.1), (517, "crane", 0.34), (2, "cup", 0.1)])
+    assert [title.replace(NBSP, " ") for title in titles] == [
+        "crane (class 134) 34 %",
+        "cup 10 %",
+        "crane (class 517) 34 %",
+        "cup 10 %",
+    ]
 
 
 def test_map_title_with_logit_and_refusal() -> None:
