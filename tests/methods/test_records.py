@@ -64,7 +64,9 @@ def test_other_classes_cost_no_forward_pass_where_a_method_only_goes_back(
 
 
 @pytest.mark.parametrize("method", SHARING)
-def test_a_class_that_does_not_exist_is_refused_though_a_pass_is_there(net: nets.Counted, x: Tensor, method: str) -> None:
+def test_a_class_that_does_not_exist_is_refused_though_a_pass_is_there(
+    net: nets.Counted, x: Tensor, method: str
+) -> None:
     records = Records()
     records.explain(net, x, 0, method)
     for asked in ({"target": 99}, {"target": 0, "contrast": 99}):

@@ -217,8 +217,8 @@ def test_contrasts_at_once_give_what_each_gives_alone(net: nn.Module) -> None:
     assert not np.allclose(tables[0].spearman, tables[1].spearman, equal_nan=True)
 
 
-def test_all_methods_and_contrasts_share_four_forward_passes(net: nn.Module) -> None:
-    """One for the gradient, ReLU rules and FullGrad, one for CAMs, two for LRP: signed, and z+ in convolutions.
+def test_all_methods_and_contrasts_share_five_forward_passes(net: nn.Module) -> None:
+    """One for the gradient, ReLU rules and FullGrad, one for CAMs, three for LRP: signed, positive and as published.
 
     Each has a graph down to the photo, or for CAMs to their layer. The controls know the network's classes by then.
     """
@@ -230,7 +230,7 @@ def test_all_methods_and_contrasts_share_four_forward_passes(net: nn.Module) -> 
     passes.clear()
     explain_contrasts(net, PHOTOS, 0, methods, [None, "mean"])
     hook.remove()
-    assert passes == [len(PHOTOS)] * 4
+    assert passes == [len(PHOTOS)] * 5
 
 
 def test_each_random_network_is_made_once_for_all_contrasts(net: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
