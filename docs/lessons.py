@@ -209,7 +209,7 @@ def _asked(call: ast.Call, literals: dict[str, Any], path: Path) -> tuple[str, l
         asks, choices = (literals[a.id] if isinstance(a, ast.Name) else ast.literal_eval(a) for a in call.args)
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path.name}: write a prediction's question and choices as plain strings.") from error
-    in_order = any(keyword.arg == "in_order" for keyword in call.keywords)
+    in_order = any(k.arg == "in_order" and ast.literal_eval(k.value) for k in call.keywords)
     return asks, list(choices) if in_order else as_shown(asks, choices)
 
 

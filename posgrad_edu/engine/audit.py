@@ -57,7 +57,7 @@ def audit(net: nn.Module, x: Tensor) -> None:
 
 
 def answer(net: nn.Module, x: Tensor) -> Tensor:
-    """Return logits (N, classes) without values: asked of the network once for such photos."""
+    """Return logits (N, classes) without values: asked once for such photos, and again when weights were written into."""
     return once(_answer, net, x, state=versions(net))
 
 
@@ -122,7 +122,7 @@ def structure(net: nn.Module) -> Hashable:
     for module in modules:
         fields = module.__dict__
         noted = [value for value in fields.values() if value.__class__ in _NOTED]
-        found += [id(value) if callable(value) else value for value in noted]  # a function may hold the network
+        found += [weakref.ref(value) if callable(value) else value for value in noted]  # a function may hold the network
         for kind in _HOOKS:
             if fields.get(kind):
                 found += [(kind, number) for number in _numbers(fields[kind])]

@@ -51,9 +51,13 @@ class Method:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         own_way = "record" in vars(cls) or "maps" in vars(cls)
-        if own_way and "record_options" not in vars(cls):
+        if not own_way:
+            return
+        if "record_options" not in vars(cls):
             cls.record_options = None  # what decided its parent's record may not be all that decides its own
-            cls.record_serves = vars(cls).get("record_serves")
+        cls.record_serves = vars(cls).get("record_serves")  # nor may others read it, or other classes share its pass
+        if "record_again" not in vars(cls):
+            cls.record_again = Method.record_again  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
         if self.handling is not None:
@@ -123,13 +127,16 @@ class Method:
 
     def finish(self, maps: Tensor, x: Tensor, target: Target) -> Tensor:
         """Return raw maps (N, K, h, w) as a call gives them: checked, in x's resolution, one a photo or K."""
-        photos, classes = len(x), torch.as_tensor(target).shape[1:].numel()
+        self.check_shape(maps, len(x), torch.as_tensor(target).shape[1:].numel())
+        return finish(maps, x, target)
+
+    def check_shape(self, maps: Tensor, photos: int, classes: int) -> None:
+        """Refuse raw maps that aren't one for each photo and class."""
         if maps.ndim < 4 or maps.shape[:2] != (photos, classes):
             raise ValueError(
                 f"maps of {self.name} returned the shape {tuple(maps.shape)} for {photos} photo(s) and {classes} "
                 f"class(es) of each. Return (N, K, h, w), here ({photos}, {classes}, h, w)."
             )
-        return finish(maps, x, target)
 
 
 @dataclass(frozen=True)

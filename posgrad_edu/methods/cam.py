@@ -105,7 +105,8 @@ class CAM(Method):
         return torch.stack([self.combine(a.expand_as(g), g) for a, g in zip(activation, grads, strict=True)])
 
     def finish(self, maps: Tensor, x: Tensor, target: Target) -> Tensor:
-        return super().finish(maps, x if self.upsample else maps, target)
+        size = x.shape[-2:] if self.upsample else maps.shape[-2:]
+        return super().finish(maps, x[..., :1, :1].expand(*x.shape[:2], *size), target)
 
 
 @dataclass(frozen=True)

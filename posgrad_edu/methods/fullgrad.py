@@ -224,11 +224,6 @@ def in_channels(bias: Tensor, output: Tensor) -> Tensor:
     return bias.reshape(-1, *[1] * (output.ndim - 2)) if bias.ndim == 1 else bias
 
 
-def let_through(func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """A ReLU or clamp that is none."""
-    return input
-
-
 class Biases:
     """The biases of one forward pass, in its order, and where each of them enters."""
 
@@ -245,7 +240,7 @@ class Biases:
         rules |= dict.fromkeys(ADDITIONS + SUBTRACTIONS, self.addition)
         rules |= dict.fromkeys(CLAMP, self.clamp)
         if self.without:
-            rules |= dict.fromkeys(RELU + CLAMP, let_through)
+            rules |= dict.fromkeys(RELU, self.clamp)
         return backward_rules(rules | dict.fromkeys(_OTHER_BIASES, self.other))
 
     def constant(self, value: object) -> bool:
@@ -308,7 +303,10 @@ class Biases:
 
     def clamp(self, func: Callable[..., Tensor], input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """A clamp: where it is no ReLU and clips a value, its bound is a constant of the network."""
-        if self.constant(input) or is_relu(func, (input, *args), kwargs):
+        relu = is_relu(func, (input, *args), kwargs)
+        if self.without and relu and not self.constant(input):
+            return input  # all is let through
+        if self.without or relu or self.constant(input):
             return func(input, *args, **kwargs)
         before = input.detach().clone()
         output = func(input, *args, **kwargs)

@@ -104,11 +104,7 @@ def _explain_contrasts(
                 maps = {label: methods[label].read(record) for label in labels}
                 del record
         for label in labels:
-            if maps[label].shape[1] != asked.shape[1]:
-                raise ValueError(
-                    f"{methods[label].name} gives {maps[label].shape[1]} maps a photo for {asked.shape[1]} questions. "
-                    "Its maps (N, K, h, w) need one for each class of target (N, K)."
-                )
+            methods[label].check_shape(maps[label], *asked.shape)
             for of_one, part in zip(found, maps.pop(label).chunk(len(references), dim=1), strict=True):
                 of_one[label] = methods[label].finish(part, x, target)
     return [{label: of_one[label] for label in methods} for of_one in found]
