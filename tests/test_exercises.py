@@ -400,8 +400,9 @@ def test_who_changed_no_test_is_not_warned_of(own: Any) -> None:
         own.submit(kind, name, course.SUBMISSIONS[kind](name))
         own.grade(kind, name)
     # nbgrader's log is shared with whatever else runs here: a kernel that another test left behind may complain in it
-    told = {kind: sum("checksum" in line for line in lines) for kind, lines in own.warnings.items()}
-    assert told == {"perfect": 0, "colab": 0, "blank": 0, "changed_tests": 5}  # its test cells
+    told = {kind: [line for line in lines if "KernelClient" not in line] for kind, lines in own.warnings.items()}
+    assert told["perfect"] == told["colab"] == told["blank"] == []
+    assert sum("checksum" in line for line in told["changed_tests"]) == 5  # its test cells
 
 
 def test_wrong_is_wrong_in_five_ways() -> None:

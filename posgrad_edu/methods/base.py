@@ -162,6 +162,10 @@ class InputSpaceMethod(Method):
             return attribution.gather(2, attribution.abs().argmax(2, keepdim=True)).squeeze(2)
         return attribution
 
+    def reduced_copy(self, attribution: Tensor) -> Tensor:
+        """Return the same in memory of its own, of attributions that others read, too."""
+        return attribution.clone() if self.reduce is None else self.reduced(attribution)
+
 
 def finish(maps: Tensor, x: Tensor, target: Target) -> Tensor:
     """Return raw maps (N, K, h, w) in the resolution of x; (N, H, W) where one class was asked for each photo."""

@@ -39,8 +39,7 @@ class Gradient(PassMethod):
     reads_once: ClassVar[bool] = True
 
     def read(self, record: PhotoPass) -> Tensor:
-        channels_kept = self.reduce is None  # then reduced hands on the record's own, which others read, too
-        return self.handle(record.gradient.clone() if channels_kept else self.reduced(record.gradient))
+        return self.handle(self.reduced_copy(record.gradient))
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def quantile(values: Tensor, q: float) -> Tensor:
     shape = (-1, *[1] * (values.ndim - 1))
     if q == 0:
         return per_sample.new_zeros(len(per_sample)).reshape(shape)
-    rank = math.ceil(round(q * per_sample.shape[1], 6))  # .56 * 100 is 56.00000000000001
+    rank = math.ceil(q * per_sample.shape[1])
     return kth_smallest(per_sample, rank).reshape(shape)
 
 

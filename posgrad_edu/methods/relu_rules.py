@@ -71,7 +71,7 @@ class GuidedBackprop(ReLUMethod):
     def read(self, record: PhotoPass) -> Tensor:
         usual = type(self) is GuidedBackprop and self.active_handling is SIGNED
         if usual and all(gate.own_derivative for gate in record.gates(self.name)):
-            return self.reduced(record.gradient).clone()  # the same without a pass; others read the record's, too
+            return self.reduced_copy(record.gradient)  # the same without a pass
         return super().read(record)
 
     def back(self, grad: Tensor, gated: Tensor, gate: Gate) -> Tensor:

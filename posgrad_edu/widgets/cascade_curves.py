@@ -21,7 +21,7 @@ from torch import Tensor
 from posgrad_edu import viz
 from posgrad_edu.methods import CONTROLS
 from posgrad_edu.methods.base import Method
-from posgrad_edu.methods.cam import CAM
+from posgrad_edu.methods import COARSE
 from posgrad_edu.metrics.randomization import steps
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
@@ -101,7 +101,7 @@ class CascadeCurves(WeightsPanel):
 
     def _maps(self) -> Tensor:
         version, mode, depth = self.version.value, self.mode.value, self.depth.value
-        self._style = "overlay" if isinstance(self.methods[version], CAM) else "heatmap"
+        self._style = "overlay" if isinstance(self.methods[version], COARSE) else "heatmap"
         self.points = self._points(version, mode)
         return self._pair(steps(self.layers, mode, [depth])[0].random if depth else (), version)
 

@@ -188,6 +188,8 @@ AFTER: dict[str, Change] = {
     "number first": lambda net, z: 1 + bordered(z),
     "minus a buffer": lambda net, z: bordered(z) - net.fixed,
     "a number minus": lambda net, z: 1 - bordered(-z, -0.7),
+    "divided by a clamp": lambda net, z: bordered(z) / bordered(z).abs().sum(1, keepdim=True).clamp(min=1e-6),
+    "divided by a clamped parameter": lambda net, z: bordered(z) / (0 * net.shift[:, None, None]).clamp(min=0.1),
     "hidden by a ReLU": lambda net, z: 1 - bordered(z),
     "hidden by a ReLU6": lambda net, z: F.relu6(bordered(z, -0.7)) + bordered(z, -0.7).clamp(0, 2),
     "in place": lambda net, z: bordered(z).add_(net.fixed),

@@ -155,8 +155,41 @@ def test_maps_of_another_shape_are_refused(wrong: Callable[[Tensor], Tensor], ta
             return wrong(x)
 
     net, x, _ = nets.make("plain")
-    with pytest.raises(ValueError, match=r"^maps of mine .* Return \(N, K, h, w\), here \(3, [12], h"):
-        pg.explain(net, x, target, Mine())
+    for asked in (Mine(), {"a": Mine()}):
+        with pytest.raises(ValueError, match=r"^maps of mine .* Return \(N, K, h, w\), here \(3, [12], h"):
+            pg.explain(net, x, target, asked)
+
+
+@pytest.mark.parametrize("upsample", [True, False])
+def test_maps_of_fewer_photos_are_refused_in_each_resolution(upsample: bool) -> None:
+    class FirstPhoto(GradCAM):
+        def read(self, record: Any) -> Tensor:
+            return super().read(record)[:1]
+
+    net, x, _ = nets.make("plain")
+    with pytest.raises(ValueError, match=r"returned the shape \(1, 1, .* for 3 photo"):
+        FirstPhoto(upsample=upsample)(net, x, 0)
+
+
+def test_a_record_of_ones_own_is_read_by_nobody_else_nor_used_for_other_classes() -> None:
+    class OfAsked(Gradient):
+        record_options: ClassVar[tuple[str, ...]] = ()
+
+        def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Any:
+            return super().record(net, x * (1 + target.sum()), target)
+
+    class OtherPhoto(FullGrad):
+        record_options: ClassVar[tuple[str, ...]] = ()
+
+        def record(self, net: nn.Module, x: Tensor, target: Tensor) -> Any:
+            return super().record(net, x.flip(-1), target)
+
+    net, x, _ = nets.make("plain")
+    records = Records()
+    for c in (0, 1):
+        assert nets.largest(records.explain(net, x, c, OfAsked()), pg.explain(net, x, c, OfAsked())) < 1e-12
+    maps = pg.explain(net, x, 0, {"other": OtherPhoto(), "gradient": Gradient()})
+    assert nets.largest(maps["gradient"], pg.explain(net, x, 0, "gradient")) < 1e-12
 
 
 def test_methods_that_make_the_same_record_have_one_key() -> None:

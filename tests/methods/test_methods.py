@@ -18,7 +18,6 @@ import posgrad_edu as pg
 from posgrad_edu.engine.graph import Gate
 from posgrad_edu.handling import HANDLINGS, Handling
 from posgrad_edu.methods.fullgrad import fullgrad_terms
-from posgrad_edu.methods.rectgrad import quantile
 from posgrad_edu.methods.relu_rules import GuidedBackprop
 
 Case = tuple[str, nn.Module, Tensor, Tensor]
@@ -201,12 +200,6 @@ def test_rectgrad_cuts_at_least_the_share_q_in_a_layer(q: float) -> None:
     for kept, c in zip((maps != 0).flatten(1), contributions, strict=True):
         assert (~kept).sum() == max(math.ceil(q * 300), (c == 0).sum())  # no ties among these
         assert c[kept].min() > c[~kept].max()
-
-
-def test_rectgrad_s_quantile_is_exact_for_hundredths() -> None:
-    hundred = torch.arange(1.0, 101.0)[None]
-    assert [quantile(hundred, percent / 100).item() for percent in range(100)] == [*range(100)]
-    assert quantile(hundred, 0.501).item() == 51
 
 
 def test_rectgrad_remembers_activations_that_are_overwritten_later() -> None:

@@ -150,7 +150,7 @@ def test_another_layer_for_cams_is_noticed_once_one_was_used() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.bool, torch.complex64])
-def test_buffers_of_any_type_have_a_checksum(dtype: torch.dtype) -> None:
+def test_buffers_of_any_type_are_compared(dtype: torch.dtype) -> None:
     clf = make()
     clf.net.register_buffer("own", torch.ones(3, 2).to(dtype).t())
     before = fingerprint(clf)
