@@ -57,7 +57,7 @@ def audit(net: nn.Module, x: Tensor) -> None:
 
 
 def answer(net: nn.Module, x: Tensor) -> Tensor:
-    """Return logits (N, classes) without values: asked once for such photos, and again when weights were written into."""
+    """Return logits (N, classes) without values: asked once, and again after weights were written into."""
     return once(_answer, net, x, state=versions(net))
 
 
@@ -122,7 +122,8 @@ def structure(net: nn.Module) -> Hashable:
     for module in modules:
         fields = module.__dict__
         noted = [value for value in fields.values() if value.__class__ in _NOTED]
-        found += [weakref.ref(value) if callable(value) else value for value in noted]  # a function may hold the network
+        # Functions weakly, since one may hold the network; not by id, which the next one may get.
+        found += [weakref.ref(value) if callable(value) else value for value in noted]
         for kind in _HOOKS:
             if fields.get(kind):
                 found += [(kind, number) for number in _numbers(fields[kind])]

@@ -12,8 +12,9 @@ the whole one, 1. How fast a curve falls says little by itself. Four orders are 
              another class
 
 What the own order does better than the other class's is what the map knows about the class; what it does better than
-edges, about the network. (On scenes the contrast adds to it: covering another digit raises the score, too.) A covered photo is one that the network has never seen, and what it answers to that depends on
-what the patches are covered with (``baseline``): compare several before you believe a difference.
+edges, about the network. (On scenes the contrast adds to it: covering another digit raises the score, too.) A covered
+photo is one that the network has never seen, and what it answers to that depends on what the patches are covered with
+(``baseline``): compare several before you believe a difference.
 
 Example:
     >>> table = perturbation(clf.net, x, "gradcam", "positive")

@@ -19,9 +19,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from posgrad_edu import viz
-from posgrad_edu.methods import CONTROLS
+from posgrad_edu.methods import COARSE, CONTROLS
 from posgrad_edu.methods.base import Method
-from posgrad_edu.methods import COARSE
 from posgrad_edu.metrics.randomization import steps
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number

@@ -272,6 +272,16 @@ def test_a_random_part_that_comes_later_is_noticed(name: str) -> None:
         pg.explain(net, x, target, "gradient")
 
 
+def test_functions_that_come_one_after_another_are_told_apart_though_each_is_gone_before_the_next() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()
+    seen = []
+    for factor in range(20):
+        net[1].forward = lambda z, factor=factor: factor * z
+        seen.append(structure(net))
+        del net[1].forward
+    assert all(one != other for n, one in enumerate(seen) for other in seen[:n])
+
+
 def test_a_scripted_network_has_a_structure_too() -> None:
     net = torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval())
     assert structure(net) == structure(net)

@@ -19,7 +19,7 @@ from posgrad_edu.methods.gradient import Gradient, InputXGradient
 from posgrad_edu.methods.lrp import LRP
 from posgrad_edu.methods.rectgrad import RectGrad
 from posgrad_edu.methods.relu_rules import GuidedBackprop
-from posgrad_edu.methods.sharing import explain_contrasts
+from posgrad_edu.methods.sharing import Records, explain_contrasts
 
 
 class OwnMaps(GradCAM):

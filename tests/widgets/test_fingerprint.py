@@ -149,6 +149,17 @@ def test_another_layer_for_cams_is_noticed_once_one_was_used() -> None:
     assert not fingerprint(clf).same_as(used)
 
 
+def test_forward_passes_put_over_it_one_after_another_are_told_apart() -> None:
+    clf = make()
+    relu = next(module for module in clf.net.modules() if isinstance(module, nn.ReLU))
+    seen = []
+    for factor in range(20):
+        relu.forward = lambda z, factor=factor: factor * z
+        seen.append(fingerprint(clf))
+        del relu.forward
+    assert not any(one.same_as(other) for n, one in enumerate(seen) for other in seen[:n])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.bool, torch.complex64])
 def test_buffers_of_any_type_are_compared(dtype: torch.dtype) -> None:
     clf = make()
