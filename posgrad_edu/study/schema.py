@@ -77,10 +77,7 @@ def in_order(table: DataFrame) -> DataFrame:
 
 def typed(table: DataFrame) -> DataFrame:
     """Return a table with the columns and types of ``TYPES``; what it doesn't have is missing."""
-    import pandas as pd
-
-    empty = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in TYPES.items()})
-    return table.reindex(columns=list(TYPES)).astype(TYPES) if len(table) else empty
+    return table.reindex(columns=list(TYPES)).astype(TYPES)
 
 
 def combined(tables: Iterable[DataFrame]) -> DataFrame:

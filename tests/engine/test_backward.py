@@ -383,10 +383,18 @@ def test_a_user_s_own_hook_stays_and_runs_once() -> None:
 
 @pytest.mark.parametrize(
     ("func", "bounds", "limit"),
-    [(F.hardtanh, (0.0, 3.0), 3), (F.hardtanh, (0,), 1), (F.hardtanh, (), None), (torch.clamp, (0, None), math.inf)],
+    [
+        (F.hardtanh, (0.0, 3.0), 3),
+        (F.hardtanh, (0,), 1),
+        (F.hardtanh, (), None),
+        (torch.clamp, (0, None), math.inf),
+        (torch.clamp, (0, 6), 6),
+    ],
 )
 def test_where_a_clamp_stops_growing(func: Callable, bounds: tuple, limit: float | None) -> None:
     assert relu_limit(func, (torch.ones(1), *bounds), {}) == limit
+    names = ("min_val", "max_val") if func is F.hardtanh else ("min", "max")
+    assert relu_limit(func, (torch.ones(1),), dict(zip(names, bounds, strict=False))) == limit
 
 
 def test_nodes_are_called_as_people_call_them() -> None:

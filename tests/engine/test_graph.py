@@ -174,6 +174,9 @@ SERVED: dict[str, Callable[[Net, Tensor], Tensor]] = {
     "another normalization": lambda net, v: F.layer_norm(net.second(v), v.shape[1:]),
     "a softmax": lambda net, v: net.second(v).softmax(1),
     "channels of length one": lambda net, v: F.normalize(net.second(v), dim=1),
+    "channels of a length within bounds": lambda net, v: (
+        net.second(v) / net.second(v).norm(dim=1, keepdim=True).clamp(1e-6, 1e6)
+    ),
     "a part set to zero": in_place(lambda part, v: part.zero_()),
     "a part more": in_place(lambda part, v: part.add_(v)),
     "a part less": in_place(lambda part, v: part.sub_(v)),

@@ -62,6 +62,15 @@ def test_the_handling_in_force_is_the_given_one_or_the_published_one() -> None:
     assert LayerCAM(own).handle(torch.tensor([-1.0, 2.0])).tolist() == [-2.0, 4.0]
 
 
+def test_only_a_handling_of_somebody_else_s_gets_a_copy() -> None:
+    given: list[int] = []
+    own = Handling("doubled", lambda t: (given.append(t.data_ptr()), 2 * t)[1])
+    gradient = torch.ones(2)
+    LayerCAM(own).handle(gradient)
+    assert given != [gradient.data_ptr()]
+    assert LayerCAM("signed").handle(gradient) is gradient
+
+
 def test_lrp_has_no_single_published_handling() -> None:
     assert LRP.published is None
     assert LRP().active_handling is None

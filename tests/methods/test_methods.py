@@ -18,6 +18,8 @@ import posgrad_edu as pg
 from posgrad_edu.engine.graph import Gate
 from posgrad_edu.handling import HANDLINGS, Handling
 from posgrad_edu.methods.fullgrad import fullgrad_terms
+from posgrad_edu.methods.photo_pass import PhotoPass
+from posgrad_edu.methods.rectgrad import kth_smallest
 from posgrad_edu.methods.relu_rules import GuidedBackprop
 
 Case = tuple[str, nn.Module, Tensor, Tensor]
@@ -200,6 +202,19 @@ def test_rectgrad_cuts_at_least_the_share_q_in_a_layer(q: float) -> None:
     for kept, c in zip((maps != 0).flatten(1), contributions, strict=True):
         assert (~kept).sum() == max(math.ceil(q * 300), (c == 0).sum())  # no ties among these
         assert c[kept].min() > c[~kept].max()
+
+
+def test_the_kth_smallest_of_many_values() -> None:
+    values = nets.photos(20).flatten(1).clamp(min=0)  # half of them are 0
+    for k in range(1, values.shape[1] + 1, 97):
+        assert torch.equal(kth_smallest(values, k), values.kthvalue(k, dim=1).values)
+
+
+def test_signed_guided_backprop_needs_no_way_back_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x, target = nets.make("plain")
+    expected = explain(net, x, target, "gradient")
+    monkeypatch.setattr(PhotoPass, "signal", None)
+    assert torch.equal(explain(net, x, target, "guided-backprop", "signed"), expected)
 
 
 def test_rectgrad_remembers_activations_that_are_overwritten_later() -> None:

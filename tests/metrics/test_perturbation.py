@@ -242,6 +242,8 @@ def test_contrast_is_what_no_shift_of_all_logits_changes() -> None:
     assert logit_contrast(logits + 100, 2).item() == 3
     assert logit_contrast(logits, 2, contrast=0).item() == 5
     assert logit_contrast(logits, 2, contrast=None).item() == 6
+    with pytest.raises(ValueError, match=r"no contrast 'meen'\. Did you mean 'mean'"):
+        logit_contrast(logits, 2, contrast="meen")
 
 
 @pytest.mark.parametrize(

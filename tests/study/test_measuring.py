@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import posgrad_edu as pg
 from posgrad_edu.data.photos import PHOTOS, photo_names
+from posgrad_edu.engine.passes import predict
 from posgrad_edu.methods import CONTROLS, METHODS
 from posgrad_edu.metrics.localization import energy_in_box, pointing_game
 from posgrad_edu.metrics.randomization import evenly_spaced, randomizable_layers, randomized
@@ -131,8 +132,10 @@ def test_a_network_that_all_methods_refuse_is_left_out(halving: pg.Classifier) -
 def test_classes_are_chosen_without_changing_the_picture(halving: pg.Classifier) -> None:
     shown = _show(Picture("cat", "photo", (str(PHOTOS[0].path),)), halving)
     before = shown.x.clone()
-    _asked(halving, shown)
+    target, others = _asked(halving, shown)
     assert torch.equal(shown.x, before)
+    order = predict(halving.net, before)[0].argsort(descending=True).tolist()
+    assert (target, others) == (order[0], [("runner-up", order[1]), ("least", order[-1])])
 
 
 # --- Pictures ---
