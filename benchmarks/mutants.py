@@ -39,7 +39,7 @@ class Silent(ast.NodeTransformer):
 
     * The words of errors and warnings, and variables that hold nothing but such words; with ``None`` for words the
       error comes all the same, of the same kind. What is put into the words, such as a number, stays.
-    * ``strict`` in ``zip``, which only guards what can't be.
+    * ``strict`` in ``zip``, which only guards what can't be, and the type in ``cast``, which only checkers read.
     * How many rounding errors a tolerance allows, as in ``8 * finfo.eps``: one more or fewer can't be pinned.
     * The words beside a progress bar.
     * ``None`` for ``False`` where pandas and Matplotlib ask for truth alone; "UTF-8" for "utf-8".
@@ -67,6 +67,8 @@ class Silent(ast.NodeTransformer):
                 keyword.value = ast.Constant(False)
         if name == "zip":
             node.keywords = [keyword for keyword in node.keywords if keyword.arg != "strict"]
+        if name == "cast":
+            node.args[0] = ast.Constant(None)
         if name in ("encode", "decode"):
             node.args = [*map(_lowered, node.args[:1]), *node.args[1:]]
         return without_words(node) if _is_said(name) or name == "bar" else node

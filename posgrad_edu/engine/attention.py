@@ -87,7 +87,7 @@ def _fused(method: str, node: Any, photos: int) -> Attention:
     mask = getattr(node, "_saved_attn_mask", None)
     mask = getattr(node, "_saved_attn_bias", None) if mask is None else mask
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask.detach()
+        scores = scores + mask.detach()  # one of booleans is saved as 0 and -inf
     weights, output = scores.softmax(-1), node._saved_output.detach()
     rounding = torch.finfo(output.dtype).eps ** 0.5 * output.abs().max()
     if not (weights @ values.detach() - output).abs().max() <= rounding:

@@ -282,6 +282,17 @@ def test_functions_that_come_one_after_another_are_told_apart_though_each_is_gon
     assert all(one != other for n, one in enumerate(seen) for other in seen[:n])
 
 
+@pytest.mark.parametrize("method", ["gradient", "gradcam", "fullgrad"])
+def test_one_explanation_looks_once_whether_the_network_has_changed(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x, target = nets.make("plain")
+    looks: list[nn.Module] = []
+    monkeypatch.setattr("posgrad_edu.engine.audit.structure", lambda net: looks.append(net) or structure(net))
+    pg.explain(net, x, target, method)
+    assert looks == [net]
+
+
 def test_a_scripted_network_has_a_structure_too() -> None:
     net = torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)).eval())
     assert structure(net) == structure(net)

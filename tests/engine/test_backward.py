@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import threading
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 import posgrad_edu as pg
 from posgrad_edu.engine import graph
-from posgrad_edu.engine.backward import backward_rules, is_relu, on_gradient, own_backward, relu_limit
+from posgrad_edu.engine.backward import backward_rules, function_name, is_relu, on_gradient, own_backward, relu_limit
 from posgrad_edu.errors import UnsupportedOperation
 
 RELU_METHODS = ("deconvnet", "guided-backprop", "rectgrad")
@@ -395,6 +396,13 @@ def test_where_a_clamp_stops_growing(func: Callable, bounds: tuple, limit: float
     assert relu_limit(func, (torch.ones(1), *bounds), {}) == limit
     names = ("min_val", "max_val") if func is F.hardtanh else ("min", "max")
     assert relu_limit(func, (torch.ones(1),), dict(zip(names, bounds, strict=False))) == limit
+
+
+def test_functions_are_called_as_people_call_them() -> None:
+    nameless = functools.partial(max)
+    assert function_name(F.relu) == "torch.nn.functional.relu"
+    assert function_name(math.sqrt) == "sqrt"
+    assert function_name(nameless) == str(nameless)
 
 
 def test_nodes_are_called_as_people_call_them() -> None:

@@ -157,7 +157,10 @@ def test_a_panel_a_method_with_both_handlings_and_the_controls() -> None:
             assert drawn[handling].get_ydata().tolist() == expected["mean"].tolist()
         assert drawn["noise"].get_ydata().tolist() == table[table.method == "noise"]["mean"].tolist()
         assert len(ax.collections) == 2  # a band each for signed and positive
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["signed", "positive", "noise", "edges"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["signed", "positive", "noise", "edges"]
+    for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+        assert handle.get_color() == drawn[text.get_text()].get_color()
 
 
 def test_colour_is_not_needed_to_tell_curves_apart() -> None:
