@@ -46,6 +46,7 @@ def errors(cell: Any) -> list[str]:
     return [output.ename for output in cell.outputs if output.output_type == "error"]
 
 
+@pytest.mark.slow
 def test_a_cell_that_ends_its_kernel_costs_that_cell() -> None:
     before, ends, needs_it, after = executed(
         "a = 1", "import os\nb = 2\nos._exit(1)", "print(b)", "print(a + 1)\nassert a == 1"
@@ -57,6 +58,7 @@ def test_a_cell_that_ends_its_kernel_costs_that_cell() -> None:
     assert after.outputs[0].text == "2\n"
 
 
+@pytest.mark.slow
 def test_two_cells_may_end_the_kernel() -> None:
     ends = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     one, middle, two, last = executed(
@@ -131,6 +133,7 @@ def test_a_formula_that_is_none_is_shown_as_it_was_written(wrong: str) -> None:
     assert "This stands" in page_of(f"{wrong}\n\nThis stands.")
 
 
+@pytest.mark.slow
 def test_all_formulas_of_the_exercises_are_understood() -> None:
     for path in (EXERCISES / "release").glob("*/*.ipynb"):
         cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
