@@ -136,9 +136,10 @@ class Records:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def forget(self) -> None:
-        """Let go of all records."""
-        self._kept.clear()
+    def forget(self, x: Tensor | None = None) -> None:
+        """Let go of all records, or of those of the photos ``x``."""
+        for key in [key for key, (_, _, photos) in self._kept.items() if x is None or photos is x]:
+            del self._kept[key]
 
     def explain(
         self,

@@ -212,6 +212,8 @@ class MapPanel(Panel):
     photo_name = "photo"
     _alt_text = "{what}, for {title}"
 
+    _x = torch.empty(0)  # before a photo was read
+
     def __init__(self, clf: Classifier | None, photo: Image.Image | str) -> None:
         super().__init__()
         self.clf = load_classifier() if clf is None else clf
@@ -249,7 +251,7 @@ class MapPanel(Panel):
 
     def _forget(self) -> None:
         super()._forget()
-        RECORDS.forget()
+        RECORDS.forget(self._x)  # its own alone: a closed panel may be cleared away while another one is moved
 
     def close(self) -> None:
         super().close()

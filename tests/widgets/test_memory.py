@@ -27,11 +27,12 @@ def clf() -> pg.Classifier:
 
 @pytest.mark.parametrize("method", ["gradcam", "guided-backprop", "gradient", "fullgrad"])
 def test_neither_the_other_handling_nor_another_class_costs_a_forward_pass(clf: pg.Classifier, method: str) -> None:
-    gc.collect()  # a panel of an earlier test, cleared away in between, would let go of all records
     runs: list[int] = []
     run = clf.net.forward
     clf.net.forward = lambda x: (runs.append(1), run(x))[1]  # type: ignore[method-assign]
     lab = Explorer(clf, ["coffee"], method=method, handling="signed")
+    runs.clear()
+    Explorer(clf, ["coffee"]).close()  # lets go of its own records alone
     runs.clear()
     lab.handling.value = "positive"
     assert not lab._failed
@@ -70,6 +71,7 @@ def test_a_photo_is_encoded_once(clf: pg.Classifier) -> None:
 
 
 def test_records_are_let_go_when_the_network_changes_or_the_panel_is_closed(clf: pg.Classifier) -> None:
+    RECORDS.forget()  # what earlier tests left
     lab = Explorer(clf, ["coffee"], method="guided-backprop")
     assert len(RECORDS) > 0
     before = lab.maps
