@@ -16,8 +16,8 @@ from repository import ROOT, address
 TAG = "colab"
 LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 HEAD = (
-    "# On Colab this installs the course; the answers are shown already: to guess first, Edit, Clear all outputs.\n"
-    "# Elsewhere it does nothing.\nimport sys\n\n"
+    "# On Colab this installs the course; elsewhere it does nothing.\n"
+    "# On Colab the answers are shown already. To guess first: Edit, Clear all outputs.\nimport sys\n\n"
 )
 UNKNOWN = "This copy of the course has no address to install it from. Ask whoever gave it to you."
 # Colab has PyTorch, timm and its own ipywidgets, which a newer version would break: so no extra of the package.
