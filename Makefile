@@ -68,7 +68,7 @@ verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two pr
 	cp study/figures/* docs/figures/
 
 site: $(VENV)/.stamp-site $(if $(shell command -v npm),lab-page) ## Make the course's web pages, build/site; posgrad-edu site shows them
-	$(BIN)/python docs/site/build.py
+	$(BIN)/python docs/site/make_site.py
 
 release: $(VENV)/.stamp-instructor ## Make exercises/release anew from exercises/source
 	$(BIN)/python exercises/course.py release

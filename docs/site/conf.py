@@ -1,4 +1,4 @@
-"""Sphinx's settings for the course as web pages. ``build.py`` lays out the sources and calls Sphinx."""
+"""Sphinx's settings for the course as web pages. ``make_site.py`` lays out the sources and calls Sphinx."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ html_baseurl = repository.site() or repository.pages(os.environ.get("GITHUB_REPO
 sitemap_url_scheme = "{link}"
 sitemap_excludes = ["search.html", "genindex.html", "py-modindex.html", "404.html"]
 
-# MathJax lies in a package from PyPI; build.py copies it here. Formulas are drawn without a network.
+# MathJax lies in a package from PyPI; make_site.py copies it here. Formulas are drawn without a network.
 mathjax_path = "mathjax/tex-chtml.js"
 mathjax3_config = {"options": {"enableMenu": False}}
 

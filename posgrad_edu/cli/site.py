@@ -27,7 +27,7 @@ import typer
 from posgrad_edu.cli.errors import one_line_errors
 
 BUILT = Path("build", "site")
-MARKER = ".posgrad-edu-site"  # docs/site/build.py leaves it beside the pages
+MARKER = ".posgrad-edu-site"  # docs/site/make_site.py leaves it beside the pages
 # Said here, for what the system's own list says differs: a browser runs a module only under its own type.
 TYPES = {
     ".bin": "application/octet-stream",

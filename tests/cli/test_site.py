@@ -98,7 +98,7 @@ def test_it_finds_the_course_from_a_folder_in_it(sign: str, tmp_path: Path, monk
 
 
 def test_the_sites_maker_leaves_the_mark_that_is_looked_for() -> None:
-    script = (Path(__file__).parents[2] / "docs" / "site" / "build.py").read_text(encoding="utf-8")
+    script = (Path(__file__).parents[2] / "docs" / "site" / "make_site.py").read_text(encoding="utf-8")
     assert f'MARKER = "{site.MARKER}"' in script
 
 

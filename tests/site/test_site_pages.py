@@ -39,7 +39,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "lab").mkdir()
     (folder / "lab" / "index.html").write_text(LAB, encoding="utf-8")
-    command = [sys.executable, "docs/site/build.py", "--out", str(folder / "pages")]
+    command = [sys.executable, "docs/site/make_site.py", "--out", str(folder / "pages")]
     command += ["--sources", str(folder / "sources"), "--lab", str(folder / "lab")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=1500)
     assert done.returncode == 0, done.stdout + done.stderr

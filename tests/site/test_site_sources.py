@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -222,10 +223,10 @@ def test_the_states_of_the_lab_name_what_there_is() -> None:
 
 def test_a_new_page_is_never_lost() -> None:
     """A page that no list names stands in the last one."""
-    import build
+    import make_site
 
     made = {Path("index.md"): b"lessons\n<!-- the rest -->\n", Path("lessons.md"): b"", Path("docs/new.md"): b"# New"}
-    assert build.first_page(made) == b"lessons\ndocs/new\n"
+    assert make_site.first_page(made) == b"lessons\ndocs/new\n"
 
 
 def test_the_menu_shows_teachers_what_is_theirs() -> None:
@@ -240,23 +241,23 @@ def test_the_menu_shows_teachers_what_is_theirs() -> None:
 
 
 def test_the_labs_size_is_what_it_loads_at_first(tmp_path: Path) -> None:
-    import build
+    import make_site
 
     sizes = {"index.html": 1_000, "model/weights.bin": 2_000_000, "page/ort/ort.wasm": 1_500_000}
     later = ("photos/cat.png", "model/random/01.bin", "model/graphs/lrp.onnx", "page/ort/ort.webgpu.js")
     for name, size in (sizes | dict.fromkeys(later, 9_000_000)).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(bytes(size))
-    assert build.megabytes(tmp_path) == 4
+    assert make_site.megabytes(tmp_path) == 4
 
 
 def test_the_first_page_leads_to_binder_once_it_can(tmp_path: Path) -> None:
-    import build
+    import make_site
 
     made = {Path("index.md"): b"Run it.\n\n<!-- places -->\n\nMore.\n"}
     (tmp_path / "pyproject.toml").write_text(UNSET, encoding="utf-8")
-    assert build.first_page(made, tmp_path) == b"Run it.\n\nMore.\n"
-    text = build.first_page(made, project(tmp_path, "https://github.com/Ada/maps")).decode()
+    assert make_site.first_page(made, tmp_path) == b"Run it.\n\nMore.\n"
+    text = make_site.first_page(made, project(tmp_path, "https://github.com/Ada/maps")).decode()
     assert "[Run on Binder](https://mybinder.org/v2/gh/Ada/maps/" in text
     assert "[Run in Colab](https://colab.research.google.com/github/Ada/maps/" in text
     assert "(first: Edit, Clear all outputs)" in text  # Colab opens lessons with their answers
@@ -264,17 +265,18 @@ def test_the_first_page_leads_to_binder_once_it_can(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_twice(tmp_path: Path) -> None:
-    import build
+    import make_site
 
-    build.write(tmp_path / "a" / "b.md", b"one")
+    make_site.write(tmp_path / "a" / "b.md", b"one")
     before = (tmp_path / "a" / "b.md").stat().st_mtime_ns
-    build.write(tmp_path / "a" / "b.md", b"one")
+    make_site.write(tmp_path / "a" / "b.md", b"one")
     assert (tmp_path / "a" / "b.md").stat().st_mtime_ns == before
-    build.write(tmp_path / "a" / "b.md", b"two")
+    make_site.write(tmp_path / "a" / "b.md", b"two")
     assert (tmp_path / "a" / "b.md").read_bytes() == b"two"
 
 
-def test_the_sites_scripts_are_modules_of_their_own() -> None:
-    """None of them hides a package that something else imports by this name."""
-    names = {path.stem for path in SITE.glob("*.py")}
-    assert not names & set(sys.stdlib_module_names)
+def test_the_scripts_are_modules_of_their_own() -> None:
+    """None in a folder that tests search is named like an installed package, or one would hide the other."""
+    searched = (SITE, ROOT / "docs", ROOT / "docs" / "lab", ROOT / "exercises", ROOT / "tests")
+    names = {path.stem for folder in searched for path in folder.glob("*.py")}
+    assert not names & (set(sys.stdlib_module_names) | set(packages_distributions()))

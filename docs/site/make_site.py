@@ -1,7 +1,7 @@
 """Make the course's web pages: lay out their sources, call Sphinx, and put the browser lab beside them.
 
-    python docs/site/build.py               # build/site
-    python docs/site/build.py --out FOLDER
+    python docs/site/make_site.py               # build/site
+    python docs/site/make_site.py --out FOLDER
 
 The sources keep the places that they have in the repository, so that their links hold: docs/, notebooks/, exercises/,
 README.md. Beside them come the pages of docs/site/pages/, and a page for each module. Needs no network.
@@ -86,7 +86,7 @@ def build(
     elif not code:
         print("There is no browser lab in build/lab, so the site shows figures in its place. make lab-page builds it.")
     if not code:
-        (out / MARKER).write_text("Made by docs/site/build.py\n", encoding="utf-8")
+        (out / MARKER).write_text("Made by docs/site/make_site.py\n", encoding="utf-8")
         print(f"{out}: {len(list(out.rglob('*.html')))} pages in {time.perf_counter() - start:.0f} s")
     raise typer.Exit(code)
 
