@@ -155,6 +155,8 @@ class LRP(InputSpaceMethod):
         return get_rule(conv), get_rule(linear), first
 
     def maps(self, net: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+        if x.device.type == "mps":  # some versions of PyTorch convolve wrongly there in the layout that follows
+            return self.relevance(net, x, target)
         # Convolutions on a CPU are quicker where the channels of one place lie side by side; only rounding differs.
         try:
             return self.relevance(net, x.contiguous(memory_format=torch.channels_last), target)

@@ -87,7 +87,8 @@ def features(maps: Tensor) -> list[Features | None]:
 
     Of a map of 224 x 224 that is about 2 MB: of a thousand photos 2 GB for each method.
     """
-    return _of_each(_features_of, maps.reshape(-1, *maps.shape[-2:]))
+    # On the CPU first: several threads must not use Apple's GPU at once, and one copy of a GPU's maps is quicker than many.
+    return _of_each(_features_of, maps.detach().cpu().reshape(-1, *maps.shape[-2:]))
 
 
 def compare_features(first: Sequence[Features | None], second: Sequence[Features | None]) -> list[Similarity]:

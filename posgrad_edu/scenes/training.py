@@ -123,13 +123,13 @@ def train(net: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, seed: int = 0, p
     Binary cross-entropy, AdamW, a learning rate that rises and falls once; ``seed`` decides the batches.
     Leaves the network in evaluation mode.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=recipe.rate, total_steps=recipe.steps)
     net.train().to(memory_format=torch.channels_last)  # the same numbers in an order that is faster on a CPU
     losses: list[float] = []
     for _ in (steps := bar(range(recipe.steps), "training", disable=not progress)):
-        chosen = torch.randint(len(x), (recipe.batch,), generator=generator)
+        chosen = torch.randint(len(x), (recipe.batch,), generator=generator, device="cpu").to(x.device)
         pictures = rolled(x[chosen], recipe.roll, generator) if recipe.roll else x[chosen]
         loss = F.binary_cross_entropy_with_logits(net(pictures), y[chosen])
         optimizer.zero_grad()
@@ -144,12 +144,13 @@ def train(net: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, seed: int = 0, p
 
 def rolled(x: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """Return pictures (N, C, H, W), each moved by up to ``most`` pixels along each axis, around the edges."""
-    down, right = torch.randint(-most, most + 1, (2, len(x), 1), generator=generator)
-    rows = (torch.arange(x.shape[2]) - down) % x.shape[2]
-    columns = (torch.arange(x.shape[3]) - right) % x.shape[3]
+    down, right = torch.randint(-most, most + 1, (2, len(x), 1), generator=generator, device="cpu").to(x.device)
+    photos, channels, rows, columns = (torch.arange(size, device=x.device) for size in x.shape)
+    rows = (rows - down) % x.shape[2]
+    columns = (columns - right) % x.shape[3]
     return x[
-        torch.arange(len(x))[:, None, None, None],
-        torch.arange(x.shape[1])[:, None, None],
+        photos[:, None, None, None],
+        channels[:, None, None],
         rows[:, None, :, None],
         columns[:, None, None],
     ]

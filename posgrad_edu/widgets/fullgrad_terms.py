@@ -93,7 +93,7 @@ class FullGradLayers(ClassBoxPanel):
         """Return, for each position of the slider, maps (2, H, W) and the kept terms' sums (2,), stacked."""
         method, keep = FullGrad(handling, rescale=rescale), get_handling(handling)
         size = self._x.shape[-2:]
-        added, total = torch.zeros(2, *size), torch.zeros(2, dtype=torch.float64)
+        added, total = torch.zeros(2, *size, device="cpu"), torch.zeros(2, dtype=torch.float64, device="cpu")
         maps, totals = [], []
         for count, term in enumerate(self._terms(classes), start=1):
             total = total + keep(term).cpu().double().flatten(1).sum(1)
