@@ -41,7 +41,7 @@ SAMPLE ?= 0
 ONLY ?=
 
 test: lint ## Check the code, run the tests and all notebooks, and compare these with their stored outputs
-	$(PYTEST) tests
+	$(PYTEST) -n 3 tests  # a third file, while one waits for a browser
 
 unit: $(VENV)/.stamp-tests ## Run the quick tests only: no browser, notebooks or studies
 	$(PYTEST) $(QUICK) tests

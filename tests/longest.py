@@ -1,6 +1,6 @@
 """The test files that take longest, by processor time.
 
-The tests run two files at a time: were one of these the last, a core would have nothing to do.
+The tests run two or three files at a time: were one of these the last, a core would have nothing to do.
 """
 
 from __future__ import annotations

@@ -127,6 +127,13 @@ def leave_type_variables(app: Sphinx, env: Any, node: nodes.Element, words: node
     return words if isinstance(found, TypeVar) else None
 
 
+def short_menu(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """Let the menu list the reference's modules only there: in all pages, they would be most of what a reader loads."""
+    toctree = context.get("toctree")
+    if toctree is not None:
+        context["toctree"] = lambda **options: toctree(**(options | {"collapse": True}))
+
+
 class Lab(SphinxDirective):
     """The browser lab on a page; nothing where it isn't built."""
 
@@ -141,6 +148,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.add_config_value("lab_megabytes", 0, "env")
     app.add_directive("lab", Lab)
+    app.connect("html-page-context", short_menu, priority=400)  # before the theme asks for the menu
     app.add_node(Gate, html=(open_gate, close_gate))
     app.connect("autodoc-process-docstring", read_docstring)
     app.connect("missing-reference", leave_type_variables)
