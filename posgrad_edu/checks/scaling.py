@@ -113,6 +113,7 @@ keeps its sign, and a map that is zero throughout stays so.
     lesson=1,
     make=_maps,
     right=_scaled,
+    blank=True,
     hint=_LARGEST,
     mistakes=[
         Mistake("not-finite", "a map is zero throughout, and you divided zero by zero there", _NO_EVIDENCE),

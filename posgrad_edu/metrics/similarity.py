@@ -87,7 +87,7 @@ def features(maps: Tensor) -> list[Features | None]:
 
     Of a map of 224 x 224 that is about 2 MB: of a thousand photos 2 GB for each method.
     """
-    # On the CPU first: several threads must not use Apple's GPU at once, and one copy of a GPU's maps is quicker than many.
+    # On the CPU first: one copy is quicker than many, and several threads must not use Apple's GPU at once.
     return _of_each(_features_of, maps.detach().cpu().reshape(-1, *maps.shape[-2:]))
 
 
