@@ -219,6 +219,8 @@ def main() -> None:
     chosen = parser.parse_args()
     names = [name for name in generate(chosen.jobs) if chosen.only in name]
     total = len(names)
+    if not names:  # which mutmut would take for all of them
+        parser.error(f"No mutant's name contains {chosen.only!r}.")
     if 0 < chosen.sample < total:
         names = random.Random(chosen.seed).sample(names, chosen.sample)
     print(f"{len(names)} of {total} mutants, seed {chosen.seed}", flush=True)

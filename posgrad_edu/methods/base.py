@@ -28,7 +28,7 @@ from posgrad_edu.engine.contrast import contrasted
 from posgrad_edu.engine.inputs import Contrast, Target, as_reference, checked_classes
 from posgrad_edu.engine.passes import with_gradients
 from posgrad_edu.errors import unknown_name
-from posgrad_edu.handling import HANDLINGS, SIGNED, Handling, get_handling
+from posgrad_edu.handling import HANDLINGS, SIGNED, Handling, HandlingName, get_handling
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Method:
     record_options: ClassVar[tuple[str, ...] | None] = None
     record_serves: ClassVar[Hashable] = None
 
-    handling: str | Handling | None = None
+    handling: HandlingName | str | Handling | None = None  # names first, for editors to complete
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

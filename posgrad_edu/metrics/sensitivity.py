@@ -45,7 +45,7 @@ from posgrad_edu.metrics.randomization import (
     still_trained,
     with_random,
 )
-from posgrad_edu.metrics.similarity import Features, compare_all, compare_features, features
+from posgrad_edu.metrics.similarity import Features, similarities, compare_features, features
 from posgrad_edu.metrics.tables import as_table, batches, by_label, of_photos
 from posgrad_edu.progress import bar
 
@@ -100,7 +100,7 @@ def class_sensitivity(
         asked, against = torch.cat([first[photos, None], second[photos]], dim=1), of_photos(contrast, photos, x)
         for label, maps in explain(net, x[photos], asked, methods, contrast=against).items():
             for photo, of_photo in zip(photos, maps, strict=True):
-                alike = compare_all(of_photo[1:], of_photo[0])
+                alike = similarities(of_photo[1:], of_photo[0])
                 for c, similarity in zip(second[photo].tolist(), alike, strict=True):
                     pair = {"target": int(first[photo]), "other": c}
                     rows.append({"method": label, "photo": photo, **pair, **similarity._asdict()})

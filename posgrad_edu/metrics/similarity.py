@@ -63,10 +63,10 @@ def compare(first: Tensor, second: Tensor) -> Similarity:
         raise ValueError(
             f"Two maps (H, W) of one size can be compared, not {tuple(first.shape)} and {tuple(second.shape)}."
         )
-    return compare_all(first, second)[0]
+    return similarities(first, second)[0]
 
 
-def compare_all(first: Tensor, second: Tensor) -> list[Similarity]:
+def similarities(first: Tensor, second: Tensor) -> list[Similarity]:
     """Compare maps (..., H, W), each with its counterpart; the list has the order of ``first.flatten(0, -3)``.
 
     second: as many maps, of the same shape, or a single one (H, W) that each of ``first`` is compared with.

@@ -17,7 +17,7 @@ import numpy as np
 
 from posgrad_edu.errors import UnsupportedOperation
 from posgrad_edu.methods import CONTROLS, METHODS, explain, resolve
-from posgrad_edu.metrics import compare_all
+from posgrad_edu.metrics import similarities
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.study.formatting import format_estimate, format_number, markdown_table
 from posgrad_edu.study.schema import CONTRASTS, PUBLISHED, main_score, published_handling
@@ -71,7 +71,7 @@ def nearest(method: str, clf: Classifier, photos: Sequence[Image]) -> list[tuple
         target = int(clf.logits(photo).argmax())
         own = explain(clf.net, x, target, method)
         for label, ours in _others(method, clf.net, x, target).items():
-            scores.setdefault(label, []).append(compare_all(ours, own[0])[0].spearman)
+            scores.setdefault(label, []).append(similarities(ours, own[0])[0].spearman)
     means = [(label, float(np.mean(found))) for label, found in scores.items()]
     return sorted((pair for pair in means if not np.isnan(pair[1])), key=lambda pair: -pair[1])
 

@@ -1,6 +1,6 @@
 """Charts of what was measured: of a measure's table, of a study's rows, of their summary.
 
-    plot(parameter_sensitivity(net, x, "gradcam", "positive"))  # any table of posgrad_edu.metrics draws itself
+    plot(parameter_sensitivity(net, x, "gradcam", "positive"))  # see plot for the measures whose tables it takes
     randomization_curves(rows)                                  # how alike maps stay while more layers become random
     dot_plot(summary, "class", "least")                         # means and intervals, a line a method
 

@@ -17,7 +17,7 @@ from posgrad_edu.engine.passes import predict
 from posgrad_edu.methods import CONTROLS, explain, resolve
 from posgrad_edu.methods.base import Method
 from posgrad_edu.metrics import (
-    compare_all,
+    similarities,
     data_sensitivity,
     localization,
     perturbation,
@@ -138,7 +138,7 @@ def _measure_class(
     asked_for = [[target, *(other for _, other in others)]]
     rows = []
     for label, maps in explain(clf.net, shown.x, asked_for, methods, contrast=contrast).items():
-        alike = compare_all(maps[0, 1:], maps[0, 0])
+        alike = similarities(maps[0, 1:], maps[0, 0])
         for (comparison, other), similarity in zip(others, alike, strict=True):
             asked = {"comparison": comparison, "target": target, "other": other}
             rows.append({"method": label, **asked, **similarity._asdict()})

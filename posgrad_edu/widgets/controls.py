@@ -161,8 +161,8 @@ def spatial_layers(clf: Classifier) -> list[str]:
         if is_spatial(output) and not isinstance(module, PASSES_ON) and all(output is not o for o in found.values()):
             found[outer[module]] = output  # an outer layer hands on its last inner layer's output: one name is enough
 
-    with watch(outer, seen), torch.no_grad():
-        clf.net(clf.batch())
+    with watch(outer, seen):
+        run_without_graph(clf.net, clf.batch())
     return list(dict.fromkeys([*found, clf.cam_layer]))
 
 
@@ -181,8 +181,8 @@ def layer_sizes(clf: Classifier, x: Tensor, layers: Sequence[str] | None) -> dic
         if isinstance(output, Tensor) and is_spatial(output):
             sizes[modules[module]] = (output.shape[2], output.shape[3])
 
-    with watch(modules, seen), torch.no_grad():
-        clf.net(x.clone())  # a first layer that works in place overwrites this copy
+    with watch(modules, seen):
+        run_without_graph(clf.net, x)
     for name in names:
         if name not in sizes:
             raise ValueError(f"The layer {name!r} has no output with positions. Leave it out of layers.")

@@ -23,7 +23,7 @@ from posgrad_edu.metrics import similarity
 from posgrad_edu.metrics.similarity import (
     Similarity,
     compare,
-    compare_all,
+    similarities,
     compare_features,
     features,
     histograms,
@@ -262,19 +262,19 @@ def test_hog_tells_orientations_apart() -> None:
 @pytest.mark.parametrize("maps", [NOISE, SMOOTH, SMOOTH.clamp(min=0)], ids=["noise", "smooth", "positive"])
 def test_all_at_once_is_each_by_itself(maps: Tensor) -> None:
     others = maps.roll(1, 0)
-    assert compare_all(maps, others) == [compare(a, b) for a, b in zip(maps, others, strict=True)]
+    assert similarities(maps, others) == [compare(a, b) for a, b in zip(maps, others, strict=True)]
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (1, 64, 64), (1, 1, 64, 64)])
 def test_one_map_is_compared_with_each(shape: tuple[int, ...]) -> None:
-    together = compare_all(NOISE.reshape(2, 2, 64, 64), SMOOTH[0].reshape(shape))
+    together = similarities(NOISE.reshape(2, 2, 64, 64), SMOOTH[0].reshape(shape))
     assert together == [compare(m, SMOOTH[0]) for m in NOISE]
     assert len({pair.spearman for pair in together}) == 4
 
 
 def test_more_dimensions_are_taken_row_by_row() -> None:
     first, second = NOISE.reshape(2, 2, 64, 64), SMOOTH.reshape(2, 2, 64, 64)
-    assert compare_all(first, second) == [compare(first[i, j], second[i, j]) for i in range(2) for j in range(2)]
+    assert similarities(first, second) == [compare(first[i, j], second[i, j]) for i in range(2) for j in range(2)]
 
 
 def test_a_map_is_looked_at_once_and_sorted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +333,7 @@ def test_degenerate_maps_are_flagged_and_get_no_number(saliency: Tensor) -> None
     nothing = Similarity(math.nan, math.nan, math.nan, math.nan, True)
     assert is_degenerate(saliency)
     assert compare(saliency, NOISE[0]) == nothing
-    assert compare_all(NOISE[:2], saliency) == [nothing, nothing]
+    assert similarities(NOISE[:2], saliency) == [nothing, nothing]
     assert compare(saliency, saliency) == nothing
 
 
@@ -367,7 +367,7 @@ def test_magnitudes_alone_can_be_constant() -> None:
 )
 def test_maps_without_a_counterpart_are_refused(first: Tensor, second: Tensor) -> None:
     with pytest.raises(ValueError, match=r"no counterparts\. Give two tensors \(\.\.\., H, W\) of one shape"):
-        compare_all(first, second)
+        similarities(first, second)
     with pytest.raises(ValueError, match="of one size can be compared, not"):
         compare(first, second)
 
