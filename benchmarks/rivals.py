@@ -297,6 +297,7 @@ WORKS = (
         )
         for count in (10, 100, 1000)
     ),
+    Work("gradcam, 1000 classes, coarse", FORWARD, (ours("gradcam", 1000, upsample=False),), LITE0, most=10),
 )
 
 
