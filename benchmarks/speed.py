@@ -178,13 +178,13 @@ def in_short(row: Mapping[str, Any]) -> str:
     return words + (f"  maps {row['map']['difference']:.0e} {row['map']['correlation']:.3f}" if "map" in row else "")
 
 
-def importing(what: str) -> Callable[[], object]:
-    return lambda: subprocess.run([sys.executable, "-c", f"import {what}"], check=True)
+def importing(code: str) -> Callable[[], object]:
+    return lambda: subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def imports(rounds: int) -> dict[str, Any]:
-    """Return the seconds of ``import posgrad_edu``, and its ratio to importing what it needs."""
-    works = {"ours": importing("posgrad_edu"), "torch": importing("torch, torchvision")}
+    """Return the seconds until ``pg.explain`` is there, and their ratio to those of PyTorch and torchvision."""
+    works = {"ours": importing("import posgrad_edu as pg; pg.explain"), "torch": importing("import torch, torchvision")}
     times = in_rounds(works, 0, rounds, rounds)
     ratios = [a / b for a, b in zip(times["ours"], times["torch"], strict=True)]
     return {"seconds": statistics.median(times["ours"]), "ratio": spread(ratios)}

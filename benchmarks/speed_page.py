@@ -84,7 +84,11 @@ def write_page(results: Mapping[str, Any]) -> None:
 def machine_sentence(found: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     busy = "" if found["load"] is None else f", load {found['load']:.1f} when it began"
-    busy_words = " Beside other work, so times are those of the processor, not of the clock." if found["busy"] else ""
+    busy_words = (
+        " Beside other work, so times are those of the processor, not of the clock, but for the import."
+        if found["busy"]
+        else ""
+    )
     options = found.get("options", "--busy" if found["busy"] else "")  # none: that is make bench
     command = f"python benchmarks/speed.py {options}" if options else "make bench"
     return (
@@ -222,7 +226,7 @@ def widgets_table(rows: Iterable[Row]) -> str:
 
 
 def imports_sentence(found: Mapping[str, Any]) -> str:
-    seconds = f"`import posgrad_edu` takes {found['seconds']:.1f} s"
+    seconds = f"`import posgrad_edu as pg; pg.explain` takes {found['seconds']:.1f} s"
     return f"{seconds}, {ratio(found)} times as long as `import torch, torchvision`."
 
 
