@@ -227,6 +227,15 @@ def quantus_test() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def refuse_unknown(networks: Iterable[str], write: bool) -> None:
+    """Refuse, before anything is measured, networks that nothing is measured of, or that the page has no place for."""
+    known = NETWORKS if write else (*NETWORKS, "scenes")
+    for name in networks:
+        if name not in known:
+            hint = " It goes with --print-only or --quick." if name == "scenes" else ""
+            raise typer.BadParameter(f"{name!r} isn't one of {', '.join(known)}.{hint}", param_hint="--network")
+
+
 def main(
     quick: Annotated[bool, typer.Option(help="One round with the scenes' network; nothing is written.")] = False,
     network: Annotated[list[str], typer.Option(help="Which networks.")] = list(NETWORKS),  # noqa: B006
@@ -242,12 +251,13 @@ def main(
     warnings.simplefilter("ignore")  # captum warns of each hook that it sets
     threads, clock = (1, time.process_time) if busy else (threads, time.perf_counter)
     torch.set_num_threads(threads)
+    write = write and not quick
     networks, least, budget = (["scenes"], 1, 0) if quick else (network, least, budget)
+    refuse_unknown(networks, write)
     results: dict[str, Any] = {"machine": machine(threads) | {"busy": busy, "options": " ".join(sys.argv[1:])}}
     rows = results["passes"] = [row for name in networks for row in measured(name, budget, least, clock)]
     results["widgets"] = list(widget_rows("scenes" if quick else "efficientnet-lite0", 1 if quick else least, clock))
     results["imports"] = imports(1 if quick else 2 * least)
-    write = write and not quick
     if write:
         save(results)  # what follows runs in other processes, and may fail
     if memory and not quick:
