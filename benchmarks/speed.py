@@ -1,8 +1,8 @@
 """What maps cost: ours and other packages' on the same photo, in units of a pass that no method can do without.
 
-    make bench                                # on two idle cores about ten minutes
-    python benchmarks/speed.py --quick        # the small network of the scenes, a round each: does all of it run?
-    python benchmarks/speed.py --measures     # Quantus' randomization test, too: a quarter of an hour more
+    make bench                                # on two idle cores about twelve minutes
+    python benchmarks/speed.py --quick        # the small network of the scenes, a round each: does it run?
+    python benchmarks/speed.py --measures     # Quantus' whole randomization test, not a part: a quarter of an hour more
     python benchmarks/speed.py --busy         # beside other work: one thread, and its processor time counts
 
 Everybody computes in one process with the same threads. A round runs the bare pass and each rival once, in random
@@ -44,6 +44,7 @@ from widget_speed import widget_rows
 FILE = Path(__file__).with_name("results") / "speed.json"
 NETWORKS = ("efficientnet-lite0", "resnet50", "vgg16")
 PACKAGES = ("torch", "torchvision", "timm", "captum", "grad-cam", "torchcam", "zennit", "quantus")
+PART = ("--photos", "4", "--layers", "4")  # of Quantus' randomization test: a minute or two
 MIB = 2**20
 BARE = "bare"
 
@@ -221,10 +222,11 @@ def save(results: Mapping[str, Any]) -> None:
     FILE.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def quantus_test() -> str:
-    """Return what benchmarks/randomization.py prints."""
-    command = [sys.executable, str(Path(__file__).with_name("randomization.py"))]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def quantus_test(whole: bool, threads: int, busy: bool) -> str:
+    """Return what benchmarks/randomization.py prints, of the whole test or of a part."""
+    options = ["--threads", str(threads), *(["--busy"] if busy else [])] if whole else PART
+    command = [sys.executable, str(Path(__file__).with_name("randomization.py")), *options]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def refuse_unknown(networks: Iterable[str], write: bool) -> None:
@@ -244,7 +246,7 @@ def main(
     least: Annotated[int, typer.Option(help="Rounds of each, however long they take.")] = 5,
     busy: Annotated[bool, typer.Option(help="Count the processor time of one thread.")] = False,
     memory: Annotated[bool, typer.Option(help="Measure peak memory, too.")] = True,
-    measures: Annotated[bool, typer.Option(help="Run Quantus' randomization test, too.")] = False,
+    measures: Annotated[bool, typer.Option(help="Run the whole of Quantus' randomization test, not a part.")] = False,
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write results and docs.")] = True,
 ) -> None:
     """Measure, print, and write."""
@@ -262,9 +264,10 @@ def main(
         save(results)  # what follows runs in other processes, and may fail
     if memory and not quick:
         peaks(rows, threads)
-    if measures:
-        results["measures"] = quantus_test()
     print(json.dumps(results["imports"]))
+    if measures or write:
+        results["measures"] = quantus_test(measures, threads, busy)
+        print(results["measures"])
     if write:
         from speed_page import write_page
 
