@@ -58,7 +58,7 @@ coverage: $(VENV)/.stamp-tests ## Print which lines and branches the quick tests
 mutants: $(VENV)/.stamp-mutants ## Count the small changes to the library that the quick tests notice; all of them take hours (SAMPLE=200)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --sample $(SAMPLE) --seed $(SEED) --only "$(ONLY)"
 
-bench: $(VENV)/.stamp-bench ## Measure docs/performance.md anew, ours against other packages; about ten minutes on two idle cores
+bench: $(VENV)/.stamp-bench ## Measure docs/performance.md anew, ours against other packages; about twelve minutes on two idle cores
 	TQDM_DISABLE=1 $(BIN)/python benchmarks/speed.py
 
 verdicts: $(VENV)/.stamp-notebooks ## Measure docs/verdicts.md anew, with two processes

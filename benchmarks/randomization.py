@@ -2,6 +2,7 @@
 
     python benchmarks/randomization.py                        # on two cores about a quarter of an hour
     python benchmarks/randomization.py --photos 4 --layers 4  # a minute or two: few layers, and the whole reckoned
+    python benchmarks/randomization.py --busy                 # beside other work: one thread, its processor time counts
 
 Both explain the same class of the same photos with every layer of EfficientNet-Lite0 made random, from the output
 down, with one draw, on two cores: Quantus with two threads, this package once with two threads in one process, and once
@@ -12,8 +13,8 @@ measures Spearman's correlation; this package measures that of signed and of abs
 run. The study measures the controls along, too.
 
 With ``--layers`` both stop after that many layers, and after one, in turn; what the layers in between cost gives a
-step, and the whole test is reckoned from it. That is for a busy machine: both take one thread and turns, and it's their
-processor time that is compared.
+step, and the whole test is reckoned from it. Both take one thread and turns, and it's their processor time that is
+compared, so that other work on the machine does little harm. `make bench` measures this part.
 
 captum's hooks don't see the ReLU6s of this network, so its guided backprop and DeconvNet are the plain gradient here.
 That makes them no slower.
@@ -115,13 +116,13 @@ def with_quantus(
     return len(scores) - 1  # one score is that of the trained network
 
 
-def timed(name: str, work: Callable[[], int]) -> tuple[float, int]:
-    """Return the seconds and the steps of a test; print this process's processor time, too."""
+def timed(name: str, work: Callable[[], int], busy: bool) -> tuple[float, int]:
+    """Return the seconds and the steps of a test, with ``busy`` those of this process's processor time; print both."""
     start, processor = time.perf_counter(), time.process_time()
     steps = work()
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
     print(f"{name}: {seconds:.0f} s ({processor:.0f} s of the processor), {steps} steps", flush=True)
-    return seconds, steps
+    return processor if busy else seconds, steps
 
 
 def processor_seconds(work: Callable[[], object]) -> float:
@@ -148,13 +149,15 @@ def few_layers(x: torch.Tensor, target: torch.Tensor, clf: pg.Classifier, layers
                 found.setdefault((name, count), []).append(processor_seconds(partial(work, count)))
     resettable = sum(hasattr(module, "reset_parameters") for module in clf.net.modules())
     steps = {"quantus": resettable, "posgrad_edu": len(randomizable_layers(clf.net, x))}
+    print(f"{len(x)} photos, {len(METHODS)} methods; 1 and {layers} random layers, in turn, {rounds} times each:")
+    print("the quickest counts, in processor time of one thread; the whole test is reckoned up from it.")
     whole = {}
     for name in works:
         one, some = min(found[name, 1]), min(found[name, layers])
         step = (some - one) / (layers - 1)
         whole[name] = one + (steps[name] - 1) * step
-        print(f"{name}: {step:.2f} s a step, so {whole[name]:.0f} s for {steps[name]} steps of {len(x)} photos")
-    print(f"  posgrad_edu's share of Quantus' time: {whole['posgrad_edu'] / whole['quantus']:.3f} for the test")
+        print(f"{name}: {step:.2f} s a step, so {whole[name]:.0f} s reckoned for all {steps[name]} steps")
+    print(f"  share of Quantus' time: {whole['posgrad_edu'] / whole['quantus']:.2f} for the test, as reckoned")
 
 
 def main(
@@ -162,9 +165,11 @@ def main(
     threads: Annotated[int, typer.Option(help="Of PyTorch, where one process works alone.")] = 2,
     layers: Annotated[int | None, typer.Option(help="Stop after so many, 2 or more, and reckon the whole.")] = None,
     rounds: Annotated[int, typer.Option(help="How often both are run with --layers; the quickest counts.")] = 2,
+    busy: Annotated[bool, typer.Option(help="Compare the processor time of one thread; no two processes.")] = False,
 ) -> None:
     """Run all three and print seconds, steps and ratios."""
     warnings.simplefilter("ignore")
+    threads = 1 if busy else threads
     torch.set_num_threads(threads)
     clf = pg.load_classifier()
     clf.net.requires_grad_(True)  # captum and zennit want it
@@ -173,17 +178,18 @@ def main(
     if layers is not None:
         few_layers(x, target, clf, layers, rounds)
         return
+    if busy:
+        print("One thread; sums and shares are of its processor time.")
     theirs = 0.0
     for name, explain in rivals(clf.cam_layer).items():
-        seconds, their_steps = timed(f"quantus, {name}", partial(with_quantus, explain, x, target, clf))
+        seconds, their_steps = timed(f"quantus, {name}", partial(with_quantus, explain, x, target, clf), busy)
         theirs += seconds
     print(f"quantus, all six: {theirs:.0f} s, {theirs / their_steps:.2f} s a step")
-    ours = {
-        "posgrad_edu, one process": partial(in_one_process, x, target, clf),
-        "posgrad_edu, two processes": partial(in_two_processes, photos),
-    }
+    ours = {"posgrad_edu, one process": partial(in_one_process, x, target, clf)}
+    if not busy:  # the processor time of other processes isn't seen from here
+        ours["posgrad_edu, two processes"] = partial(in_two_processes, photos)
     for name, work in ours.items():
-        seconds, steps = timed(name, work)
+        seconds, steps = timed(name, work, busy)
         step = (theirs / their_steps) / (seconds / steps)
         print(f"  share of Quantus' time: {seconds / theirs:.3f} for the test, {1 / step:.3f} for a step")
 

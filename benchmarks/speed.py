@@ -1,8 +1,8 @@
 """What maps cost: ours and other packages' on the same photo, in units of a pass that no method can do without.
 
-    make bench                                # on two idle cores about ten minutes
-    python benchmarks/speed.py --quick        # the small network of the scenes, a round each: does all of it run?
-    python benchmarks/speed.py --measures     # Quantus' randomization test, too: a quarter of an hour more
+    make bench                                # on two idle cores about twelve minutes
+    python benchmarks/speed.py --quick        # the small network of the scenes, a round each: does it run?
+    python benchmarks/speed.py --measures     # Quantus' whole randomization test, not a part: a quarter of an hour more
     python benchmarks/speed.py --busy         # beside other work: one thread, and its processor time counts
 
 Everybody computes in one process with the same threads. A round runs the bare pass and each rival once, in random
@@ -44,6 +44,7 @@ from widget_speed import widget_rows
 FILE = Path(__file__).with_name("results") / "speed.json"
 NETWORKS = ("efficientnet-lite0", "resnet50", "vgg16")
 PACKAGES = ("torch", "torchvision", "timm", "captum", "grad-cam", "torchcam", "zennit", "quantus")
+PART = ("--photos", "4", "--layers", "4")  # of Quantus' randomization test: a minute or two
 MIB = 2**20
 BARE = "bare"
 
@@ -178,13 +179,13 @@ def in_short(row: Mapping[str, Any]) -> str:
     return words + (f"  maps {row['map']['difference']:.0e} {row['map']['correlation']:.3f}" if "map" in row else "")
 
 
-def importing(what: str) -> Callable[[], object]:
-    return lambda: subprocess.run([sys.executable, "-c", f"import {what}"], check=True)
+def importing(code: str) -> Callable[[], object]:
+    return lambda: subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def imports(rounds: int) -> dict[str, Any]:
-    """Return the seconds of ``import posgrad_edu``, and its ratio to importing what it needs."""
-    works = {"ours": importing("posgrad_edu"), "torch": importing("torch, torchvision")}
+    """Return the seconds until ``pg.explain`` is there, and their ratio to those of PyTorch and torchvision."""
+    works = {"ours": importing("import posgrad_edu as pg; pg.explain"), "torch": importing("import torch, torchvision")}
     times = in_rounds(works, 0, rounds, rounds)
     ratios = [a / b for a, b in zip(times["ours"], times["torch"], strict=True)]
     return {"seconds": statistics.median(times["ours"]), "ratio": spread(ratios)}
@@ -221,10 +222,20 @@ def save(results: Mapping[str, Any]) -> None:
     FILE.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def quantus_test() -> str:
-    """Return what benchmarks/randomization.py prints."""
-    command = [sys.executable, str(Path(__file__).with_name("randomization.py"))]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def quantus_test(whole: bool, threads: int, busy: bool) -> str:
+    """Return what benchmarks/randomization.py prints, of the whole test or of a part."""
+    options = ["--threads", str(threads), *(["--busy"] if busy else [])] if whole else PART
+    command = [sys.executable, str(Path(__file__).with_name("randomization.py")), *options]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def refuse_unknown(networks: Iterable[str], write: bool) -> None:
+    """Refuse, before anything is measured, networks that nothing is measured of, or that the page has no place for."""
+    known = NETWORKS if write else (*NETWORKS, "scenes")
+    for name in networks:
+        if name not in known:
+            hint = " It goes with --print-only or --quick." if name == "scenes" else ""
+            raise typer.BadParameter(f"{name!r} isn't one of {', '.join(known)}.{hint}", param_hint="--network")
 
 
 def main(
@@ -235,26 +246,28 @@ def main(
     least: Annotated[int, typer.Option(help="Rounds of each, however long they take.")] = 5,
     busy: Annotated[bool, typer.Option(help="Count the processor time of one thread.")] = False,
     memory: Annotated[bool, typer.Option(help="Measure peak memory, too.")] = True,
-    measures: Annotated[bool, typer.Option(help="Run Quantus' randomization test, too.")] = False,
+    measures: Annotated[bool, typer.Option(help="Run the whole of Quantus' randomization test, not a part.")] = False,
     write: Annotated[bool, typer.Option("--write/--print-only", help="Write results and docs.")] = True,
 ) -> None:
     """Measure, print, and write."""
     warnings.simplefilter("ignore")  # captum warns of each hook that it sets
     threads, clock = (1, time.process_time) if busy else (threads, time.perf_counter)
     torch.set_num_threads(threads)
+    write = write and not quick
     networks, least, budget = (["scenes"], 1, 0) if quick else (network, least, budget)
+    refuse_unknown(networks, write)
     results: dict[str, Any] = {"machine": machine(threads) | {"busy": busy, "options": " ".join(sys.argv[1:])}}
     rows = results["passes"] = [row for name in networks for row in measured(name, budget, least, clock)]
     results["widgets"] = list(widget_rows("scenes" if quick else "efficientnet-lite0", 1 if quick else least, clock))
     results["imports"] = imports(1 if quick else 2 * least)
-    write = write and not quick
     if write:
         save(results)  # what follows runs in other processes, and may fail
     if memory and not quick:
         peaks(rows, threads)
-    if measures:
-        results["measures"] = quantus_test()
     print(json.dumps(results["imports"]))
+    if measures or write:
+        results["measures"] = quantus_test(measures, threads, busy)
+        print(results["measures"])
     if write:
         from speed_page import write_page
 

@@ -304,6 +304,69 @@ def test_gradients_begin_at_the_layer_that_is_hooked(speed: ModuleType) -> None:
     assert not any(parameter.requires_grad for parameter in s.net.parameters())
 
 
+def test_rivals_see_the_relu6s_of_lite0(speed: ModuleType) -> None:
+    import rivals
+
+    s = rivals.subject("efficientnet-lite0")
+    with torch.no_grad():
+        assert torch.equal(rivals.gated(s.copied()[0])(s.x), s.net(s.x))
+    for work in (w for w in rivals.WORKS if w.name in ("guided-backprop", "deconvnet")):
+        first, *others = (rival.make(s)() for rival in work.rivals)
+        assert len(others) == 2
+        for other in others:
+            assert speed.likeness(first, other, positive=False)["difference"] < 1e-5
+
+
+def test_coarse_maps_are_those_of_a_thousand_classes(speed: ModuleType) -> None:
+    import rivals
+
+    s = rivals.subject("efficientnet-lite0")
+    (work,) = (w for w in rivals.WORKS if w.name == "gradcam, 1000 classes, coarse")
+    assert work.rivals[0].make(s)().shape == (1000, 7, 7)
+
+
+def test_goals_hold_a_method_against_passes_and_against_a_rival(speed: ModuleType) -> None:
+    import speed_page
+    from rivals import WORKS
+
+    assert set(speed_page.GOALS) == {work.name for work in WORKS}
+
+    def rows(ours: float, theirs: float) -> list[dict[str, Any]]:
+        one = {"network": "vgg16", "work": "guided-backprop"}
+        found = {"posgrad_edu": ours, "captum": theirs}
+        return [one | {"rival": name, "ratio": {"median": ratio}} for name, ratio in found.items()]
+
+    def line(ours: float, theirs: float) -> list[str]:
+        (found,) = (t for t in speed_page.goals_table(rows(ours, theirs)).splitlines() if "guided" in t)
+        return [cell.strip() for cell in found.strip("|").split("|")][3:]
+
+    assert line(1.02, 1.02) == ["1.03 → **1.02**, at most 1.10 and 1 × captum's time (is 1.00)", ""]
+    assert line(1.05, 1.00) == ["1.03 → **1.05**, at most 1.10 and 1 × captum's time (is 1.05)", "VGG-16"]
+    assert line(1.20, 1.25)[-1] == "VGG-16"
+
+
+def test_networks_that_the_page_has_no_place_for_are_refused(speed: ModuleType) -> None:
+    speed.refuse_unknown(speed.NETWORKS, write=True)
+    speed.refuse_unknown(["scenes"], write=False)
+    for name, write in (("scenes", True), ("resnet18", False)):
+        with pytest.raises(speed.typer.BadParameter, match=f"'{name}' isn't one of"):
+            speed.refuse_unknown([name], write)
+
+
+def test_quantus_test_is_told_how_to_count(speed: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> Any:
+        told.append(command[2:])
+        return subprocess.CompletedProcess(command, 0, "a table")
+
+    monkeypatch.setattr(speed.subprocess, "run", run)
+    assert speed.quantus_test(whole=True, threads=1, busy=True) == "a table"
+    speed.quantus_test(whole=True, threads=3, busy=False)
+    speed.quantus_test(whole=False, threads=3, busy=True)
+    assert told == [["--threads", "1", "--busy"], ["--threads", "3"], ["--photos", "4", "--layers", "4"]]
+
+
 @pytest.mark.slow
 def test_speed_runs_in_quick(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "benchmarks/speed.py"), "--quick", "--threads", "1"]
