@@ -1,6 +1,7 @@
 """The tree: which room may import which, without circles, and tests in folders of the rooms' names.
 
-A room is a folder or a file right inside ``posgrad_edu``. FACE is the package's own ``__init__``. Imports for type checkers only count, too: who names a type knows it.
+A room is a folder or a file right inside ``posgrad_edu``. FACE is the package's own ``__init__``. Imports for type
+checkers only count, too: who names a type knows it.
 """
 
 from __future__ import annotations

@@ -39,31 +39,88 @@ WEIGHTED = ("Convolution", "MkldnnConvolution", "SlowConv2D", "ThnnConv2D", "Add
 BATCH_NORMS = ("NativeBatchNorm", "CudnnBatchNorm", "MiopenBatchNorm")
 SUMS = ("Add", "Sub", "Rsub", "Neg", "Sum", "Mean", "Cumsum")
 AVERAGES = ("AvgPool1D", "AvgPool2D", "AvgPool3D", "AdaptiveAvgPool1D", "AdaptiveAvgPool2D", "AdaptiveAvgPool3D")
-RESIZES = tuple(
-    """
-    UpsampleNearest1D UpsampleNearest2D UpsampleNearest3D UpsampleNearestExact2D UpsampleLinear1D
-    UpsampleBilinear2D UpsampleBilinear2DAa UpsampleBicubic2D UpsampleBicubic2DAa UpsampleTrilinear3D
-    """.split()
+RESIZES = (
+    "UpsampleNearest1D",
+    "UpsampleNearest2D",
+    "UpsampleNearest3D",
+    "UpsampleNearestExact2D",
+    "UpsampleLinear1D",
+    "UpsampleBilinear2D",
+    "UpsampleBilinear2DAa",
+    "UpsampleBicubic2D",
+    "UpsampleBicubic2DAa",
+    "UpsampleTrilinear3D",
 )
-MAXIMA = tuple(  # MaxPool2D is its name on an Apple GPU
-    """
-    MaxPool2D MaxPool2DWithIndices MaxPool3DWithIndices AdaptiveMaxPool2D AdaptiveMaxPool3D Amax Max Topk Sort
-    Kthvalue Median
-    """.split()
+MAXIMA = (  # MaxPool2D is its name on an Apple GPU
+    "MaxPool2D",
+    "MaxPool2DWithIndices",
+    "MaxPool3DWithIndices",
+    "AdaptiveMaxPool2D",
+    "AdaptiveMaxPool3D",
+    "Amax",
+    "Max",
+    "Topk",
+    "Sort",
+    "Kthvalue",
+    "Median",
 )
-VIEWS = tuple(
-    """
-    View ViewAs Reshape ReshapeAlias UnsafeView Flatten Unflatten Expand ExpandAs Permute Transpose T Squeeze
-    Unsqueeze Select Slice Narrow Split SplitWithSizes UnsafeSplit Unbind Chunk Alias Clone Contiguous ToCopy
-    Diagonal Movedim AccumulateGrad
-    """.split()
+VIEWS = (
+    "View",
+    "ViewAs",
+    "Reshape",
+    "ReshapeAlias",
+    "UnsafeView",
+    "Flatten",
+    "Unflatten",
+    "Expand",
+    "ExpandAs",
+    "Permute",
+    "Transpose",
+    "T",
+    "Squeeze",
+    "Unsqueeze",
+    "Select",
+    "Slice",
+    "Narrow",
+    "Split",
+    "SplitWithSizes",
+    "UnsafeSplit",
+    "Unbind",
+    "Chunk",
+    "Alias",
+    "Clone",
+    "Contiguous",
+    "ToCopy",
+    "Diagonal",
+    "Movedim",
+    "AccumulateGrad",
 )
-MOVES = tuple(
-    """
-    Cat Stack Index IndexSelect Gather Take Copy CopySlices AsStrided Repeat Roll RepeatInterleave Flip Rot90
-    Unfold Im2Col Col2Im PixelShuffle PixelUnshuffle ChannelShuffle ConstantPadNd ReflectionPad1D ReflectionPad2D
-    ReplicationPad1D ReplicationPad2D
-    """.split()
+MOVES = (
+    "Cat",
+    "Stack",
+    "Index",
+    "IndexSelect",
+    "Gather",
+    "Take",
+    "Copy",
+    "CopySlices",
+    "AsStrided",
+    "Repeat",
+    "Roll",
+    "RepeatInterleave",
+    "Flip",
+    "Rot90",
+    "Unfold",
+    "Im2Col",
+    "Col2Im",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "ChannelShuffle",
+    "ConstantPadNd",
+    "ReflectionPad1D",
+    "ReflectionPad2D",
+    "ReplicationPad1D",
+    "ReplicationPad2D",
 )
 LINEAR = frozenset((*WEIGHTED, *BATCH_NORMS, *SUMS, *AVERAGES, *RESIZES, *MAXIMA, *VIEWS, *MOVES))
 # ReLUs whose derivative in PyTorch is 0 where z = 0, as that of the others isn't.

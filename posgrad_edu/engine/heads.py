@@ -21,10 +21,27 @@ from posgrad_edu.engine.passes import gradients, with_gradients
 
 # Operations whose derivative is right for a batch of seeds (torch.vmap), and cheap enough to be taken anew.
 HEAD = frozenset(
-    """
-    Addmm Mm Linear T Mean AdaptiveAvgPool2D Relu Hardtanh AccumulateGrad Clone Add View ReshapeAlias UnsafeView
-    Squeeze Unsqueeze Transpose Permute Alias
-    """.split()
+    (
+        "Addmm",
+        "Mm",
+        "Linear",
+        "T",
+        "Mean",
+        "AdaptiveAvgPool2D",
+        "Relu",
+        "Hardtanh",
+        "AccumulateGrad",
+        "Clone",
+        "Add",
+        "View",
+        "ReshapeAlias",
+        "UnsafeView",
+        "Squeeze",
+        "Unsqueeze",
+        "Transpose",
+        "Permute",
+        "Alias",
+    )
 )
 AT_ONCE = 2**20  # numbers in one batch of gradients: 4 MB, which a processor's cache holds
 

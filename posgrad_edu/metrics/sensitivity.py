@@ -45,7 +45,7 @@ from posgrad_edu.metrics.randomization import (
     still_trained,
     with_random,
 )
-from posgrad_edu.metrics.similarity import Features, similarities, compare_features, features
+from posgrad_edu.metrics.similarity import Features, compare_features, features, similarities
 from posgrad_edu.metrics.tables import as_table, batches, by_label, of_photos
 from posgrad_edu.progress import bar
 

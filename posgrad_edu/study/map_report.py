@@ -39,7 +39,7 @@ from posgrad_edu.data.files import whole_file, write_text
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.methods import AnyHandling, Method, OneMethod, explain, resolve
 from posgrad_edu.methods.cam import CAM
-from posgrad_edu.metrics import similarities, energy_in_box, is_degenerate
+from posgrad_edu.metrics import energy_in_box, is_degenerate, similarities
 from posgrad_edu.metrics.randomization import randomizable_layers, with_random
 from posgrad_edu.metrics.sensitivity import RANDOM_CLASSES, random_classes
 from posgrad_edu.models.classifier import AnyClass, Classifier, resolve_class, resolve_contrast

@@ -17,12 +17,12 @@ from posgrad_edu.engine.passes import predict
 from posgrad_edu.methods import CONTROLS, explain, resolve
 from posgrad_edu.methods.base import Method
 from posgrad_edu.metrics import (
-    similarities,
     data_sensitivity,
     localization,
     perturbation,
     perturbation_areas,
     randomizable_layers,
+    similarities,
     still_trained,
 )
 from posgrad_edu.metrics.sensitivity import parameter_sensitivities, random_classes

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from posgrad_edu.engine.cam_layer import find_layer
 from posgrad_edu.engine.contrast import MEAN
 from posgrad_edu.engine.layers import PASSES_ON, is_spatial, watch
+from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.errors import UnsupportedOperation, nearest_names
 from posgrad_edu.handling import Handling
 from posgrad_edu.methods import ATTENTION_METHODS, METHODS, explain

@@ -23,13 +23,13 @@ from posgrad_edu.metrics import similarity
 from posgrad_edu.metrics.similarity import (
     Similarity,
     compare,
-    similarities,
     compare_features,
     features,
     histograms,
     hog,
     is_degenerate,
     ranks,
+    similarities,
     spearman,
     ssim,
 )
