@@ -342,7 +342,7 @@ def test_black_boxes_can_be_told_apart() -> None:
     from posgrad_edu.metrics.randomization import randomized
 
     net, x = pg.load_classifier("efficientnet-lite0").net, photos()
-    forgetful = [randomized(net, 1, seed) for seed in range(3)]
+    copies = [randomized(net, 1, seed) for seed in range(3)]
     most, least = classes(net, x)
     for kind in KINDS:
         box = boxed(kind)
@@ -355,7 +355,7 @@ def test_black_boxes_can_be_told_apart() -> None:
                 return [spearman(a.numpy(), b.numpy()) for a, b in zip(maps, found, strict=True)]
 
             two = np.nan_to_num(np.array(each(others)))
-            three = np.nan_to_num(np.array([each(box(copy, x, most, contrast)) for copy in forgetful]))
+            three = np.nan_to_num(np.array([each(box(copy, x, most, contrast)) for copy in copies]))
             hidden = kind.group == "shifted" and contrast is None  # all classes' maps hold the same picture
             for photo in map(list, combinations(range(5), 3)):
                 smaller = min(two[photo].mean(), three[:, photo].mean())
