@@ -68,15 +68,15 @@ _asked: ContextVar[_Asked | None] = ContextVar("contrast", default=None)
 def contrasted(reference: Reference, method: str) -> Iterator[None]:
     """Hold each logit against ``reference`` in the backward passes of this context, ``None`` for the logits themselves.
 
-    method: the method's name. ``UnsupportedOperation`` at the end if nobody asked for the seed: its map is about a logit.
+    method: its name. ``UnsupportedOperation`` at the end if nobody asked for the seed: its map is about a logit.
     """
     asked = None if reference is None else _Asked(reference)
     with _asking(asked):
         yield
     if asked is not None and not asked.applied:
         raise UnsupportedOperation(
-            f"{method} takes its gradients without the package's engine, so that no contrast reaches it. Take them with "
-            "engine.passes.input_gradients(logits, target, x), or leave contrast out."
+            f"{method} takes its gradients without the package's engine, so that no contrast reaches it. Take them "
+            "with engine.passes.input_gradients(logits, target, x), or leave contrast out."
         )
 
 
