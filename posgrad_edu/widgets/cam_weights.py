@@ -59,7 +59,7 @@ class CamWeights(LayerPanel):
     def _make_controls(self) -> None:
         effects = ["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"]
         self.average = toggles("Averaging", list(AVERAGES), effects)
-        self.handling = handling_toggles((SIGNED, POSITIVE))
+        self.handling = handling_toggles((SIGNED, POSITIVE), "Gradients")  # lesson 05 names it so
         self.layer = dropdown("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
 
     def _clear(self) -> None:

@@ -41,7 +41,7 @@ def toggles(description: str, options: Sequence[Any], tooltips: Sequence[str], *
 
 
 def handling_toggles(
-    handlings: Sequence[Handling], description: str = "Gradients", **traits: Any
+    handlings: Sequence[Handling], description: str = "Handling", **traits: Any
 ) -> widgets.ToggleButtons:
     """Return a button for each handling."""
     return toggles(description, [h.name for h in handlings], [h.meaning for h in handlings], **traits)
