@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEPT = (1.0, 0.95, 0.9, 0.8, 2 / 3, 0.5, 1 / 3, 0.2, 0.1, 0.0)  # γ = 0, .05, .11, .25, .5, 1, 2, 4, 9, ∞
-FULL_COLOUR = 0.006  # relevance of one pixel, where the logit is 1: one scale for all rules
+LIMIT = 0.006  # relevance of one pixel, where the logit is 1: one scale for all rules
 ENLARGED = 4  # pixels drawn for each pixel of a scene, so that none is blurred
 
 
@@ -104,7 +104,7 @@ class AlphaSlider(TwoClassPanel):
     @property
     def limit(self) -> float:
         """The magnitude of full colour, one for all rules."""
-        return FULL_COLOUR
+        return LIMIT
 
     @property
     def _heading(self) -> str:

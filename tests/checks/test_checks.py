@@ -33,7 +33,7 @@ from posgrad_edu.checks import (
 )
 from posgrad_edu.checks.engine import general, sandbox, tracebacks
 from posgrad_edu.checks.engine.draw import SEED
-from posgrad_edu.checks.engine.task import LESSONS, Result, Task
+from posgrad_edu.checks.engine.task import TITLES, Result, Task
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.metrics.similarity import spearman
 
@@ -104,7 +104,7 @@ def test_each_check_has_answers_enough() -> None:
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_tables_hold_mistakes(task: Task) -> None:
     assert len({mistake.key for mistake in task.mistakes}) >= 6
-    assert task.lesson in LESSONS
+    assert task.lesson in TITLES
     for mistake in task.mistakes:
         assert mistake.says[0].islower() or mistake.says.split()[0] == "Kendall's", mistake.says
         assert not mistake.says.endswith("."), mistake.says
@@ -113,7 +113,7 @@ def test_tables_hold_mistakes(task: Task) -> None:
 
 def test_lessons_have_the_titles_that_the_readme_gives_them() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for number, title in LESSONS.items():
+    for number, title in TITLES.items():
         assert re.search(rf"^\| {number:02d} \| \[?{re.escape(title)}", readme, re.MULTILINE), title
 
 
