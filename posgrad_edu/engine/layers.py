@@ -1,4 +1,4 @@
-"""Find the layer for a class activation map, and start the gradient's graph there.
+"""Layers: which have positions, how to see what they return, and how to start the gradient's graph at one.
 
 A CAM needs gradients only from the logits down to one layer. ``graph_from`` runs everything below that layer
 without recording a graph, which is why a GradCAM costs little more than a forward pass.
