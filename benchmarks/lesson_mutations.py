@@ -31,7 +31,7 @@ FIRST_LINES = {
     "contrast ignored": """
 def logits_alone():
     if _asked.get() is not None:
-        _asked.get().heard = True
+        _asked.get().applied = True
 
 
 c.reference.__code__ = logits_alone.__code__

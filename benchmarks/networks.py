@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 import posgrad_edu as pg
 from posgrad_edu.engine.cam_layer import last_spatial_layer
-from posgrad_edu.engine.layers import PASSES_ON
+from posgrad_edu.engine.layers import POOLING_LIKE
 from posgrad_edu.methods.fullgrad import fullgrad_terms
 
 TABLE = Path(__file__).parents[1] / "docs" / "networks.md"
@@ -238,7 +238,7 @@ class Judge:
         hooks = [
             module.register_forward_hook(lambda m, i, output, n=n: order.append((n, output)))
             for n, module in self.net.named_modules()
-            if n == name or (n and not isinstance(module, (*PASSES_ON, nn.Linear, nn.LayerNorm)))
+            if n == name or (n and not isinstance(module, (*POOLING_LIKE, nn.Linear, nn.LayerNorm)))
         ]
         self.net(self.alone.clone().requires_grad_())
         for hook in hooks:

@@ -94,7 +94,7 @@ def _timed(toggle: Toggle, clock: Clock) -> tuple[float, float]:
     """Return the milliseconds of a cold and of a cached change."""
     panel, start = toggle.panel, {toggle.control: _other(toggle)} | toggle.before
     _set(panel, start)
-    panel._forget()
+    panel._clear_caches()
     panel.refresh()  # the state before is there again, and nothing else
     cold = _change(panel, toggle, clock)
     _set(panel, start)

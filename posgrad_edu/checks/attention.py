@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.given import BATCHES, Keep, handling
+from posgrad_edu.checks.engine.given import BATCHES, Handle, handling
 from posgrad_edu.checks.engine.mutations import handling_ignored, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.handling import SIGNED
@@ -220,17 +220,17 @@ check_attention_rollout = checker(ATTENTION_ROLLOUT)
 
 # --- With gradients ---
 
-Product = Callable[[Tensor, Tensor, Keep], Tensor]  # A, G (N, heads, T, T), handling -> (N, T, T)
+Product = Callable[[Tensor, Tensor, Handle], Tensor]  # A, G (N, heads, T, T), handling -> (N, T, T)
 
 
-def _handled(A: Tensor, G: Tensor, h: Keep) -> Tensor:
+def _handled(A: Tensor, G: Tensor, h: Handle) -> Tensor:
     return h(G * A).mean(1)
 
 
 def _gradient_rollout(
     weights: Sequence[Tensor],
     gradients: Sequence[Tensor],
-    h: Keep,
+    h: Handle,
     product: Product = _handled,
     around: Around = _plus_identity,
     join: Join = _later_left,
@@ -243,12 +243,12 @@ def _with(product: Product) -> Function:
     return partial(_gradient_rollout, product=product)
 
 
-def _gradients_reversed(weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Keep) -> Tensor:
+def _gradients_reversed(weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Handle) -> Tensor:
     return _gradient_rollout(weights, gradients[::-1], h)
 
 
 def _from_layer_to_layer(
-    step: Callable[[Tensor, Tensor, Keep], Tensor], weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Keep
+    step: Callable[[Tensor, Tensor, Handle], Tensor], weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Handle
 ) -> Tensor:
     """Begin with the identity; ``step`` makes the next product of it, a layer's signed mean, and the handling."""
     found = _identity(weights[0][:, 0])
@@ -257,12 +257,12 @@ def _from_layer_to_layer(
     return found
 
 
-def _heads_apart(weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Keep) -> Tensor:
+def _heads_apart(weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Handle) -> Tensor:
     factors = [_plus_identity(h(G * A)) for A, G in zip(weights, gradients, strict=True)]
     return _later_left(factors).mean(1)
 
 
-def _once(weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Keep) -> Tensor:
+def _once(weights: Sequence[Tensor], gradients: Sequence[Tensor], h: Handle) -> Tensor:
     """Handled at the end only."""
     return h(_gradient_rollout(weights, gradients, SIGNED))
 

@@ -56,14 +56,14 @@ from posgrad_edu.methods import explain
 from posgrad_edu.models import load_classifier
 from posgrad_edu.models.shift import shift_vector, shifted
 
-PHOTOS = ("cat", "coffee", "astronaut", "motorcycle", "china")
+PHOTO_NAMES = ("cat", "coffee", "astronaut", "motorcycle", "china")
 SIZE = 128  # pixels: a third of the time of 224
 TIMEOUT = 30.0  # seconds for one box; a detective needs several maps
 
 # --- What can be in a box ---
 
 
-class Box(Protocol):
+class BlackBox(Protocol):
     """A method that doesn't say what it is."""
 
     def __call__(self, net: nn.Module, x: Tensor, target: Tensor, contrast: Contrast = None) -> Tensor:
@@ -110,10 +110,10 @@ KINDS = [
     Kind("activations", "activations"),
 ]
 FINISH: dict[str, Callable[[Tensor], Tensor]] = {"clipped": lambda maps: maps.clamp(min=0), "magnitude": torch.abs}
-_INSIDE: WeakKeyDictionary[Box, Kind] = WeakKeyDictionary()
+_INSIDE: WeakKeyDictionary[BlackBox, Kind] = WeakKeyDictionary()
 
 
-def boxed(kind: Kind, name: str = "black_box") -> Box:
+def boxed(kind: Kind, name: str = "black_box") -> BlackBox:
     """Return a function (net, x, target, contrast) -> maps (N, H, W) that doesn't show what it computes."""
 
     def box(net: nn.Module, x: Tensor, target: Tensor, contrast: Contrast = None) -> Tensor:
@@ -143,7 +143,7 @@ def _activations(net: nn.Module, x: Tensor) -> Tensor:
 # --- The boxes of learners ---
 
 
-def black_box(number: int) -> Box:
+def black_box(number: int) -> BlackBox:
     """Return the black box of a number, such as the digits of a student's number; the same one each time.
 
     About half of them handle gradients positively. Raises ``ValueError`` for what isn't a whole number from 0.
@@ -163,7 +163,7 @@ def what_is(number: int) -> Kind:
     return kinds[digits % len(kinds)]
 
 
-def photos(names: Sequence[str] = PHOTOS, size: int = SIZE) -> Tensor:
+def photos(names: Sequence[str] = PHOTO_NAMES, size: int = SIZE) -> Tensor:
     """Return sample photos (N, 3, size, size) as EfficientNet-Lite0 wants them, smaller than usual and so faster."""
     clf = _classifier()
     x = torch.cat([clf.batch(load_photo(name)) for name in names])
@@ -188,7 +188,7 @@ def _one_of(items: Sequence[Any]) -> Any:
 
 def _case(n: int) -> Args:
     """A fresh black box, EfficientNet-Lite0, and three photos."""
-    chosen = [PHOTOS[i] for i in torch.randperm(len(PHOTOS))[:3]]
+    chosen = [PHOTO_NAMES[i] for i in torch.randperm(len(PHOTO_NAMES))[:3]]
     return boxed(_one_of(list(LINE_UP.values())[n])), _classifier().net, photos(chosen)
 
 

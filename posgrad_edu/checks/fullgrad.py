@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.changes import by_largest
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.given import BATCHES, PHOTO, Keep, asked, handling
+from posgrad_edu.checks.engine.given import BATCHES, PHOTO, Handle, asked, handling
 from posgrad_edu.checks.engine.mutations import each, handling_ignored, then, with_argument
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, wrong_scores
@@ -240,7 +240,7 @@ _resized = partial(F.interpolate, mode="bilinear", align_corners=True)
 def _fullgrad(
     terms: list[Tensor],
     size: Size,
-    h: Keep,
+    h: Handle,
     psi: Change = _rescaled,
     resize: Callable[[Tensor, Size], Tensor] = _resized,
     total: Callable[[Tensor, int], Tensor] = torch.sum,

@@ -58,7 +58,7 @@ _MISTAKES: list[Any] = [
     Mistake("squashed", "you cut large values off", "Only the sign decides."),
     lambda t: t.clamp(0, 1),
     lambda t: t.clamp(-1, 1),
-    *(lambda t, low=low, keep=keep: keep(t).clamp(low, 1) for low in (-1, 0) for keep in (torch.abs, torch.neg)),
+    *(lambda t, low=low, sign=sign: sign(t).clamp(low, 1) for low in (-1, 0) for sign in (torch.abs, torch.neg)),
     lambda t: t.clamp(-1, 0),
     Mistake("smoothed", "you added a small number under a root or to the values", _AS_IS + "."),
     *(lambda t, e=10.0**-n: (t * t + e).sqrt() for n in range(1, 5)),

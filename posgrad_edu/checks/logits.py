@@ -156,7 +156,7 @@ check_shift_head = checker(SHIFT_HEAD)
 # --- The seed of a contrast ---
 
 Against = str | int | None
-PHOTOS = (*BATCHES, 3)  # in each of five tries
+PHOTOS_A_TRY = (*BATCHES, 3)  # in each of five tries
 NUMBERS = (6, 6, 7, 5, 6)  # of classes
 
 
@@ -165,7 +165,7 @@ def _question(n: int) -> Args:
 
     The class in the second try is also the number of a photo, so that swapped axes run, and can be told.
     """
-    photos, number = PHOTOS[n], NUMBERS[n]
+    photos, number = PHOTOS_A_TRY[n], NUMBERS[n]
     rest = int(torch.randint(1, 3, ()))
     one, other = [c for c in (torch.randperm(number - 2) + 1).tolist() if c != rest][:2]  # not the first or the last
     target = torch.tensor([one, other, *[one] * photos])[:photos]

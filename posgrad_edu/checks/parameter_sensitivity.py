@@ -1,4 +1,4 @@
-"""Parameter sensitivity: the trained network's maps against those of networks that forgot more and more."""
+"""Parameter sensitivity: the trained network's maps against those of networks with more and more random layers."""
 
 from __future__ import annotations
 

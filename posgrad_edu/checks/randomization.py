@@ -1,4 +1,4 @@
-"""Cascading randomization: networks that forget more and more layers.
+"""Cascading randomization: networks with more and more random layers.
 
 Random weights can't be compared with right ones, so this check looks at what has to hold for any of them.
 """
@@ -69,7 +69,7 @@ def _weights(net: nn.Module, layer: str) -> tuple[Tensor, Tensor]:
     return net.get_parameter(f"{layer}.weight").detach(), net.get_parameter(f"{layer}.bias").detach()
 
 
-def _forgot(net: nn.Module, trained: nn.Module) -> list[str]:
+def _random_layers(net: nn.Module, trained: nn.Module) -> list[str]:
     """Return the layers whose weights differ from the trained ones."""
     return [name for name in LAYERS if not torch.equal(_weights(net, name)[0], _weights(trained, name)[0])]
 
@@ -94,10 +94,10 @@ def _one(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | 
     key = _order(net, layers, nets)
     if key is not None:
         return key
-    for step, forgetful in enumerate(nets, start=1):
-        if _others_changed(net, forgetful):
+    for step, changed in enumerate(nets, start=1):
+        if _others_changed(net, changed):
             return "others-changed"
-        if any(torch.equal(_weights(forgetful, name)[1], _weights(net, name)[1]) for name in layers[:step]):
+        if any(torch.equal(_weights(changed, name)[1], _weights(net, name)[1]) for name in layers[:step]):
             return "bias-kept"
     if any(not torch.equal(*(_weights(n, layers[d])[0] for n in nets[d : d + 2])) for d in range(len(nets) - 1)):
         return "redrawn"
@@ -106,20 +106,20 @@ def _one(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | 
 
 def _order(net: nn.Module, layers: Sequence[str], nets: list[nn.Module]) -> str | None:
     """Return what is wrong with which layers are random when, or with what stands in the list."""
-    if any(_built(forgetful) != _built(net) for forgetful in nets):
+    if any(_built(n) != _built(net) for n in nets):
         return "not-copies"
-    if len(nets) > 1 and len({id(forgetful) for forgetful in nets}) == 1:
+    if len(nets) > 1 and len({id(n) for n in nets}) == 1:
         return "same-network"
-    parameters = [{id(p) for p in forgetful.parameters()} for forgetful in [net, *nets]]
+    parameters = [{id(p) for p in n.parameters()} for n in [net, *nets]]
     if any(a & b for a, b in combinations(parameters, 2)):
         return "shared-weights"
-    if len(nets) == len(layers) + 1 and not _forgot(nets[0], net):
+    if len(nets) == len(layers) + 1 and not _random_layers(nets[0], net):
         return "step-zero"
     if len(layers) < len(nets) == len(LAYERS):
         return "layers-unused"
     if len(nets) != len(layers):
         return "wrong-count"
-    found = [set(_forgot(forgetful, net)) for forgetful in nets]
+    found = [set(_random_layers(n, net)) for n in nets]
     depths = range(1, len(layers) + 1)
     patterns = {
         None: [set(layers[:d]) for d in depths],
@@ -138,24 +138,24 @@ def _built(net: nn.Module) -> dict[str, torch.Size]:
     return {name: values.shape for name, values in chain(net.named_parameters(), net.named_buffers())}
 
 
-def _others_changed(net: nn.Module, forgetful: nn.Module) -> bool:
+def _others_changed(net: nn.Module, changed: nn.Module) -> bool:
     """Whether anything but the named layers differs: here, the BatchNorm."""
-    old, new = net.state_dict(), forgetful.state_dict()
+    old, new = net.state_dict(), changed.state_dict()
     others = [name for name in old if name.split(".")[0] not in LAYERS]
     return any(not torch.equal(old[name], new[name]) for name in others)
 
 
-def _values(net: nn.Module, forgetful: nn.Module, layers: Sequence[str]) -> str | None:
+def _values(net: nn.Module, changed: nn.Module, layers: Sequence[str]) -> str | None:
     """Return what is wrong with the random numbers of the last step, where all these layers are random."""
     for name in layers:
-        for old, new, alike in zip(_weights(net, name), _weights(forgetful, name), (0.5, 0.8), strict=True):
+        for old, new, alike in zip(_weights(net, name), _weights(changed, name), (0.5, 0.8), strict=True):
             if not new.isfinite().all() or new.std() < 1e-6 * old.std():
                 return "not-random"
             if _similar(old, new) > alike:
                 return "still-trained"
             if torch.isin(new.abs(), old.abs()).all():
                 return "permuted"
-    weights = [_weights(forgetful, name)[0] for name in OF_ONE_SHAPE if name in layers]
+    weights = [_weights(changed, name)[0] for name in OF_ONE_SHAPE if name in layers]
     return "same-stream" if any(_similar(a, b) > 0.9 for a, b in combinations(weights, 2)) else None
 
 

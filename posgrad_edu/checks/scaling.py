@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine.changes import by_photo, unit
+from posgrad_edu.checks.engine.changes import by_photo, over, unit, unit_batch
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES
 from posgrad_edu.checks.engine.mutations import then
@@ -37,11 +37,6 @@ def _maps(n: int) -> Args:
     return (maps * (TINY if n == 3 else sizes),)
 
 
-def _over(maps: Tensor, size: Tensor) -> Tensor:
-    """Divide, and give 0 where the size is 0."""
-    return (maps / size).masked_fill(size == 0, 0.0)
-
-
 def _largest(maps: Tensor) -> Tensor:
     return by_photo(maps.abs())
 
@@ -51,7 +46,7 @@ def _smallest_value(maps: Tensor) -> Tensor:
 
 
 def _scaled(maps: Tensor, size: Callable[[Tensor], Tensor] = _largest) -> Tensor:
-    return _over(maps, size(maps))
+    return over(maps, size(maps))
 
 
 def _largest_plus(epsilon: float, maps: Tensor) -> Tensor:
@@ -64,10 +59,6 @@ def _by(size: Callable[[Tensor], Tensor]) -> Function:
 
 def _min_max(maps: Tensor) -> Tensor:
     return unit(maps).masked_fill(_largest(maps) == 0, 0.0)
-
-
-def _of_all(maps: Tensor) -> Tensor:
-    return (maps - maps.min()) / (maps.max() - maps.min())
 
 
 def _stretched(maps: Tensor) -> Tensor:
@@ -126,14 +117,14 @@ keeps its sign, and a map that is zero throughout stays so.
         _min_max,
         unit,
         Mistake("zero-moved", "you scaled by the smallest and largest value of all maps", _ZERO),
-        _of_all,
-        then(_of_all, _stretched),
+        unit_batch,
+        then(unit_batch, _stretched),
         Mistake("zero-moved", "you brought each map to 0..1, with zero in the middle", _ZERO),
         then(_scaled, lambda m: (m + 1) / 2),
         Mistake("zero-moved", "you subtracted each map's mean", _ZERO),
         lambda m: _scaled(_centred(m)),
         Mistake("zero-moved", "you subtracted each map's mean and divided by its standard deviation", _ZERO),
-        lambda m: _over(_centred(m), _deviation(m)),
+        lambda m: over(_centred(m), _deviation(m)),
         Mistake("one-scale", "you divided all maps by one number; here each has its own scale", _ONE),
         _by(lambda m: m.abs().max()),
         Mistake("largest-value", "you divided by the largest value, not the largest magnitude", _MAGNITUDES),

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from posgrad_edu.checks.engine.changes import over
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.given import BATCHES, handling
@@ -46,13 +47,8 @@ def _layer(n: int) -> Args:
     return a, g, handling(n)
 
 
-def _over(values: Tensor, below: Tensor) -> Tensor:
-    """Divide, and give 0 where what is divided by is 0."""
-    return (values / below).masked_fill(below == 0, 0.0)
-
-
 def _shares(a: Tensor, axes: tuple[int, ...] = SPACE) -> Tensor:
-    return _over(a, total(a, axes))
+    return over(a, total(a, axes))
 
 
 def _shares_above(least: float, a: Tensor) -> Tensor:
@@ -111,27 +107,27 @@ counted by its share of the channel's activation: A / S, with S the sum of A ove
         Mistake("divided-again", "you divided by the number of positions as well", _EACH),
         cam(lambda a, g, h: mean(_shares(a) * h(g))),
         Mistake("mean-for-sum", "you divided by the mean of the activations instead of their sum", _ONE),
-        _with(lambda a: _over(a, mean(a))),
+        _with(lambda a: over(a, mean(a))),
         Mistake("total-missing", "you didn't divide by the sum of the channel's activations", _ONE),
         _with(lambda a: a),
         Mistake("multiplied", "you multiplied by the sum of the channel's activations instead of dividing", _ONE),
         _with(lambda a: a * total(a)),
         Mistake("activations-missing", "you divided the gradients, not the activations, by the sum", _ONE),
-        _with(lambda a: _over(torch.ones_like(a), total(a))),
+        _with(lambda a: over(torch.ones_like(a), total(a))),
         Mistake("sum-squared", "you divided by the square of the sum", _ONE),
-        _with(lambda a: _over(a, total(a) ** 2)),
+        _with(lambda a: over(a, total(a) ** 2)),
         Mistake("squared", "the activations of the shares are squared", _ONE),
-        _with(lambda a: _over(a * a, total(a))),
+        _with(lambda a: over(a * a, total(a))),
         _with(lambda a: _shares(a * a)),
         Mistake("sum-of-gradients", "your shares are of the sum of the gradients", _ONE),
-        cam(lambda a, g, h: total(_over(a, total(h(g))) * h(g))),
-        cam(lambda a, g, h: total(_over(a, total(g)) * h(g))),
+        cam(lambda a, g, h: total(over(a, total(h(g))) * h(g))),
+        cam(lambda a, g, h: total(over(a, total(g)) * h(g))),
         Mistake("largest-position", "you took the largest product over the positions instead of their sum", _EACH),
         cam(lambda a, g, h: (_shares(a) * h(g)).amax(SPACE, keepdim=True)),
-        cam(lambda a, g, h: _over((a * h(g)).amax(SPACE, keepdim=True), total(a))),
+        cam(lambda a, g, h: over((a * h(g)).amax(SPACE, keepdim=True), total(a))),
         Mistake("added", "you added shares and gradients instead of multiplying", _EACH),
         cam(lambda a, g, h: total(_shares(a) + h(g))),
-        cam(lambda a, g, h: _over(total(a + h(g)), total(a))),
+        cam(lambda a, g, h: over(total(a + h(g)), total(a))),
         Mistake("sum-as-weight", "your weight is the sum of the channel's activations itself", _EACH),
         cam(lambda a, g, h: total(a)),
         Mistake("sums-apart", "you added up activations and gradients apart, and multiplied their sums", _EACH),
@@ -139,13 +135,13 @@ counted by its share of the channel's activation: A / S, with S the sum of A ove
         Mistake("plain-sum", "you added up the gradients with equal weights: that is GradCAM, scaled", _EACH),
         cam(lambda a, g, h: total(h(g))),
         Mistake("magnitudes", "your shares are of the sum of the magnitudes", _SIGN),
-        _with(lambda a: _over(a, total(a.abs()))),
+        _with(lambda a: over(a, total(a.abs()))),
         Mistake("magnitudes", "you divided the magnitudes by the sum of the magnitudes", _SIGN),
         _with(lambda a: _shares(a.abs())),
         Mistake("magnitudes", "you divided by the magnitude of the sum", _SIGN),
-        _with(lambda a: _over(a, total(a).abs())),
+        _with(lambda a: over(a, total(a).abs())),
         Mistake("negative-sum", "you gave the weight 0 to channels whose sum is negative", _ZERO),
-        _with(lambda a: _over(a, total(a).relu())),
+        _with(lambda a: over(a, total(a).relu())),
         Mistake(
             "negative-sum",
             "channels whose activations add up to less than zero have gone wrong",
@@ -155,7 +151,7 @@ counted by its share of the channel's activation: A / S, with S the sum of A ove
         Mistake("other-shares", "you took a softmax over the positions for the shares", _ONE),
         _with(lambda a: a.flatten(2).softmax(2).reshape(a.shape)),
         Mistake("other-shares", "you divided by the largest activation instead of the sum", _ONE),
-        _with(lambda a: _over(a, a.amax(SPACE, keepdim=True))),
+        _with(lambda a: over(a, a.amax(SPACE, keepdim=True))),
         Mistake("threshold", "you gave the weight 0 to channels whose sum is small, but not 0", _AS_IT_IS),
         *(_with(partial(_shares_above, 10.0**-n)) for n in range(1, 5)),
         Mistake("epsilon", "you added an epsilon to the denominator that changes the weights", _AS_IT_IS),

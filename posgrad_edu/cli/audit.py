@@ -12,14 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from posgrad_edu.cli.errors import one_line_errors
-from posgrad_edu.cli.study import INTERRUPTED, Device, Download, Images, Jobs, Names, Networks, say_failures
+from posgrad_edu.cli.study import Device, Download, Images, Jobs, Names, Networks, one_line_stops, say_failures
 from posgrad_edu.data.files import write_table, write_text
 from posgrad_edu.data.photos import load_photo
-from posgrad_edu.models import WeightsError, as_device
+from posgrad_edu.models import as_device
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.audit import audit_page, nearest
 from posgrad_edu.study.planning import Plan, Study, plan
-from posgrad_edu.study.running import Interrupted, StudyStopped, alone_in, not_written, run
+from posgrad_edu.study.running import alone_in, run
 from posgrad_edu.study.schema import ALL_CHECKS, PUBLISHED
 from posgrad_edu.study.summary import summarize
 
@@ -64,12 +64,8 @@ def audit(
         folder.mkdir(parents=True, exist_ok=True)
     for (network, _), reason in planned.refused.items():
         typer.echo(f"posgrad-edu: {network} is left out: {reason}", err=True)
-    try:
-        with alone_in(folder):
-            failures = _audit(method, planned, folder, jobs, device)
-    except (StudyStopped, WeightsError, OSError) as error:
-        typer.echo(f"posgrad-edu: {not_written(error) if isinstance(error, OSError) else error}", err=True)
-        raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
+    with one_line_stops(), alone_in(folder):
+        failures = _audit(method, planned, folder, jobs, device)
     raise typer.Exit(1 if failures else 0)
 
 

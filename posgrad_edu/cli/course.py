@@ -6,7 +6,6 @@ keeps a list of what it was made from, so that a newer wheel can tell which file
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import typer
 
 from posgrad_edu import __version__
 from posgrad_edu.cli.copies import LESSONS, MY_LESSONS
-from posgrad_edu.data.files import whole_file, write_text
+from posgrad_edu.data.files import sha256, whole_file, write_text
 
 START = Path("notebooks", "00_start_here.ipynb")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -79,7 +78,7 @@ def renew(root: Path) -> None:
 def carried_files() -> dict[str, str]:
     """Return the SHA-256 of each file that a wheel brought along, by its path in the course."""
     files = sorted(path for path in CARRIED.rglob("*") if path.is_file())
-    return {path.relative_to(CARRIED).as_posix(): _sha256(path) for path in files}
+    return {path.relative_to(CARRIED).as_posix(): sha256(path) for path in files}
 
 
 def _bring_up_to_date(root: Path, now: dict[str, str], before: dict[str, str]) -> tuple[int, list[str]]:
@@ -93,7 +92,7 @@ def _bring_up_to_date(root: Path, now: dict[str, str], before: dict[str, str]) -
             write_text(json.dumps({"version": __version__, "files": now}, indent=1) + "\n", root / MADE_FROM)
         mine = MY_LESSONS / Path(file).relative_to(LESSONS) if Path(file).is_relative_to(LESSONS) else None
         for copy in (Path(file), *([mine] if mine and (root / mine).exists() else [])):
-            there = _sha256(root / copy) if (root / copy).exists() else None
+            there = sha256(root / copy) if (root / copy).exists() else None
             if there == now[file]:
                 continue
             if there is None or there == before.get(file):
@@ -112,7 +111,3 @@ def _made_from(root: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

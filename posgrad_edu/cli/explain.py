@@ -25,11 +25,11 @@ from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.study.schema import PUBLISHED
 from posgrad_edu.viz import describe_map, map_title, map_titles
 from posgrad_edu.viz.frames import film, show_frames
-from posgrad_edu.viz.grid import PANEL, Share, scales, show_grid
+from posgrad_edu.viz.grid import PANEL, ScaleOf, scales, show_grid
 
 STILL_ENDINGS, FILM_ENDINGS = (".png", ".jpg", ".jpeg", ".pdf", ".svg"), (".gif", ".webp")
 FIGURE_ENDINGS = (*STILL_ENDINGS, *FILM_ENDINGS)
-SCALES: dict[str, Share] = {"class": "column", "row": "row", "map": "map"}  # classes make columns
+SCALES: dict[str, ScaleOf] = {"class": "column", "row": "row", "map": "map"}  # classes make columns
 MOST_PIXELS = 200e6  # of a picture: more needs several GB while it is drawn
 DEFAULT_CLASSES, DEFAULT_METHODS, DEFAULT_HANDLINGS = ["most likely"], ["gradcam"], [PUBLISHED]
 

@@ -10,23 +10,27 @@ stopped or a photo couldn't be read, 2 for a mistake in the command, 130 after C
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from posgrad_edu.cli.errors import one_line_errors
+from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.models import WeightsError, as_device
 from posgrad_edu.study.planning import Plan, Study, plan
 from posgrad_edu.study.results import write_results
 from posgrad_edu.study.running import Interrupted, Outcome, StudyStopped, alone_in, not_written, run
+from posgrad_edu.study.schema import CHECKS, MORE_CHECKS, PUBLISHED
 
 INTERRUPTED = 130  # as a shell says it
 
-HANDLING_NAMES = "signed, positive, negative, absolute, published."
-DEFAULT_HANDLINGS = "signed, positive, published"
-CHECK_NAMES = "class, parameters, localization, data; perturbation, which takes as long as these together."
-DEFAULT_NETWORKS = "efficientnet-lite0, scenes"
+HANDLING_NAMES = f"{', '.join((*HANDLINGS, PUBLISHED))}."
+DEFAULT_HANDLINGS = ", ".join(Study.handlings)
+CHECK_NAMES = f"{', '.join(CHECKS)}; {', '.join(MORE_CHECKS)}, which takes as long as these together."
+DEFAULT_NETWORKS = ", ".join(Study.networks)
 
 Names = list[str] | None
 Methods = Annotated[Names, typer.Option(help="gradcam, lrp, ...", show_default="all")]
@@ -85,12 +89,8 @@ def study(
             as_device(device)
         chosen = Study(images=images, limit=limit, scenes=scenes, device=device, **fields)
         out.mkdir(parents=True, exist_ok=True)
-    try:
-        with alone_in(out):
-            failures = _measure(chosen, out, jobs, scheduler, download)
-    except (StudyStopped, WeightsError, OSError) as error:
-        typer.echo(f"posgrad-edu: {not_written(error) if isinstance(error, OSError) else error}", err=True)
-        raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
+    with one_line_stops(), alone_in(out):
+        failures = _measure(chosen, out, jobs, scheduler, download)
     raise typer.Exit(1 if failures else 0)
 
 
@@ -104,6 +104,16 @@ def _measure(chosen: Study, out: Path, jobs: int, scheduler: str | None, downloa
     write_results(outcome, planned, out)
     _say(outcome, planned, out)
     return len(outcome.failures)
+
+
+@contextlib.contextmanager
+def one_line_stops() -> Iterator[None]:
+    """Turn what stops a study into one line on stderr, and the exit code that the module's docstring tells."""
+    try:
+        yield
+    except (StudyStopped, WeightsError, OSError) as error:
+        typer.echo(f"posgrad-edu: {not_written(error) if isinstance(error, OSError) else error}", err=True)
+        raise typer.Exit(INTERRUPTED if isinstance(error, Interrupted) else 1) from error
 
 
 def say_failures(outcome: Outcome) -> None:

@@ -7,6 +7,7 @@ with whole_file(Path("map.png")) as file:
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,3 +56,12 @@ def remove_parts(folder: Path) -> None:
     """Remove what processes left in a folder that were killed while they wrote."""
     for part in folder.rglob(f"*{PART}"):
         part.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -21,7 +21,7 @@ from posgrad_edu.engine.graph import VIEWS, nodes, operation
 from posgrad_edu.errors import UnsupportedOperation
 
 FUSED = "ScaledDotProduct"  # how the nodes of all fused kernels begin, on whatever device
-SOFTMAXES = ("Softmax", "SafeSoftmax")
+ATTENTION_SOFTMAXES = ("Softmax", "SafeSoftmax")
 ADVICE = "Use a method that works on any network, such as 'gradient'."
 
 
@@ -59,7 +59,7 @@ def attention_layers(method: str, logits: Tensor, photos: Tensor) -> list[Attent
     for node in reversed(order):
         if operation(node).startswith(FUSED):
             found.append(_fused(method, node, len(photos)))
-        elif operation(node) in SOFTMAXES and node._saved_result.ndim > 2:  # type: ignore[attr-defined]
+        elif operation(node) in ATTENTION_SOFTMAXES and node._saved_result.ndim > 2:  # type: ignore[attr-defined]
             found.append(_written_out(method, node, above, len(photos)))
     if not found:
         raise UnsupportedOperation(f"{method} reads attention, and none was seen in this network. {ADVICE}")

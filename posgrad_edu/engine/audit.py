@@ -28,7 +28,7 @@ from posgrad_edu.errors import UnsupportedOperation
 
 Found = TypeVar("Found")
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 # Settings, and functions: an activation, or a ``forward`` in the class's place. Numbers may count how often it ran.
 _NOTED = {bool, str, FunctionType, BuiltinFunctionType, MethodType, partial}
 # Of each network, its structure then, and which audits it has passed with which shapes of photos, and what they found.
@@ -124,7 +124,7 @@ def structure(net: nn.Module) -> Hashable:
         noted = [value for value in fields.values() if value.__class__ in _NOTED]
         # Functions weakly, since one may hold the network; not by id, which the next one may get.
         found += [weakref.ref(value) if callable(value) else value for value in noted]
-        for kind in _HOOKS:
+        for kind in HOOKS:
             if fields.get(kind):
                 found += [(kind, number) for number in _numbers(fields[kind])]
     return tuple(found)

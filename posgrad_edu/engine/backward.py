@@ -61,7 +61,7 @@ CLAMP = (
     Tensor.clip_,
 )
 # Layers that multiply by weights and may add a bias.
-WEIGHTED = (F.conv1d, F.conv2d, F.conv3d, F.linear)
+WITH_WEIGHTS = (F.conv1d, F.conv2d, F.conv3d, F.linear)
 ADDITIONS = (torch.add, Tensor.add, Tensor.add_)
 
 

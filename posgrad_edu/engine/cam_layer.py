@@ -21,7 +21,7 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from posgrad_edu.engine.audit import once, parts
 from posgrad_edu.engine.graph import ancestors, nodes, operation
-from posgrad_edu.engine.layers import HANDS_ON, PASSES_ON, channels_last, watch
+from posgrad_edu.engine.layers import IDENTITY_IN_EVAL, POOLING_LIKE, channels_last, watch
 from posgrad_edu.engine.passes import checked_logits, unreachable, with_gradients
 from posgrad_edu.errors import UnsupportedOperation, unknown_name
 
@@ -108,7 +108,7 @@ def _search(net: nn.Module, x: Tensor) -> str:
     on_every_path = _on_every_path(order, get_gradient_edge(logits))
     makers: dict[GradientEdge, Run] = {}  # an outer layer hands on what an inner one made
     for run in runs:
-        if not isinstance(run.module, HANDS_ON):
+        if not isinstance(run.module, IDENTITY_IN_EVAL):
             makers.setdefault(run.edge, run)
     last_in = {run.shape for run in runs if run.channels_last}  # a block around such a layer has its shape
     spatial = [
@@ -139,7 +139,7 @@ def _runs(net: nn.Module, photo: Tensor) -> tuple[Tensor, list[Run]]:
 
 def _may_be_seen(run: Run, photos: int) -> bool:
     spatial = len(run.shape) == 4 and run.shape[0] == photos and run.shape[2] * run.shape[3] > 1
-    return spatial and not run.channels_last and not isinstance(run.module, PASSES_ON)
+    return spatial and not run.channels_last and not isinstance(run.module, POOLING_LIKE)
 
 
 def _on_every_path(order: list[Node], logits: GradientEdge) -> set[GradientEdge]:

@@ -58,25 +58,25 @@ Reference = OneReference | Each
 @dataclass
 class _Asked:
     reference: Literal["mean"] | Tensor | Weights | Each
-    heard: bool = False
+    applied: bool = False
 
 
 _asked: ContextVar[_Asked | None] = ContextVar("contrast", default=None)
 
 
 @contextmanager
-def contrasted(reference: Reference, who: str) -> Iterator[None]:
+def contrasted(reference: Reference, method: str) -> Iterator[None]:
     """Hold each logit against ``reference`` in the backward passes of this context, ``None`` for the logits themselves.
 
-    who: the method's name. ``UnsupportedOperation`` at the end if nobody asked for the seed: its map is about a logit.
+    method: its name. ``UnsupportedOperation`` at the end if nobody asked for the seed: its map is about a logit.
     """
     asked = None if reference is None else _Asked(reference)
     with _asking(asked):
         yield
-    if asked is not None and not asked.heard:
+    if asked is not None and not asked.applied:
         raise UnsupportedOperation(
-            f"{who} takes its gradients without the package's engine, so that no contrast reaches it. Take them with "
-            "engine.passes.input_gradients(logits, target, x), or leave contrast out."
+            f"{method} takes its gradients without the package's engine, so that no contrast reaches it. Take them "
+            "with engine.passes.input_gradients(logits, target, x), or leave contrast out."
         )
 
 
@@ -94,7 +94,7 @@ def reference() -> OneReference:
     asked = _asked.get()
     if asked is None:
         return None
-    asked.heard = True
+    asked.applied = True
     if isinstance(asked.reference, Each):
         raise UnsupportedOperation("There are several contrasts here: take them one by one with for_each_reference.")
     return asked.reference
@@ -104,7 +104,7 @@ def ignore_reference() -> None:
     """Say that a map doesn't depend on what is asked: a contrast is no reason to refuse it."""
     asked = _asked.get()
     if asked is not None:
-        asked.heard = True
+        asked.applied = True
 
 
 def for_each_reference(answer: Callable[[Tensor], Tensor], target: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def for_each_reference(answer: Callable[[Tensor], Tensor], target: Tensor) -> Te
     asked = _asked.get()
     if asked is None or not isinstance(asked.reference, Each):
         return answer(target)
-    asked.heard = True
+    asked.applied = True
     found = []
     references = asked.reference.references
     for one, part in zip(references, target.chunk(len(references), dim=1), strict=True):

@@ -5,8 +5,8 @@ derivative: also scripted, exported and checkpointed parts, and what other threa
 for each operation walk it, from the logits back to the photo, and refuse what they have no rule for:
 
     for node in nodes(logits):
-        if is_gate(node): ...                     # a ReLU, under any of its names
-        elif not is_linear(node): raise refuse("guided-backprop", node, "...")
+        if as_gate(node): ...                     # a ReLU, under any of its names
+        elif operation(node) not in LINEAR: raise refuse("guided-backprop", node, "...")
 
 A node is called after its operation, such as ``ConvolutionBackward0``, and keeps what its derivative needs, such as
 ``_saved_result``. What is not listed here as linear is refused: a list of what is forbidden would always lag behind

@@ -1,4 +1,4 @@
-"""Find the layer for a class activation map, and start the gradient's graph there.
+"""Layers: which have positions, how to see what they return, and how to start the gradient's graph at one.
 
 A CAM needs gradients only from the logits down to one layer. ``graph_from`` runs everything below that layer
 without recording a graph, which is why a GradCAM costs little more than a forward pass.
@@ -17,7 +17,7 @@ from torch.nn.modules import dropout, pooling
 from posgrad_edu.errors import UnsupportedOperation
 
 # Layers that only gather or pass on what an activation before them holds.
-PASSES_ON = (
+POOLING_LIKE = (
     pooling._AvgPoolNd,
     pooling._MaxPoolNd,
     pooling._AdaptiveAvgPoolNd,
@@ -28,7 +28,7 @@ PASSES_ON = (
 )
 
 # In evaluation mode these return what they are given, so that it is still the output of the layer before.
-HANDS_ON = (dropout._DropoutNd, nn.Identity)
+IDENTITY_IN_EVAL = (dropout._DropoutNd, nn.Identity)
 
 
 @contextmanager

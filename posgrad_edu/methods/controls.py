@@ -51,12 +51,12 @@ class Question:
     target: Tensor
 
     @cached_property
-    def who(self) -> int:
+    def of_network(self) -> int:
         """The checksum of the network's parameters."""
-        who = 0
+        found = 0
         for parameter in self.net.parameters():
-            who = checksum(parameter, who)
-        return who
+            found = checksum(parameter, found)
+        return found
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Control(Method):
 
 @dataclass(frozen=True)
 class Noise(Control):
-    """Standard normal noise, drawn anew for each question: who is asked, about which photo, and which class.
+    """Standard normal noise, drawn anew for each question: which network is asked, about which photo, and which class.
 
     The same question gets the same noise, in whatever batch it is asked. Another class, a photo that differs in one
     value, or a network that differs in one parameter makes another question, and its noise is independent. This is
@@ -103,10 +103,10 @@ class Noise(Control):
             raise ValueError(f"seed is a whole number from 0, not {self.seed}.")
 
     def draw(self, asked: Question, target: Tensor) -> Tensor:
-        size, who = asked.x.shape[-2:], asked.who
+        size = asked.x.shape[-2:]
         maps = [
             [
-                np.random.default_rng([self.seed, who, checksum(photo), c, *other]).standard_normal(size)
+                np.random.default_rng([self.seed, asked.of_network, checksum(photo), c, *other]).standard_normal(size)
                 for c, other in zip(classes, others, strict=True)
             ]
             for photo, classes, others in zip(asked.x, target.tolist(), held_against(target), strict=True)

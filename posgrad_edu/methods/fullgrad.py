@@ -42,7 +42,7 @@ from posgrad_edu.engine.backward import (
     ADDITIONS,
     CLAMP,
     RELU,
-    WEIGHTED,
+    WITH_WEIGHTS,
     backward_rules,
     is_constant,
     is_relu,
@@ -236,7 +236,7 @@ class Biases:
 
     def context(self) -> backward_rules:
         """Return the context to run the network in."""
-        rules = {F.batch_norm: self.batch_norm, **dict.fromkeys(WEIGHTED, self.linear)}
+        rules = {F.batch_norm: self.batch_norm, **dict.fromkeys(WITH_WEIGHTS, self.linear)}
         rules |= dict.fromkeys(ADDITIONS + SUBTRACTIONS, self.addition)
         rules |= dict.fromkeys(CLAMP, self.clamp)
         if self.without:

@@ -225,13 +225,13 @@ class Propagation:
     def context(self) -> backward_rules:
         """Return the context to run the network in."""
         families: dict[tuple[Callable, ...], Callable | None] = {
-            backward.WEIGHTED: self.weighted,
+            backward.WITH_WEIGHTS: self.weighted,
             (F.batch_norm,): self.batch_norm,
             backward.RELU + backward.CLAMP: self.relu,
             AVERAGES: self.average,
             backward.ADDITIONS: self.addition,
             (F.pad,): self.pad,
-            (Tensor.data.__get__, Tensor.numpy): self.lend,  # type: ignore[attr-defined]
+            (Tensor.data.__get__, Tensor.numpy): self.expose,  # type: ignore[attr-defined]
             ROUTES: None,
         }
         treated = {function: rule for functions, rule in families.items() for function in functions}
@@ -340,7 +340,7 @@ class Propagation:
             raise refuse("lrp", func, "A border that isn't zero would take a share of the relevance.")
         return func(input, pad, mode, value)
 
-    def lend(self, func: Callable, input: Tensor, *args: Any) -> Any:
+    def expose(self, func: Callable, input: Tensor, *args: Any) -> Any:
         """Values that can be written into unseen: whoever needs them gets a copy."""
         self.before_overwriting(input)
         return func(input, *args)

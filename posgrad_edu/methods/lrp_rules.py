@@ -254,7 +254,7 @@ def stabilized(denominator: Tensor, epsilon: float, never_negative: bool = False
     return denominator.add_(torch.copysign(denominator.new_tensor(epsilon), denominator))
 
 
-class Share(NamedTuple):
+class Prepared(NamedTuple):
     """One kind of contributions of a layer, ready for any relevance."""
 
     inputs: list[Tensor]
@@ -274,9 +274,9 @@ class Redistribution:
         self.rule = rule
 
     @cached_property
-    def shares(self) -> list[Share]:
+    def prepared(self) -> list[Prepared]:
         """For each kind of contributions what can be computed before the relevance is known."""
-        return [self._share(contributions) for contributions in self.rule.contributions(self.layer)]
+        return [self._prepare(contributions) for contributions in self.rule.contributions(self.layer)]
 
     @property
     def divides_by_z(self) -> bool:
@@ -286,9 +286,9 @@ class Redistribution:
 
     def output(self) -> Tensor:
         """Return the layer's output z, computed once where the rule needs it, too."""
-        return self.shares[0].total.detach() if self.divides_by_z else self.layer.computed()
+        return self.prepared[0].total.detach() if self.divides_by_z else self.layer.computed()
 
-    def _share(self, contributions: Contributions) -> Share:
+    def _prepare(self, contributions: Contributions) -> Prepared:
         with torch.enable_grad():
             inputs = [a.detach().requires_grad_() for a, _ in contributions.pairs]
             weights = [w for _, w in contributions.pairs]
@@ -297,11 +297,11 @@ class Redistribution:
         if self.divides_by_z:
             values = values.clone()  # the network goes on with z itself
         denominator = stabilized(values, self.rule.epsilon, contributions.never_negative)
-        return Share(inputs, total, denominator, factor(self.layer.z) if callable(factor) else factor)
+        return Prepared(inputs, total, denominator, factor(self.layer.z) if callable(factor) else factor)
 
     def __call__(self, relevance: Tensor) -> tuple[Tensor]:
         received: list[Tensor] = []
-        for inputs, total, denominator, factor in self.shares:
+        for inputs, total, denominator, factor in self.prepared:
             signal = (relevance if isinstance(factor, float) and factor == 1 else relevance * factor) / denominator
             # The gradient of Σ_p a_p w_p is the transposed layer: it brings R_j / z_j to each input.
             brought = torch.autograd.grad(total, inputs, signal, retain_graph=True)

@@ -84,8 +84,8 @@ def quantile(values: Tensor, q: float) -> Tensor:
 def kth_smallest(values: Tensor, k: int) -> Tensor:
     """Return the k-th smallest of each row of values >= 0 (N, n), k from 1 on: ``values.kthvalue(k)``.
 
-    On a GPU as the least of the largest: Apple's has no ``kthvalue`` before PyTorch 2.9. On a processor by NumPy's partial
-    sort of what isn't 0: most contributions are, and many equal values slow it down.
+    On a GPU as the least of the largest: Apple's has no ``kthvalue`` before PyTorch 2.9. On a processor by NumPy's
+    partial sort of what isn't 0: most contributions are, and many equal values slow it down.
     """
     if values.device.type != "cpu" or values.dtype == torch.bfloat16:  # which NumPy doesn't know
         return values.topk(values.shape[1] - k + 1, dim=1).values[:, -1]

@@ -126,7 +126,7 @@ class Records:
     So another handling of the same method, network, photo, classes and contrast costs no forward pass, nor do other
     classes where the method only goes back for them (``record_again``). A record holds on to what that pass left in
     memory (EfficientNet-Lite0: up to 80 MB), so no more than ``most`` are kept, those used last.
-    Nothing here notices that a network or photo has changed: whoever changes one calls ``forget``.
+    Nothing here notices that a network or photo has changed: whoever changes one calls ``clear``.
     """
 
     def __init__(self, most: int = 2) -> None:
@@ -136,7 +136,7 @@ class Records:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def forget(self, x: Tensor | None = None) -> None:
+    def clear(self, x: Tensor | None = None) -> None:
         """Let go of all records, or of those of the photos ``x``."""
         for key in [key for key, (_, _, photos) in self._kept.items() if x is None or photos is x]:
             del self._kept[key]
@@ -161,7 +161,7 @@ class Records:
             against = as_reference(contrast, classes)
             record = self._record(chosen, net, x, classes, against)
             with contrasted(against, chosen.name):
-                ignore_reference()  # whether it was heard, recording has told
+                ignore_reference()  # whether it was applied, recording has told
                 return chosen.finish(chosen.read(record), x, target)
 
     def _record(self, method: Method, net: nn.Module, x: Tensor, classes: Tensor, against: Reference) -> Any:

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
 Baseline = Literal["mean", "blur", "zero"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
-Mode = Literal["deletion", "insertion"]
-PERTURBATIONS: tuple[Mode, ...] = get_args(Mode)
+Perturbation = Literal["deletion", "insertion"]
+PERTURBATIONS: tuple[Perturbation, ...] = get_args(Perturbation)
 ORDERS = ("own", "other", "random", "edges")
 BLUR = 16  # the blur's standard deviation is this part of the photo's longer side: digits and faces are gone
 
@@ -81,8 +81,8 @@ def covered(x: Tensor, baseline: Baseline | str = "mean") -> Tensor:
     return gaussian_blur(x, [width, width], [deviation, deviation])
 
 
-def places(saliency: Tensor, patch: int = 1, seed: int = 0) -> Tensor:
-    """Return for each pixel (H, W) the place of its patch, 0 for the patch in which the map adds up to most.
+def patch_ranks(saliency: Tensor, patch: int = 1, seed: int = 0) -> Tensor:
+    """Return for each pixel (H, W) the rank of its patch, 0 for the patch in which the map adds up to most.
 
     patch: the side of the squares in pixels; those at the right and lower rim may be cut. Patches of one sum come in a
     random order, of ``seed``: a map that is zero in most places must not cover the photo line by line.
@@ -93,9 +93,9 @@ def places(saliency: Tensor, patch: int = 1, seed: int = 0) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(seed)
     shuffled = torch.randperm(sums.numel(), generator=generator, device="cpu")  # whatever the default is
     order = shuffled[sums.flatten()[shuffled].argsort(descending=True, stable=True)]
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device="cpu")
-    pixels = place.reshape(sums.shape).repeat_interleave(patch, 0).repeat_interleave(patch, 1)
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order), device="cpu")
+    pixels = ranks.reshape(sums.shape).repeat_interleave(patch, 0).repeat_interleave(patch, 1)
     return pixels[:height, :width]
 
 
@@ -108,7 +108,7 @@ def removed(
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share is a part of the photo from 0 to 1, not {share}.")
-    ranked = torch.stack([places(saliency, patch, seed) for saliency in maps]).unsqueeze(1).to(x.device)
+    ranked = torch.stack([patch_ranks(saliency, patch, seed) for saliency in maps]).unsqueeze(1).to(x.device)
     count = round(share * (int(ranked.max()) + 1))
     return torch.where(ranked < count, covered(x, baseline), x)
 
@@ -128,7 +128,7 @@ def logit_contrast(logits: Tensor, target: int, contrast: str | int | None = "me
 # --- A table ---
 
 
-class _Course(NamedTuple):
+class _Covering(NamedTuple):
     """How photos are covered, the same for every map."""
 
     patch: int
@@ -173,7 +173,7 @@ def perturbation(
     methods = by_label(method, handling, options)
     check_network(net)
     check_photos(x)
-    course = _course(x, patch, steps, scored, at_once, seed)
+    covering = _covering(x, patch, steps, scored, at_once, seed)
     hidden = covered(x, baseline)
     logits = torch.cat([predict(net, part) for part in x.split(at_once)])
     first = logits.argmax(1) if target is None else other_classes(logits, target)
@@ -188,12 +188,12 @@ def perturbation(
                 photos, _maps(net, x[photos], pairs, methods, seed, of_photos(contrast, photos, x)), strict=True
             ):
                 asked = {"photo": n, "target": int(first[n]), "other": int(second[n])}
-                rows += _curves(net, x[n], hidden[n], maps, asked, course)
+                rows += _curves(net, x[n], hidden[n], maps, asked, covering)
                 shown.update()
     return as_table(rows, method)
 
 
-def _course(x: Tensor, patch: int, steps: int, scored: str | int | None, at_once: int, seed: int) -> _Course:
+def _covering(x: Tensor, patch: int, steps: int, scored: str | int | None, at_once: int, seed: int) -> _Covering:
     height, width = x.shape[-2:]
     if not 1 <= patch <= min(height, width):
         raise ValueError(f"patch is a side in pixels from 1 to {min(height, width)}, not {patch}.")
@@ -203,7 +203,7 @@ def _course(x: Tensor, patch: int, steps: int, scored: str | int | None, at_once
     if at_once < 1:
         raise ValueError(f"at_once is 1 or more pictures, not {at_once}.")
     counts = [round(patches * step / steps) for step in range(1, steps)]
-    return _Course(patch, counts, [0.0, *(c / patches for c in counts), 1.0], scored, at_once, seed)
+    return _Covering(patch, counts, [0.0, *(c / patches for c in counts), 1.0], scored, at_once, seed)
 
 
 def _maps(
@@ -227,46 +227,46 @@ def _curves(
     hidden: Tensor,
     maps: Mapping[tuple[Any, str], Tensor],
     asked: Mapping[str, int],
-    course: _Course,
+    covering: _Covering,
 ) -> list[dict[str, Any]]:
     """Return the rows of one photo (C, H, W), which is ``hidden`` where it's covered."""
-    ranked = {key: places(saliency, course.patch, course.seed) for key, saliency in maps.items()}
-    different = {place.numpy().tobytes(): place for place in ranked.values()}  # alike ones are run once
-    whole, nothing = _scores(net, iter([photo, hidden]), 2, asked["target"], course)
-    pictures = _pictures(photo, hidden, [*different.values()], course.counts)
-    count = len(different) * len(PERTURBATIONS) * len(course.counts)
-    scores = iter(_scores(net, pictures, count, asked["target"], course))
+    ranked = {key: patch_ranks(saliency, covering.patch, covering.seed) for key, saliency in maps.items()}
+    different = {ranks.numpy().tobytes(): ranks for ranks in ranked.values()}  # alike ones are run once
+    whole, nothing = _scores(net, iter([photo, hidden]), 2, asked["target"], covering)
+    pictures = _pictures(photo, hidden, [*different.values()], covering.counts)
+    count = len(different) * len(PERTURBATIONS) * len(covering.counts)
+    scores = iter(_scores(net, pictures, count, asked["target"], covering))
     ends = {"deletion": (whole, nothing), "insertion": (nothing, whole)}
     curves = {
-        (key, mode): [ends[mode][0], *(next(scores) for _ in course.counts), ends[mode][1]]
+        (key, mode): [ends[mode][0], *(next(scores) for _ in covering.counts), ends[mode][1]]
         for key in different
         for mode in PERTURBATIONS
     }
     rows = []
-    for (label, order), place in ranked.items():
+    for (label, order), ranks in ranked.items():
         useless = whole <= nothing or is_degenerate(maps[label, order])
         for mode in PERTURBATIONS:
-            for share, score in zip(course.share, curves[place.numpy().tobytes(), mode], strict=True):
+            for share, score in zip(covering.share, curves[ranks.numpy().tobytes(), mode], strict=True):
                 kept = math.nan if useless else (score - nothing) / (whole - nothing)
-                place_of = {"mode": mode, "order": order, "share": share}
-                rows.append({"method": label, **asked, **place_of, "score": score, "kept": kept, "degenerate": useless})
+                point = {"mode": mode, "order": order, "share": share}
+                rows.append({"method": label, **asked, **point, "score": score, "kept": kept, "degenerate": useless})
     return rows
 
 
 def _pictures(photo: Tensor, hidden: Tensor, ranked: Sequence[Tensor], counts: Sequence[int]) -> Iterator[Tensor]:
     """Yield the pictures (C, H, W) of each order: deletion at each count, then insertion at each."""
-    for place in ranked:
-        place = place.to(photo.device)
-        yield from (torch.where(place < count, hidden, photo) for count in counts)
-        yield from (torch.where(place < count, photo, hidden) for count in counts)
+    for ranks in ranked:
+        ranks = ranks.to(photo.device)
+        yield from (torch.where(ranks < count, hidden, photo) for count in counts)
+        yield from (torch.where(ranks < count, photo, hidden) for count in counts)
 
 
-def _scores(net: nn.Module, pictures: Iterator[Tensor], count: int, target: int, course: _Course) -> list[float]:
-    """Return the score of each of ``count`` pictures, ``course.at_once`` of them in a forward pass."""
+def _scores(net: nn.Module, pictures: Iterator[Tensor], count: int, target: int, covering: _Covering) -> list[float]:
+    """Return the score of each of ``count`` pictures, ``covering.at_once`` of them in a forward pass."""
     scores: list[float] = []
     while len(scores) < count:
-        some = [next(pictures) for _ in range(min(course.at_once, count - len(scores)))]
-        scores += logit_contrast(predict(net, torch.stack(some)), target, course.scored).tolist()
+        some = [next(pictures) for _ in range(min(covering.at_once, count - len(scores)))]
+        scores += logit_contrast(predict(net, torch.stack(some)), target, covering.scored).tolist()
     return scores
 
 

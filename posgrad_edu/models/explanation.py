@@ -21,6 +21,7 @@ from posgrad_edu import viz
 from posgrad_edu.data.files import whole_file
 from posgrad_edu.methods import Method
 from posgrad_edu.metrics import Similarity, compare
+from posgrad_edu.viz.words import plain_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,10 +104,11 @@ class Comparison(Shown):
     def show(self, **options: Any) -> Figure:
         """Return a figure of the photo and both maps in one scale; their rank correlation stands above."""
         maps = _by_heading([self.first, self.second])
-        numbers = f"rank correlation {self.similarity.spearman:.2f}, of magnitudes {self.similarity.spearman_abs:.2f}"
+        signed, magnitudes = map(plain_number, (self.similarity.spearman, self.similarity.spearman_abs))
+        numbers = f"rank correlation {signed}, of magnitudes {magnitudes}"
         if self.similarity.degenerate:
             numbers = "one of the maps is constant, so they can't be compared"
-        title = f"{self.first.title}: {numbers}".replace("-0.00", "0.00").replace(" -", " −")
+        title = f"{self.first.title}: {numbers}"
         return _figure(self.first.photo, maps, [self.first.fine], {"title": title, **options})
 
 

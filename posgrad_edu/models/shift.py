@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from posgrad_edu.engine.inputs import check_network
-from posgrad_edu.engine.layers import PASSES_ON
+from posgrad_edu.engine.layers import POOLING_LIKE
 from posgrad_edu.engine.passes import predict
 from posgrad_edu.metrics.copies import copied, plain_weights
 from posgrad_edu.models.classifier import Classifier
 
-MEANS = tuple(kind for kind in PASSES_ON if "Max" not in kind.__name__)  # a maximum of sums is no sum of maxima
+MEANS = tuple(kind for kind in POOLING_LIKE if "Max" not in kind.__name__)  # a maximum of sums is no sum of maxima
 _NO_HEAD = (
     "One vector can be added to all classes' weights where a linear layer, or a 1 x 1 convolution that is then "
     "averaged, gives the logits. In this network {}."

@@ -6,7 +6,6 @@ isn't on this computer is fetched only by whoever says ``download=True``.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import re
 import zipfile
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.data.files import sha256
 from posgrad_edu.scenes.network import SCENES_WEIGHTS, TRANSFORMER_WEIGHTS, WEIGHTS
 
 DEFAULT_CLASSIFIER = "efficientnet-lite0"
@@ -223,15 +223,6 @@ def load_in_order(net: nn.Module, state: Mapping[str, Tensor]) -> None:
         if tensor.shape != theirs.shape or name.split(".")[-1] != their_name.split(".")[-1]:
             raise WeightsError(f"{their_name} {tuple(theirs.shape)} doesn't fit {name} {tuple(tensor.shape)}.")
     net.load_state_dict(dict(zip(ours, state.values(), strict=True)))
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _not_here(name: str, size: str = "") -> OfflineError:

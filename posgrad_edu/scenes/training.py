@@ -85,15 +85,6 @@ def permuted_classes(seed: int = 0) -> NDArray[np.int64]:
     return classes
 
 
-def permuted_digits(seed: int, permutation: int = 0) -> tuple[int, ...]:
-    """Return what the digits of ``make_scene(seed, split="memorized")`` are called under permuted labels, box by box.
-
-    permutation: the seed of ``permuted_classes``. Two digits of a scene may get one name.
-    """
-    _, rows = scene_and_rows(seed, split="memorized")
-    return tuple(int(name) for name in permuted_classes(permutation)[rows])
-
-
 def labelled_scenes(
     seeds: Iterable[int], split: Split | str = "test", permutation: int | None = None, progress: bool = False
 ) -> tuple[Tensor, Tensor]:

@@ -146,20 +146,6 @@ _DEPTHS = {
 }
 
 
-def describe_randomization(rows: DataFrame, handlings: Sequence[str] | None = None) -> str:
-    """Return alt text for ``randomization_curves``: each curve at its first, middle and last depth."""
-    cascade = _one_cascade(rows)
-    return _words_of_curves(cascade, _points(cascade), handlings)
-
-
-def curves(rows: DataFrame) -> DataFrame:
-    """Return a row a method, handling and depth: the mean of spearman over photos, its interval low and high, photos.
-
-    rows: as for ``randomization_curves``. A photo's seeds are averaged first; degenerate maps are left out.
-    """
-    return _points(_one_cascade(rows))
-
-
 def _one_cascade(rows: DataFrame) -> DataFrame:
     """Return the validated rows of the parameters check, if they are of one network, mode and contrast."""
     table = validated(rows)
@@ -300,14 +286,6 @@ def dot_plot(
     _legend(figure, axes)
     figure.alt = _words_of_dots(table, check, group, handlings)
     return figure
-
-
-def describe_dots(
-    summary: DataFrame, check: str = "class", group: str | None = None, handlings: Sequence[str] | None = None
-) -> str:
-    """Return alt text for ``dot_plot``: each mean, by network."""
-    table, group = _one_group(summary, check, group)
-    return _words_of_dots(table, check, group, handlings)
 
 
 def _one_group(summary: DataFrame, check: str, group: str | None) -> tuple[DataFrame, str]:

@@ -7,13 +7,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from posgrad_edu.viz.words import plain_number
+
 
 def format_number(value: float) -> str:
     """Return a number with two digits and a real minus sign; a dash for nan."""
-    if math.isnan(value):
-        return "–"
-    text = f"{value:.2f}".replace("-", "−")
-    return "0.00" if text == "−0.00" else text
+    return "–" if math.isnan(value) else plain_number(value)
 
 
 def format_estimate(row: Any, name: str) -> str:

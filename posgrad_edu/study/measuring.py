@@ -29,7 +29,7 @@ from posgrad_edu.metrics.sensitivity import parameter_sensitivities, random_clas
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.loading import load_classifier
 from posgrad_edu.scenes.pictures import make_scene
-from posgrad_edu.study.planning import SCENE_NETWORKS, TWIN, Picture, Unit
+from posgrad_edu.study.planning import PERMUTED_LABELS, SCENE_NETWORKS, Picture, Unit
 from posgrad_edu.study.schema import LOGIT, NO_HANDLING, PUBLISHED, typed
 from posgrad_edu.viz import symmetric_limit
 
@@ -167,8 +167,8 @@ def _measure_localization(
 
 
 def _measure_data(clf: Classifier, shown: _Shown, methods: Mapping[Any, Method], contrast: str | None) -> DataFrame:
-    twin = _classifier(clf.name, TWIN, str(shown.x.device))
-    return data_sensitivity(clf.net, twin.net, shown.x, methods, target=shown.classes[:1], contrast=contrast)
+    permuted = _classifier(clf.name, PERMUTED_LABELS, str(shown.x.device))
+    return data_sensitivity(clf.net, permuted.net, shown.x, methods, target=shown.classes[:1], contrast=contrast)
 
 
 def _measure_perturbation(

@@ -51,7 +51,7 @@ from posgrad_edu.models.weights import SCENES_TRANSFORMER
 from posgrad_edu.study.schema import ALL_CHECKS, CHECKS, CONTRASTS, NO_HANDLING, PUBLISHED, published_handling
 
 SCENE_NETWORKS = (SCENES, SCENES_TRANSFORMER)  # which look at scenes, and know digits alone
-TWIN = "permuted-labels"  # the weights of a network that was trained on wrong labels
+PERMUTED_LABELS = "permuted-labels"  # the weights of a network that was trained on wrong labels
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 # More than anybody has time for, and than a plan should list.
 MOST = {"scenes": 100_000, "classes": 1000, "depths": 1000, "seeds": 1000}
@@ -174,7 +174,7 @@ def plan(study: Study, download: bool = False) -> Plan:
             continue
         weights = _weights_digest(clf.net)
         if network == SCENES and "data" in study.checks:
-            weights += _weights_digest(load_classifier(SCENES, weights=TWIN).net)
+            weights += _weights_digest(load_classifier(SCENES, weights=PERMUTED_LABELS).net)
         for picture in shown:
             for check in study.checks:
                 if _fits(check, network, picture):

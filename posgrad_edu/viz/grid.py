@@ -24,7 +24,7 @@ BAR = 0.5  # inches that a colour bar below maps takes, with its numbers and wor
 TITLE = 13  # points
 Rows: TypeAlias = list[tuple[str, Maps]]
 Style: TypeAlias = Literal["overlay", "heatmap"]
-Share: TypeAlias = Literal["all", "row", "column", "map"]
+ScaleOf: TypeAlias = Literal["all", "row", "column", "map"]
 
 
 class Scale(NamedTuple):
@@ -39,7 +39,7 @@ def show_grid(
     maps: Maps | Mapping[str, Maps],
     *,
     limit: float | Sequence[float] | None = None,
-    share: Share = "all",
+    share: ScaleOf = "all",
     groups: Sequence[Hashable] | None = None,
     quantile: float | Sequence[float | None] | None = None,
     style: Style | Sequence[Style] = "overlay",
@@ -95,7 +95,7 @@ def scales(maps: Mapping[str, Maps], **options: Any) -> list[Scale]:
 
 def _check(photo: object, styles: Sequence[str], share: str, size: float) -> None:
     """Refuse what can't be drawn, with a ``ValueError``."""
-    if not set(styles) <= set(get_args(Style)) or share not in get_args(Share):
+    if not set(styles) <= set(get_args(Style)) or share not in get_args(ScaleOf):
         raise ValueError(
             "style is 'overlay' or 'heatmap', share 'all' or 'row', 'column' or 'map'; "
             f"not {', '.join(map(repr, dict.fromkeys(styles)))}, {share!r}."
@@ -135,7 +135,7 @@ def _rows(maps: Maps | Mapping[str, Maps], columns: int | None) -> Rows:
 def _scales(
     rows: Rows,
     limit: float | Sequence[float] | None,
-    share: Share,
+    share: ScaleOf,
     quantiles: Sequence[float | None],
     groups: Sequence[Hashable] | None,
 ) -> list[Scale]:
@@ -206,7 +206,7 @@ def _headings(rows: Rows, r: int, size: float) -> list[str]:
 
 
 def _add_colour_bars(
-    figure: Any, axes: list[list[Any]], scales: list[Scale], rows: Rows, share: Share, words: tuple[str, str] | None
+    figure: Any, axes: list[list[Any]], scales: list[Scale], rows: Rows, share: ScaleOf, words: tuple[str, str] | None
 ) -> None:
     """Draw each scale beside its maps, or below them where it is a column's, and say at both ends what it means."""
     below = share == "column"

@@ -19,6 +19,7 @@ import numpy as np
 
 from posgrad_edu.viz.colours import BLUE, RED, hex_code
 from posgrad_edu.viz.output import figure_class
+from posgrad_edu.viz.words import true_minus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,7 +167,7 @@ class Schematic:
             line, filling = COLOURS[kind]
             self.canvas.add_patch(Rectangle(corner, cell, cell, edgecolor=line, facecolor=filling, linewidth=1))
             if numbers:
-                words = f"{value:+g}".replace("-", "−") if value else "0"
+                words = true_minus(f"{value:+g}") if value else "0"
                 self.text(corner[0] + cell / 2, corner[1] + cell / 2, words, kind=kind, size=FONT - 1)
         return Place(x, y, columns * cell / 2, rows * cell / 2)
 

@@ -20,6 +20,12 @@ def true_minus(text: str) -> str:
     return text.replace("-", "−")
 
 
+def plain_number(value: float, digits: int = 2) -> str:
+    """Write a number with a true minus, and never a negative zero: 0.25, −1.50, 0.00."""
+    text = f"{value:.{digits}f}"
+    return true_minus(text if float(text) else text.removeprefix("-"))
+
+
 def signed_number(value: float, digits: int = 2) -> str:
     """Write a number with its sign, a true minus, and never a negative zero: +0.25, −1.50, +0.00."""
     return true_minus(f"{round(value, digits) + 0.0:+.{digits}f}")

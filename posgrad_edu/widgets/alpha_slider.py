@@ -34,13 +34,14 @@ from posgrad_edu.scenes.pictures import Scene, make_scene
 from posgrad_edu.viz import signed_number, true_minus
 from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import slider, toggles
+from posgrad_edu.widgets.sentences import whole_percent
 from posgrad_edu.widgets.theme import BLACK, GREY, Picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KEPT = (1.0, 0.95, 0.9, 0.8, 2 / 3, 0.5, 1 / 3, 0.2, 0.1, 0.0)  # γ = 0, .05, .11, .25, .5, 1, 2, 4, 9, ∞
-FULL_COLOUR = 0.006  # relevance of one pixel, where the logit is 1: one scale for all rules
+LIMIT = 0.006  # relevance of one pixel, where the logit is 1: one scale for all rules
 ENLARGED = 4  # pixels drawn for each pixel of a scene, so that none is blurred
 
 
@@ -67,7 +68,7 @@ class AlphaSlider(TwoClassPanel):
         self.digits, self.boxes = self.scene.digits[:2], self.scene.boxes[:2]
         self.classes = self.digits
         self._settle()
-        self.kept = slider("Negatives count", [(percent(k), k) for k in KEPT])
+        self.kept = slider("Negatives count", [(whole_percent(k), k) for k in KEPT])
         rules = ["both signs in one sum", "positive and negative shared out apart"]
         self.rule = toggles("Rule", ["gamma", "alpha-beta"], rules)
         biases = ["a bias receives its share", "biases stay out of the sharing"]
@@ -104,7 +105,7 @@ class AlphaSlider(TwoClassPanel):
     @property
     def limit(self) -> float:
         """The magnitude of full colour, one for all rules."""
-        return FULL_COLOUR
+        return LIMIT
 
     @property
     def _heading(self) -> str:
@@ -116,7 +117,7 @@ class AlphaSlider(TwoClassPanel):
             if math.isnan(shares[0]):
                 sentences.append(f"The map for {label} has no red, so there is nothing to place.")
                 continue
-            own, other = (f"{100 * share:.0f} %" for share in (shares[n], shares[1 - n]))
+            own, other = map(whole_percent, (shares[n], shares[1 - n]))
             there = f"{own} on the {label}, {other} on the {self.labels[1 - n]}"
             sentences.append(f"Of the red for {label}, {there}; the map adds up to {short(total)} of 1.")
         return " ".join(sentences)
@@ -174,11 +175,6 @@ def rule_name(kept: float, rule: str) -> str:
         ends = ": z+" if kept == 0 else ""
         parameters = f"α = {1 / (1 - kept):.3g}, β = {kept / (1 - kept):.3g}{ends}"
     return f"{rule} ({parameters})"
-
-
-def percent(share: float) -> str:
-    """Return a share in whole per cent."""
-    return f"{100 * share:.0f} %"
 
 
 def short(value: float) -> str:

@@ -20,7 +20,7 @@ from posgrad_edu.methods.cam import CAM, GradCAM, GradCAMPlusPlus
 from posgrad_edu.viz import pair_limit, signed_number, true_minus
 from posgrad_edu.widgets import theme
 from posgrad_edu.widgets.class_panels import LayerPanel
-from posgrad_edu.widgets.controls import dropdown, handling_toggles, last_layer, toggles
+from posgrad_edu.widgets.controls import dropdown, handling_toggles, toggles, usual_layer
 from posgrad_edu.widgets.panel import rank_correlation
 from posgrad_edu.widgets.sentences import rank_correlation_is, red_shares
 
@@ -59,8 +59,8 @@ class CamWeights(LayerPanel):
     def _make_controls(self) -> None:
         effects = ["as in GradCAM: all positions count the same", "as in GradCAM++: each counts by its alpha"]
         self.average = toggles("Averaging", list(AVERAGES), effects)
-        self.handling = handling_toggles((SIGNED, POSITIVE))
-        self.layer = dropdown("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
+        self.handling = handling_toggles((SIGNED, POSITIVE), "Gradients")  # lesson 05 names it so
+        self.layer = dropdown("Layer", list(self.sizes), value=usual_layer(self.clf, self.sizes))
 
     def _clear(self) -> None:
         super()._clear()

@@ -17,11 +17,11 @@ from posgrad_edu.widgets.controls import (
     class_box,
     find_classes,
     find_pair,
-    last_layer,
     layer_sizes,
     meanings,
     toggles,
     understood,
+    usual_layer,
 )
 from posgrad_edu.widgets.panel import MapPanel
 from posgrad_edu.widgets.sentences import CONSTANT
@@ -89,7 +89,7 @@ class LayerPanel(TwoClassPanel):
     def _settle(self) -> None:
         self.classes = find_pair(self.clf, self._asked, self._logits)
         self.sizes = layer_sizes(self.clf, self._x, self._asked_layers)
-        self._offer("layer", list(self.sizes), last_layer(self.clf, self.sizes))
+        self._offer("layer", list(self.sizes), usual_layer(self.clf, self.sizes))
 
 
 class ClassBoxPanel(TwoClassPanel):

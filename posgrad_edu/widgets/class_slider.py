@@ -26,7 +26,6 @@ from posgrad_edu.widgets.panel import RECORDS
 from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("gradient", "input-x-gradient", "guided-backprop")
-HANDLINGS = (SIGNED, POSITIVE, ABSOLUTE)
 FULL_COLOUR = 0.99  # gradients have a few extreme pixels: colour is full from this share of the magnitudes on
 STEPS = (1, 2, 3, 10, 30, 100, 300)  # places in the ranking, counted from either end
 
@@ -83,7 +82,7 @@ class ClassSlider(TwoClassPanel):
         first = places[min(1, len(places) - 1)][1]  # the runner-up, where it's there
         self.rank = slider("Class", places, value=first)
         self.method = toggles("Method", list(methods), [])
-        self.handling = handling_toggles(HANDLINGS, "Keep")
+        self.handling = handling_toggles((SIGNED, POSITIVE, ABSOLUTE))
 
     def _maps(self) -> Tensor:
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])

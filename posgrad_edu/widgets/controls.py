@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from posgrad_edu.engine.cam_layer import find_layer
 from posgrad_edu.engine.contrast import MEAN
-from posgrad_edu.engine.layers import PASSES_ON, is_spatial, watch
+from posgrad_edu.engine.layers import POOLING_LIKE, is_spatial, watch
 from posgrad_edu.engine.passes import run_without_graph
 from posgrad_edu.errors import UnsupportedOperation, nearest_names
 from posgrad_edu.handling import Handling
@@ -42,7 +42,7 @@ def toggles(description: str, options: Sequence[Any], tooltips: Sequence[str], *
 
 
 def handling_toggles(
-    handlings: Sequence[Handling], description: str = "Gradients", **traits: Any
+    handlings: Sequence[Handling], description: str = "Handling", **traits: Any
 ) -> widgets.ToggleButtons:
     """Return a button for each handling."""
     return toggles(description, [h.name for h in handlings], [h.meaning for h in handlings], **traits)
@@ -159,7 +159,7 @@ def spatial_layers(clf: Classifier) -> list[str]:
     found: dict[str, object] = {}
 
     def seen(module: nn.Module, output: object) -> None:
-        if is_spatial(output) and not isinstance(module, PASSES_ON) and all(output is not o for o in found.values()):
+        if is_spatial(output) and not isinstance(module, POOLING_LIKE) and all(output is not o for o in found.values()):
             found[outer[module]] = output  # an outer layer hands on its last inner layer's output: one name is enough
 
     with watch(outer, seen):
@@ -190,7 +190,7 @@ def layer_sizes(clf: Classifier, x: Tensor, layers: Sequence[str] | None) -> dic
     return {name: sizes[name] for name in names}
 
 
-def last_layer(clf: Classifier, sizes: Iterable[str]) -> str:
+def usual_layer(clf: Classifier, sizes: Iterable[str]) -> str:
     """Return the layer that a CAM usually looks at, if it's among these, or the last of them."""
     names = list(sizes)
     return clf.cam_layer if clf.cam_layer in names else names[-1]

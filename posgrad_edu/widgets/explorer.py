@@ -33,9 +33,9 @@ from posgrad_edu.widgets.panel import RECORDS, is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.style import ROOM
 
-PHOTOS = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
+OFFERED = ("coffee", "cat", "rocket", "motorcycle", "astronaut", "china", "flower")
 PUBLISHED = "as published"
-CONTROLS = ("photo", "method", "layer", "class_a", "class_b", "opacity", "contrast", "handling", "size")
+CONTROL_NAMES = ("photo", "method", "layer", "class_a", "class_b", "opacity", "contrast", "handling", "size")
 SIZES = ("page", "room")
 
 
@@ -52,7 +52,7 @@ class Explorer(ClassBoxPanel):
     _scale_of = "in both maps"
 
     def __init__(
-        self, clf: Classifier | None = None, photos: Mapping[str, Image] | Sequence[str] = PHOTOS, **start: Any
+        self, clf: Classifier | None = None, photos: Mapping[str, Image] | Sequence[str] = OFFERED, **start: Any
     ) -> None:
         pictures = photos if isinstance(photos, Mapping) else {name: load_photo(name) for name in photos}
         if not pictures:
@@ -62,7 +62,7 @@ class Explorer(ClassBoxPanel):
         self._inputs = functools.lru_cache(maxsize=32)(self._read_photo)
         self.rest = widgets.HTML()  # which methods aren't offered
         self._make_controls()
-        self._begin(CONTROLS, start, self.rest)
+        self._begin(CONTROL_NAMES, start, self.rest)
 
     def _make_controls(self) -> None:
         only = len(self.photos) == 1  # then there's nothing to choose

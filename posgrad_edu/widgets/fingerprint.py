@@ -17,9 +17,8 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor, nn
 
+from posgrad_edu.engine.audit import HOOKS
 from posgrad_edu.models.classifier import Classifier
-
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Weights(dict[tuple[str, str], tuple[Hashable, ...]]):

@@ -53,7 +53,7 @@ class FullGradLayers(ClassBoxPanel):
         self.steps = steps
         self._settle()
         self.terms = slider("Terms", self._steps_in_words(), value=len(self.sizes))
-        self.handling = handling_toggles((SIGNED, ABSOLUTE, POSITIVE), "Handling")
+        self.handling = handling_toggles((SIGNED, ABSOLUTE, POSITIVE))
         effects = ["in logits, so that they add up", "each to the same range in the photo, as published"]
         self.rescale = toggles("Scaling", [(words, on) for on, words in SCALINGS.items()], effects)
         self._begin(["terms", "handling", "rescale", "class_a", "class_b"], start)
@@ -91,12 +91,12 @@ class FullGradLayers(ClassBoxPanel):
 
     def _explain(self, classes: tuple[int, ...], handling: str, rescale: bool) -> tuple[Tensor, Tensor]:
         """Return, for each position of the slider, maps (2, H, W) and the kept terms' sums (2,), stacked."""
-        method, keep = FullGrad(handling, rescale=rescale), get_handling(handling)
+        method, handle = FullGrad(handling, rescale=rescale), get_handling(handling)
         size = self._x.shape[-2:]
         added, total = torch.zeros(2, *size, device="cpu"), torch.zeros(2, dtype=torch.float64, device="cpu")
         maps, totals = [], []
         for count, term in enumerate(self._terms(classes), start=1):
-            total = total + keep(term).cpu().double().flatten(1).sum(1)
+            total = total + handle(term).cpu().double().flatten(1).sum(1)
             if term.ndim == 4:  # a linear layer's term has no position: it counts in the sum, not in the map
                 added = added + enlarged(method.psi(term[None]), size)[0].cpu()
             if count in self.counts:

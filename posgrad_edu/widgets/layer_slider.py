@@ -11,7 +11,7 @@ from torch import Tensor
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.viz import pair_limit
 from posgrad_edu.widgets.class_panels import LayerPanel
-from posgrad_edu.widgets.controls import handling_toggles, last_layer, slider, toggles
+from posgrad_edu.widgets.controls import handling_toggles, slider, toggles, usual_layer
 from posgrad_edu.widgets.panel import RECORDS
 from posgrad_edu.widgets.sentences import rank_correlation_is, red_shares
 
@@ -31,7 +31,7 @@ class LayerSlider(LayerPanel):
     _names = ("layer", "handling", "relu")
 
     def _make_controls(self) -> None:
-        self.layer = slider("Layer", list(self.sizes), value=last_layer(self.clf, self.sizes))
+        self.layer = slider("Layer", list(self.sizes), value=usual_layer(self.clf, self.sizes))
         self.handling = handling_toggles((SIGNED, POSITIVE))
         effects = ["show the finished map as it is", "set the finished map's negative values to zero"]
         self.relu = toggles("Final ReLU", [("off", False), ("on", True)], effects)

@@ -7,7 +7,7 @@ import re
 
 from posgrad_edu.methods import ATTENTION_METHODS, CONTROLS, METHODS
 
-LESSONS = {
+LESSON_OF = {
     "gradient": "01_gradients",
     "input-x-gradient": "01_gradients",
     "gradcam": "02_gradcam",
@@ -31,9 +31,9 @@ def about(method: str | None) -> str:
     if method not in kinds:
         return ""
     words = f"{method}: {html.escape(first_sentence(kinds[method]))}"
-    if method not in LESSONS:
+    if method not in LESSON_OF:
         return words
-    stem = LESSONS[method]
+    stem = LESSON_OF[method]
     return f'{words} <a href="{stem}.ipynb" target="_blank">Lesson {stem[:2]}</a>'
 
 

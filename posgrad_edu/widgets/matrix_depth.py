@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from posgrad_edu import viz
 from posgrad_edu.widgets.controls import slider, toggles
 from posgrad_edu.widgets.panel import Panel
+from posgrad_edu.widgets.sentences import whole_percent
 from posgrad_edu.widgets.theme import AXIS, LINES, MARK, chart, gallery
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class MatrixDepth(Panel):
         self.depth = widgets.IntSlider(1, min=0, max=DEEPEST, description="Layers", continuous_update=False)
         kinds = ["as drawn, both signs", "negative entries set to 0", "both signs, but what comes out is clamped"]
         self.entries = toggles("Matrices", list(ENTRIES), kinds)
-        self.gates = slider("Closed gates", [(f"{100 * g:.0f} %", g) for g in GATES])
+        self.gates = slider("Closed gates", [(whole_percent(g), g) for g in GATES])
         sizes = [f"{width} entries in each signal" for width in WIDTHS]
         self.width = toggles("Width", list(WIDTHS), sizes, value=64)
         self._begin(["depth", "entries", "gates", "width"], start)
@@ -95,7 +96,7 @@ class MatrixDepth(Panel):
 
     @property
     def setting(self) -> str:
-        closed = f"{100 * self.gates.value:.0f} % of the gates closed"
+        closed = f"{whole_percent(self.gates.value)} of the gates closed"
         layers = "1 layer" if self.depth.value == 1 else f"{self.depth.value} layers"
         return f"{layers} of width {self.width.value}, {self.entries.value}, {closed}"
 

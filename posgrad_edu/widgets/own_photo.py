@@ -1,6 +1,6 @@
 """OwnPhoto: a photo of the learner's own, uploaded or from a path, handed over to the Explorer.
 
-The photo is read by ``photos.read_image``: upright, without what the camera noted in the file, and refused in words
+The photo is read by ``data.read_image``: upright, without what the camera noted in the file, and refused in words
 where it can't be read faithfully. It stays on this computer.
 
 An upload is one message from the browser to the server, which drops messages above a limit without a word to either

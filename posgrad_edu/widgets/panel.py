@@ -13,7 +13,7 @@ What any of them raises is said in words, in place of the picture (``answer.py``
 
 ``MapPanel`` shows maps of a photo beside each other: two, for two classes or for two networks. Its widgets say which
 maps (``_explain`` computes them, through a cache), what they are called, and what the note below them says. Before each
-answer it asks whether the network has changed since the last one; if so, it forgets all that it kept, and
+answer it asks whether the network has changed since the last one; if so, it clears all that it kept, and
 ``_settle`` finds anew what follows from the network: classes, layers, places in the ranking.
 
 What a map panel keeps is bounded: the maps of the latest 256 answers, words and pictures of 128 states (on
@@ -141,7 +141,7 @@ class Panel(Answer):
         if name in self.controls:
             set_options(self.controls[name], options, otherwise)
 
-    def _forget(self) -> None:
+    def _clear_caches(self) -> None:
         """Empty all caches."""
         for kept in vars(self).values():
             if hasattr(kept, "cache_clear"):
@@ -149,7 +149,7 @@ class Panel(Answer):
 
     def close(self) -> None:
         """Close the panel with all its controls, and let go of what it kept."""
-        self._forget()
+        self._clear_caches()
         super().close()
 
     def figure(self) -> Figure:
@@ -175,7 +175,7 @@ class Panel(Answer):
         return False
 
     def _follow_network(self) -> None:
-        """Forget what no longer holds."""
+        """Drop what no longer holds."""
 
     def _measure(self) -> None:
         """Compute the results; an exception says why they can't be computed."""
@@ -240,7 +240,7 @@ class MapPanel(Panel):
         now = fingerprint(self.clf)
         if now.same_as(self.known):
             return
-        self._forget()
+        self._clear_caches()
         self.known = None  # what raises below is tried again the next time
         self.view, self._x, self._logits = self._read(self._shown_photo)
         self._settle()
@@ -249,9 +249,9 @@ class MapPanel(Panel):
     def _settle(self) -> None:
         """Find what follows from the network's answer or its structure; called at the start, and when it changed."""
 
-    def _forget(self) -> None:
-        super()._forget()
-        RECORDS.forget(self._x)  # its own alone: a closed panel may be cleared away while another one is moved
+    def _clear_caches(self) -> None:
+        super()._clear_caches()
+        RECORDS.clear(self._x)  # its own alone: a closed panel may be cleared away while another one is moved
 
     def close(self) -> None:
         super().close()

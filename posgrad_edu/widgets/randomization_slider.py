@@ -14,10 +14,11 @@ from PIL.Image import Image
 from torch import Tensor
 
 from posgrad_edu.data.photos import load_photo
+from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.metrics.randomization import evenly_spaced
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
-from posgrad_edu.widgets.controls import dropdown, slider, toggles
+from posgrad_edu.widgets.controls import dropdown, handling_toggles, slider
 from posgrad_edu.widgets.panel import RECORDS, WeightsPanel, is_cam
 from posgrad_edu.widgets.sentences import describe
 
@@ -66,8 +67,7 @@ class RandomizationSlider(WeightsPanel):
     def _make_controls(self, methods: Sequence[str]) -> None:
         self.depth = slider("Random layers", self._steps_in_words())
         self.method = dropdown("Method", list(methods))
-        effects = ["keep evidence for and against", "drop evidence against"]
-        self.handling = toggles("Gradients", ["signed", "positive"], effects, value="positive")
+        self.handling = handling_toggles((SIGNED, POSITIVE), value=POSITIVE.name)
 
     @property
     def depths(self) -> tuple[int, ...]:

@@ -36,6 +36,11 @@ def rank_correlation_is(correlation: float) -> str:
     return CONSTANT if math.isnan(correlation) else f"Rank correlation {signed_number(correlation)}."
 
 
+def whole_percent(share: float) -> str:
+    """Return a share in whole per cent, such as "25 %"."""
+    return f"{100 * share:.0f} %"
+
+
 def in_percent(labels: Iterable[str], shares: Iterable[float]) -> str:
     """Return names, each with its share, such as "espresso 25%, cup 30%"."""
     return ", ".join(f"{label} {share:.0%}" for label, share in zip(labels, shares, strict=True))

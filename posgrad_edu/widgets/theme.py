@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL.Image import Image, frombytes
 
 from posgrad_edu import viz
+from posgrad_edu.viz.words import EVIDENCE
 from posgrad_edu.widgets.style import OLD
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def name_lines(ax: Axes, ends: Mapping[str, float], colours: Mapping[str, str]) 
 # --- Pictures and words as HTML ---
 
 COMPUTING = '<progress aria-label="computing"></progress> computing ...'
-FOR, AGAINST = "evidence for", "evidence against"  # what the ends of a colour bar stand for
+FOR, AGAINST = EVIDENCE  # what the ends of a colour bar stand for
 
 
 def gallery(pictures: Sequence[tuple[Image | Figure, str, str]], *notes: str, bar: str = "") -> str:

@@ -59,7 +59,7 @@ class ThresholdSlider(ClassBoxPanel):
         self.q = slider("Quantile q", [(f"{q:g}", q) for q in quantiles], value=first)
         effects = ["hold the magnitude of a · R against the threshold", "only a · R above the threshold passes"]
         names = [SIGNED.name, POSITIVE.name]
-        self.handling = toggles("Gradients", names, effects, value=POSITIVE.name)
+        self.handling = toggles("Handling", names, effects, value=POSITIVE.name)
 
     def _clear(self) -> None:
         super()._clear()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 LOWEST, HIGHEST, STEP = 0.3, 0.9, 0.05
-JUDGED = ("agrees", "partly", "disagrees")
+JUDGED = VERDICTS[:-1]  # without "not measured"
 BARS = ("signed", "positive", "difference")
 CURVES = {"agrees": ("positive", "-"), "partly": ("third", "--"), "disagrees": ("signed", ":")}  # colour, line
 

@@ -33,7 +33,7 @@ from posgrad_edu.checks import (
 )
 from posgrad_edu.checks.engine import general, sandbox, tracebacks
 from posgrad_edu.checks.engine.draw import SEED
-from posgrad_edu.checks.engine.task import LESSONS, Result, Task
+from posgrad_edu.checks.engine.task import TITLES, Result, Task
 from posgrad_edu.handling import HANDLINGS
 from posgrad_edu.metrics.similarity import spearman
 
@@ -104,7 +104,7 @@ def test_each_check_has_answers_enough() -> None:
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_tables_hold_mistakes(task: Task) -> None:
     assert len({mistake.key for mistake in task.mistakes}) >= 6
-    assert task.lesson in LESSONS
+    assert task.lesson in TITLES
     for mistake in task.mistakes:
         assert mistake.says[0].islower() or mistake.says.split()[0] == "Kendall's", mistake.says
         assert not mistake.says.endswith("."), mistake.says
@@ -113,7 +113,7 @@ def test_tables_hold_mistakes(task: Task) -> None:
 
 def test_lessons_have_the_titles_that_the_readme_gives_them() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for number, title in LESSONS.items():
+    for number, title in TITLES.items():
         assert re.search(rf"^\| {number:02d} \| \[?{re.escape(title)}", readme, re.MULTILINE), title
 
 
@@ -351,7 +351,7 @@ def test_black_boxes_can_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("posgrad_edu.checks.black_boxes.explain", once)
     net, x = pg.load_classifier("efficientnet-lite0").net, photos()
-    forgetful = [randomized(net, 1, seed) for seed in range(3)]
+    copies = [randomized(net, 1, seed) for seed in range(3)]
     most, least = classes(net, x)
     for kind in KINDS:
         box = boxed(kind)
@@ -364,7 +364,7 @@ def test_black_boxes_can_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
                 return [spearman(a.numpy(), b.numpy()) for a, b in zip(maps, found, strict=True)]
 
             two = np.nan_to_num(np.array(each(others)))
-            three = np.nan_to_num(np.array([each(box(copy, x, most, contrast)) for copy in forgetful]))
+            three = np.nan_to_num(np.array([each(box(copy, x, most, contrast)) for copy in copies]))
             hidden = kind.group == "shifted" and contrast is None  # all classes' maps hold the same picture
             for photo in map(list, combinations(range(5), 3)):
                 smaller = min(two[photo].mean(), three[:, photo].mean())

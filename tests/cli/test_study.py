@@ -20,7 +20,7 @@ import posgrad_edu as pg
 from posgrad_edu.cli.app import app
 from posgrad_edu.study import StudyStopped, measuring, planning, read_summary, running
 from posgrad_edu.study import results as writing
-from posgrad_edu.study.charts import describe_dots
+from posgrad_edu.study.charts import dot_plot
 
 SMALL = [
     "--networks",
@@ -78,7 +78,7 @@ def test_the_report_shows_figures_and_verdicts(results: Path) -> None:
     assert "![scene-0, scenes. gradcam, signed" in text
     assert "What couldn't be measured" not in text
     summary = read_summary(results / "summary.csv")
-    assert describe_dots(summary[summary.contrast == "mean"]) in text
+    assert dot_plot(summary[summary.contrast == "mean"]).alt in text
 
 
 @pytest.mark.slow

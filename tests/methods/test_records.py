@@ -88,7 +88,7 @@ def test_all_that_decides_a_record_is_asked_for(net: nn.Module, x: Tensor) -> No
                         assert torch.equal(ours, alone)
 
 
-def test_few_are_kept_and_none_is_kept_when_forgotten(net: nn.Module, x: Tensor) -> None:
+def test_few_are_kept_and_none_is_kept_when_cleared(net: nn.Module, x: Tensor) -> None:
     records = Records(most=2)
     photos = [x.clone() for _ in range(5)]
     alive = [weakref.ref(photo) for photo in photos]
@@ -98,7 +98,7 @@ def test_few_are_kept_and_none_is_kept_when_forgotten(net: nn.Module, x: Tensor)
     gc.collect()
     assert len(records) == 2
     assert [ref() is not None for ref in alive] == [False, False, False, True, True]
-    records.forget()
+    records.clear()
     gc.collect()
     assert not any(ref() is not None for ref in alive)
 

@@ -15,7 +15,7 @@ import posgrad_edu as pg
 from posgrad_edu.methods import Gradient, InputXGradient
 from posgrad_edu.metrics import perturbation, perturbation_areas
 from posgrad_edu.metrics.complexity import complexity_sensitivity
-from posgrad_edu.metrics.perturbation import covered, logit_contrast, places, removed
+from posgrad_edu.metrics.perturbation import covered, logit_contrast, patch_ranks, removed
 from posgrad_edu.metrics.randomization import randomizable_layers, randomized, randomized_steps, steps, with_random
 from posgrad_edu.metrics.sensitivity import random_classes
 
@@ -104,20 +104,20 @@ def test_a_blur_is_as_wide_as_the_longer_side_says_and_no_wider_than_fits(size: 
     torch.testing.assert_close(covered(x, "blur"), expected)
 
 
-def test_places_are_of_pixels_and_ties_of_seed_0() -> None:
+def test_patch_ranks_are_of_pixels_and_ties_of_seed_0() -> None:
     saliency = torch.tensor([[3.0, 1.0], [2.0, 2.0]])
-    assert torch.equal(places(saliency), places(saliency, 1, 0))
-    assert places(saliency)[0].tolist() == [0, 3]
+    assert torch.equal(patch_ranks(saliency), patch_ranks(saliency, 1, 0))
+    assert patch_ranks(saliency)[0].tolist() == [0, 3]
     blank = torch.zeros(8, 8)
-    assert torch.equal(places(blank), places(blank, seed=0))
-    assert not torch.equal(places(blank), places(blank, seed=1))
-    assert not places(blank).requires_grad
+    assert torch.equal(patch_ranks(blank), patch_ranks(blank, seed=0))
+    assert not torch.equal(patch_ranks(blank), patch_ranks(blank, seed=1))
+    assert not patch_ranks(blank).requires_grad
 
 
 def test_patches_at_the_rim_are_cut() -> None:
     saliency = torch.zeros(5, 7)
     saliency[4, 6] = 1.0  # alone in a patch of 2 x 1 pixels, 1 x 1 of them there
-    found = places(saliency, 3)
+    found = patch_ranks(saliency, 3)
     assert (found[3:, 6:] == 0).all()
     assert found.shape == (5, 7)
     assert found.unique().tolist() == list(range(6))

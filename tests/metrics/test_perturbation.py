@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import posgrad_edu as pg
 from posgrad_edu.methods import GradCAM, Gradient, InputXGradient
 from posgrad_edu.metrics import perturbation as face  # the function: the module has its name
-from posgrad_edu.metrics.perturbation import BASELINES, PERTURBATIONS, covered, logit_contrast, places, removed
+from posgrad_edu.metrics.perturbation import BASELINES, PERTURBATIONS, covered, logit_contrast, patch_ranks, removed
 
 SIZE = 12
 generator = torch.Generator().manual_seed(0)
@@ -210,11 +210,11 @@ def test_a_photo_alone_has_the_curves_it_has_in_company(net: nn.Module) -> None:
 
 
 def test_patches_that_are_alike_come_in_a_random_order() -> None:
-    flat = places(torch.zeros(8, 8), patch=2)
+    flat = patch_ranks(torch.zeros(8, 8), patch=2)
     assert flat.unique().tolist() == list(range(16))
     assert flat[::2, ::2].flatten().tolist() != list(range(16))
-    assert torch.equal(flat, places(torch.zeros(8, 8), patch=2))
-    assert not torch.equal(flat, places(torch.zeros(8, 8), patch=2, seed=1))
+    assert torch.equal(flat, patch_ranks(torch.zeros(8, 8), patch=2))
+    assert not torch.equal(flat, patch_ranks(torch.zeros(8, 8), patch=2, seed=1))
 
 
 def test_the_most_important_quarter_is_removed() -> None:

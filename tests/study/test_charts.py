@@ -13,7 +13,7 @@ import torch
 import posgrad_edu as pg
 from posgrad_edu.methods import METHODS, resolve
 from posgrad_edu.scenes import make_scene
-from posgrad_edu.study.charts import curves, describe_dots, describe_randomization, dot_plot, plot, randomization_curves
+from posgrad_edu.study.charts import _one_cascade, _points, dot_plot, plot, randomization_curves
 from posgrad_edu.study.summary import interval, summarize
 from posgrad_edu.viz import to_png
 
@@ -116,6 +116,11 @@ def assert_nothing_is_clipped(figure: Any) -> None:
 # --- Parameters ---
 
 
+def curves(rows: pd.DataFrame) -> pd.DataFrame:
+    """What the curves are drawn from."""
+    return _points(_one_cascade(rows))
+
+
 def test_curves_are_means_over_photos() -> None:
     table = curves(cascade(USUAL))
     wanted = (table.method == "gradcam") & (table.handling == "positive")
@@ -139,8 +144,9 @@ def test_degenerate_maps_leave_a_gap_in_a_curve() -> None:
     gap = table[(table.depth == 3) & (table.handling == "signed")].iloc[0]
     assert math.isnan(gap["mean"])
     assert gap.photos == 0
-    assert "gradcam, signed: −0.21, –, −0.46." in describe_randomization(rows)
-    to_png(randomization_curves(rows))
+    figure = randomization_curves(rows)
+    assert "gradcam, signed: −0.21, –, −0.46." in figure.alt
+    to_png(figure)
 
 
 def test_a_panel_a_method_with_both_handlings_and_the_controls() -> None:
@@ -192,8 +198,7 @@ def test_labels_of_curves_are_not_clipped(methods: dict[str, tuple[str, ...]]) -
 
 def test_the_description_of_curves_says_the_numbers() -> None:
     rows = cascade(USUAL)
-    text = describe_randomization(rows)
-    assert randomization_curves(rows).alt == text
+    text = randomization_curves(rows).alt
     assert "net, with 1, 3, 6 random layers." in text
     mean = {
         depth: statistics.fmean(
@@ -203,13 +208,13 @@ def test_the_description_of_curves_says_the_numbers() -> None:
     }
     assert f"gradcam, positive: {mean[1]:.2f}, {mean[3]:.2f}, {mean[6]:.2f}." in text
     assert "edges: " in text
-    assert "negative" not in describe_randomization(cascade(LONG))  # not drawn
+    assert "negative" not in randomization_curves(cascade(LONG)).alt  # not drawn
 
 
 def test_the_description_of_curves_takes_the_depth_in_the_middle() -> None:
     rows = cascade(USUAL)
     more = [rows.assign(depth=rows.depth.map(depths)) for depths in ({1: 1, 3: 3, 6: 6}, {1: 2, 3: 4, 6: 5})]
-    assert "with 1, 4, 6 random layers." in describe_randomization(pd.concat(more))
+    assert "with 1, 4, 6 random layers." in randomization_curves(pd.concat(more)).alt
 
 
 def test_curves_know_where_a_cascade_starts() -> None:
@@ -299,14 +304,13 @@ def test_one_photo_has_a_point_without_whiskers_and_a_degenerate_one_none() -> N
 
 def test_the_description_of_points_says_the_numbers() -> None:
     summary = summarize(classes(LONG))
-    text = describe_dots(summary)
-    assert dot_plot(summary).alt == text
+    text = dot_plot(summary).alt
     mean = statistics.fmean(height("gradcam", "signed", photo) for photo in PHOTOS)
     assert f"gradcam signed −{abs(mean):.2f}" in text
     assert "noise 0.14" in text
     assert "fullgrad absolute" in text
     assert "gradcam absolute" not in text  # not drawn
-    assert "gradcam positive" not in describe_dots(summary, handlings=("signed",))
+    assert "gradcam positive" not in dot_plot(summary, handlings=("signed",)).alt
 
 
 def test_figures_show_themselves_with_their_description() -> None:
@@ -391,9 +395,9 @@ def test_layers_randomized_one_at_a_time_have_no_beginning() -> None:
 def test_a_study_of_several_checks_is_drawn_one_at_a_time() -> None:
     rows = pd.concat([cascade(USUAL), classes(USUAL)], ignore_index=True)
     summary = summarize(rows)
-    assert plot(rows).alt == plot(summary).alt == describe_dots(summary)
-    assert plot(rows, "parameters").alt == describe_randomization(rows)
-    assert plot(summary, "parameters").alt == describe_dots(summary, "parameters", "mean")
+    assert plot(rows).alt == plot(summary).alt == dot_plot(summary).alt
+    assert plot(rows, "parameters").alt == randomization_curves(rows).alt
+    assert plot(summary, "parameters").alt == dot_plot(summary, "parameters", "mean").alt
     with pytest.raises(ValueError, match="holds no data; there is: class, parameters"):
         plot(rows, "data")
 

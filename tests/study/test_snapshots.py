@@ -23,7 +23,7 @@ from PIL import Image
 
 from posgrad_edu.study import markdown_report, summarize, verdict_table
 from posgrad_edu.study.audit import audit_page
-from posgrad_edu.study.charts import curves, dot_plot, plot, randomization_curves
+from posgrad_edu.study.charts import _one_cascade, _points, dot_plot, plot, randomization_curves
 from posgrad_edu.study.map_report import MapReport
 
 FOLDER = Path(__file__).parent / "snapshots"
@@ -233,7 +233,7 @@ def test_charts_of_random_layers() -> None:
     figures = [randomization_curves(cascade), randomization_curves(independent, ("positive", "absolute"))]
     few = cascade[cascade.method.isin(["gradcam", "noise"])]
     figures += [randomization_curves(few.assign(spearman=few.spearman - 0.6)), plot(few)]
-    points = curves(cascade).round(3).to_csv(index=False)
+    points = _points(_one_cascade(cascade)).round(3).to_csv(index=False)
     same("curves.txt", "\n".join([*map(drawing, figures), points]))
 
 

@@ -19,7 +19,7 @@ import posgrad_edu as pg
 from posgrad_edu.scenes.network import scenes_net
 from posgrad_edu.scenes.pictures import make_scene
 from posgrad_edu.widgets import AlphaSlider
-from posgrad_edu.widgets.alpha_slider import ENLARGED, FULL_COLOUR, KEPT, rule_name, rule_options, short
+from posgrad_edu.widgets.alpha_slider import ENLARGED, KEPT, LIMIT, rule_name, rule_options, short
 
 SCENE = make_scene(3, digits=(3, 7))
 
@@ -175,16 +175,16 @@ def test_moving_a_control_changes_picture_and_words(slider: AlphaSlider) -> None
 def test_colours_are_the_maps_on_one_fixed_scale(slider: AlphaSlider) -> None:
     slider.kept.value = 0.0
     row, column = divmod(int(slider.maps[0].argmax()), 64)
-    level = 1 - float(slider.maps[0].max()) / FULL_COLOUR
+    level = 1 - float(slider.maps[0].max()) / LIMIT
     red, green, blue = pictures(slider)[1].getpixel((column * ENLARGED + 1, row * ENLARGED + 1))
     assert red > max(green, blue)
     assert blue < 255 * (level + 0.3)
-    assert f"Full colour at ±{FULL_COLOUR}" in slider.pictures.value
+    assert f"Full colour at ±{LIMIT}" in slider.pictures.value
     assert "times that" not in slider.pictures.value
     slider.kept.value = 1.0
     said = re.search(r"strongest value here is (\S+) times", slider.pictures.value)
     assert said is not None
-    assert float(said[1]) == pytest.approx(float(slider.maps.abs().max()) / FULL_COLOUR, rel=0.05)
+    assert float(said[1]) == pytest.approx(float(slider.maps.abs().max()) / LIMIT, rel=0.05)
 
 
 def test_the_asked_digits_box_is_black(slider: AlphaSlider) -> None:

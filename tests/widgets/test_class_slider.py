@@ -66,10 +66,14 @@ def test_maps_are_the_gradients_of_the_classes_at_these_places(
 ) -> None:
     slider.rank.value = rank
     expected = torch.stack([plain_gradient(clf, ranking[0]), plain_gradient(clf, ranking[rank - 1])])
-    for handling, keep in {"signed": lambda m: m, "positive": lambda m: m.clamp(min=0), "absolute": torch.abs}.items():
+    for handling, handle in {
+        "signed": lambda m: m,
+        "positive": lambda m: m.clamp(min=0),
+        "absolute": torch.abs,
+    }.items():
         slider.handling.value = handling
-        assert torch.allclose(slider.maps, keep(expected), atol=1e-5)
-        number = spearmanr(*keep(expected).flatten(1).numpy()).statistic
+        assert torch.allclose(slider.maps, handle(expected), atol=1e-5)
+        number = spearmanr(*handle(expected).flatten(1).numpy()).statistic
         assert slider.spearman == pytest.approx(number, abs=0.01)
     if rank > 1:
         assert f"{slider.spearman:+.2f}" in slider.summary  # absolute: never negative here

@@ -18,7 +18,7 @@ import posgrad_edu as pg
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets import Explorer, Predict
-from posgrad_edu.widgets.lessons import LESSONS, about, first_sentence
+from posgrad_edu.widgets.lessons import LESSON_OF, about, first_sentence
 from posgrad_edu.widgets.style import ROOM
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -206,7 +206,7 @@ def test_each_method_is_said_in_one_line_without_its_source(name: str) -> None:
 
 
 def test_lessons_are_files_beside_the_notebooks() -> None:
-    assert [stem for stem in LESSONS.values() if not (NOTEBOOKS / f"{stem}.ipynb").is_file()] == []
+    assert [stem for stem in LESSON_OF.values() if not (NOTEBOOKS / f"{stem}.ipynb").is_file()] == []
 
 
 def test_a_method_of_ones_own_without_a_docstring_says_nothing() -> None:

@@ -40,7 +40,7 @@ def test_neither_the_other_handling_nor_another_class_costs_a_forward_pass(clf: 
     lab.class_b.value = str(next(c for c in range(len(clf.labels)) if c not in lab.classes))
     assert not lab._failed
     assert (runs == []) == (method != "fullgrad")  # whose terms need another run for other classes
-    lab._forget()
+    lab._clear_caches()
     lab.refresh()
     assert runs
 
@@ -71,7 +71,7 @@ def test_a_photo_is_encoded_once(clf: pg.Classifier) -> None:
 
 
 def test_records_are_let_go_when_the_network_changes_or_the_panel_is_closed(clf: pg.Classifier) -> None:
-    RECORDS.forget()  # what earlier tests left
+    RECORDS.clear()  # what earlier tests left
     lab = Explorer(clf, ["coffee"], method="guided-backprop")
     assert len(RECORDS) > 0
     before = lab.maps

@@ -535,13 +535,13 @@ def test_a_correlation_is_the_one_that_tables_have(name: str, panel: Any) -> Non
 def test_a_map_of_rounding_errors_is_said_to_be_constant(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = torch.rand(224, 224, generator=torch.Generator().manual_seed(0))
     given = CONSTANT if isinstance(panel, widgets.ClassSlider) else torch.stack([CONSTANT, noise])
-    panel._forget()
+    panel._clear_caches()
     with monkeypatch.context() as patch:
         patch.setattr(RECORDS, "explain", lambda *asked, **options: given[None])
         panel.refresh()
     assert math.isnan(panel.spearman)
     assert "One of the maps is constant" in panel.summary
-    panel._forget()
+    panel._clear_caches()
 
 
 @pytest.mark.parametrize("name", WITH_CLASS_BOXES, indirect=True)

@@ -31,12 +31,12 @@ def seeded_once(net, layers, seed):
 def with_generators(net, layers, seed):
     found = []
     for depth in range(1, len(layers) + 1):
-        forgetful = copy.deepcopy(net)
+        changed = copy.deepcopy(net)
         for n, name in enumerate(layers[:depth]):
             generator = torch.Generator().manual_seed(100 * seed + n)
-            for p in parameters(forgetful, name):
+            for p in parameters(changed, name):
                 redraw(p, generator)
-        found.append(forgetful)
+        found.append(changed)
     return found
 
 
@@ -147,8 +147,8 @@ def redrawn(net, layers, seed):
 
 def batchnorm_too(net, layers, seed):
     found = seeded_once(net, layers, seed)
-    for forgetful in found:
-        forgetful.norm1.reset_parameters()
+    for changed in found:
+        changed.norm1.reset_parameters()
     return found
 
 
@@ -167,7 +167,7 @@ def no_seed(net, layers, seed):
 
 
 def one_copy_of_the_package(net, layers, seed):
-    return [forgetful for _, forgetful in randomized_steps(net, steps(layers), seed)]
+    return [changed for _, changed in randomized_steps(net, steps(layers), seed)]
 
 
 def before(net, layers, seed):
@@ -176,13 +176,13 @@ def before(net, layers, seed):
 
 def the_layers(net, layers, seed):
     found = seeded_once(net, layers, seed)
-    return [forgetful.get_submodule(name) for name, forgetful in zip(layers, found, strict=True)]
+    return [changed.get_submodule(name) for name, changed in zip(layers, found, strict=True)]
 
 
 def no_bias(net, layers, seed):
     found = seeded_once(net, layers, seed)
-    for forgetful in found:
-        forgetful.fc.bias = None
+    for changed in found:
+        changed.fc.bias = None
     return found
 
 

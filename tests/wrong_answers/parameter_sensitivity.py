@@ -14,8 +14,8 @@ def rho(a, b):
 def by_loops(net, nets, x, target, explain, alike=rho):
     trained = explain(net, x, target)
     table = []
-    for forgetful in nets:
-        now = explain(forgetful, x, target)
+    for randomized in nets:
+        now = explain(randomized, x, target)
         table.append([alike(trained[n], now[n]) for n in range(len(x))])
     return table
 
@@ -25,8 +25,8 @@ def photo_by_photo(net, nets, x, target, explain):
     for n in range(len(x)):
         photo, c = x[n : n + 1], target[n : n + 1]
         before = explain(net, photo, c)[0].numpy()
-        for d, forgetful in enumerate(nets):
-            found[d, n] = spearman(before, explain(forgetful, photo, c)[0].numpy())
+        for d, randomized in enumerate(nets):
+            found[d, n] = spearman(before, explain(randomized, photo, c)[0].numpy())
     return found
 
 
@@ -53,18 +53,18 @@ def as_generator(*args):
 def argmax_each_time(net, nets, x, target, explain):
     trained = explain(net, x, target)
     table = torch.empty(len(nets), len(x))
-    for d, forgetful in enumerate(nets):
+    for d, randomized in enumerate(nets):
         with torch.no_grad():
-            classes = forgetful(x).max(dim=1).indices
-        for n, (a, b) in enumerate(zip(trained, explain(forgetful, x, classes), strict=True)):
+            classes = randomized(x).max(dim=1).indices
+        for n, (a, b) in enumerate(zip(trained, explain(randomized, x, classes), strict=True)):
             table[d, n] = rho(a, b)
     return table
 
 
 def previous(net, nets, x, target, explain):
     before, table = explain(net, x, target), []
-    for forgetful in nets:
-        now = explain(forgetful, x, target)
+    for randomized in nets:
+        now = explain(randomized, x, target)
         table.append([rho(a, b) for a, b in zip(before, now, strict=True)])
         before = now
     return table
@@ -116,7 +116,7 @@ WRONG = {
     "previous step": (previous, "previous-step"),
     "against the first random network": (
         lambda net, nets, *a: by_loops(nets[0], nets, *a), "random-with-random"),
-    "net for forgetful": (lambda net, nets, *a: by_loops(net, [net] * len(nets), *a), "with-itself"),
+    "net for randomized": (lambda net, nets, *a: by_loops(net, [net] * len(nets), *a), "with-itself"),
     "last network only": (last_network, "one-network"),
     "off by one": (lambda net, nets, *a: by_loops(net, nets[:-1], *a), "last-step-missing"),
     "from the second": (lambda net, nets, *a: by_loops(net, nets[1:], *a), "first-step-missing"),

@@ -17,7 +17,7 @@ from posgrad_edu.checks.engine.general import GENERAL
 from posgrad_edu.checks.engine.task import Answer, Args, Mistake, Task
 
 Change = Callable[[Tensor], Tensor]
-CHANGES: list[tuple[str, Change]] = [
+ARGUMENT_CHANGES: list[tuple[str, Change]] = [
     ("without its negative values", torch.relu),
     ("without its positive values", lambda t: t.clamp(max=0)),
     ("made absolute", torch.abs),
@@ -74,7 +74,7 @@ def _holds_numbers(value: Any) -> bool:
 def _changes(draw: Draw, place: int) -> list[tuple[str, Change]]:
     pairs = zip(draw.args, draw.rights, strict=True)
     by_photo = counts_photos(draw.task) and all(args[place].shape[:1] == right[0].shape[:1] for args, right in pairs)
-    return CHANGES + (OF_PHOTOS if by_photo else [])
+    return ARGUMENT_CHANGES + (OF_PHOTOS if by_photo else [])
 
 
 def _swapped(args: Args, one: int, other: int) -> list[Any]:

@@ -21,6 +21,11 @@ def changed(change: Change, answer: Answer | None) -> Answer | None:
         return None
 
 
+def over(values: Tensor, below: Tensor) -> Tensor:
+    """Divide, and give 0 where what is divided by is 0."""
+    return (values / below).masked_fill(below == 0, 0.0)
+
+
 def by_photo(values: Tensor, largest: bool = True) -> Tensor:
     """Return each photo's largest, or smallest, value; it broadcasts against the values."""
     flat = values.flatten(1)
@@ -39,7 +44,8 @@ def by_largest(values: Tensor) -> Tensor:
     return values / by_photo(values.abs())
 
 
-def _unit_batch(values: Tensor) -> Tensor:
+def unit_batch(values: Tensor) -> Tensor:
+    """Return all photos' values scaled to 0..1 together."""
     return (values - values.min()) / (values.max() - values.min())
 
 
@@ -61,7 +67,7 @@ CHANGES: list[tuple[str, Change]] = [
     ("relu-on-result", torch.relu),
     ("absolute-result", torch.abs),
     ("normalized", unit),
-    ("normalized", _unit_batch),
+    ("normalized", unit_batch),
     ("normalized", by_largest),
     ("normalized", lambda t: t / t.abs().max()),
     ("normalized", lambda t: t.relu() / by_photo(t.relu())),

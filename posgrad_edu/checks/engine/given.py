@@ -18,10 +18,10 @@ DARK = 4  # rows and columns of a photo that is black in a corner: there the inp
 PHOTO = (8, 6)  # height and width differ, so that swapped axes show
 KINK = 1e-5  # no ReLU's input is nearer to 0: there rounding would decide whether a gradient passes
 
-Keep = Callable[[Tensor], Tensor]  # a handling, or anything a learner may call in its place
+Handle = Callable[[Tensor], Tensor]  # a handling, or anything a learner may call in its place
 
 
-def handling(n: int) -> Keep:
+def handling(n: int) -> Handle:
     """Return the handling of the n-th try: positive, signed, absolute, negative."""
     return HANDLINGS[("positive", "signed", "absolute", "negative")[n]]
 
@@ -111,7 +111,7 @@ def _off_the_kinks(net: nn.Sequential, x: Tensor) -> bool:
     return True
 
 
-def layer(n: int) -> tuple[Tensor, Tensor, Keep]:
+def layer(n: int) -> tuple[Tensor, Tensor, Handle]:
     """Return activations and gradients (N, 5, 4, 6) of a layer, and a handling, for the n-th try."""
     shape = (BATCHES[n], 5, 4, 6)
     return torch.randn(shape), torch.randn(shape), handling(n)

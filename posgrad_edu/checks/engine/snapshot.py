@@ -10,8 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine import surroundings
+from posgrad_edu.engine.audit import HOOKS
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 Settings = dict[str, Any]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posgrad_edu.checks.engine import forms
 
-LESSONS = {
+TITLES = {
     0: "Start here",
     1: "Gradients",
     2: "GradCAM",
@@ -139,7 +139,7 @@ class Result:
         if self.passed:
             return f"✓ {self.task}: {self.says}"
         lines = [f"✗ {self.task}: {self.says}.", f"  Hint: {self.hint}"]
-        lines.append(f"  Read: lesson {self.lesson:02d}, {LESSONS[self.lesson]}.")
+        lines.append(f"  Read: lesson {self.lesson:02d}, {TITLES[self.lesson]}.")
         if self.printed:
             lines.append("  Your function printed: " + self.printed.strip().replace("\n", "\n    "))
         return "\n".join(lines)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 ERROR = "error"
-CHECKS = Path(__file__).parents[1]  # the folder of all checks: a line in it isn't the learner's
+FOLDER = Path(__file__).parents[1]  # the folder of all checks: a line in it isn't the learner's
 
 
 class Known(NamedTuple):
@@ -221,4 +221,4 @@ def _raised_by_call(error: BaseException) -> bool:
 
 
 def _in_package(filename: str) -> bool:
-    return CHECKS in Path(filename).parents
+    return FOLDER in Path(filename).parents
