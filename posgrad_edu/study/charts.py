@@ -57,8 +57,9 @@ MARKER = 4.5  # points
 def plot(table: DataFrame, check: str | None = None) -> Figure:
     """Return a figure of what a table holds: curves for randomized parameters, else means with their intervals.
 
-    table: what ``class_sensitivity``, ``parameter_sensitivity``, ``localization``, ``data_sensitivity`` or
-        ``perturbation`` returns, for one method or several; or a study's rows, or their summary.
+    table: what ``class_sensitivity``, ``parameter_sensitivity``, ``localization``, ``data_sensitivity``,
+        ``perturbation`` or ``perturbation_areas`` returns, for one method or several; or a study's rows, or their
+        summary.
     check: which sanity test of a study is drawn; ``None`` for the first of ``ALL_CHECKS`` that the table holds.
     Raises ``ValueError`` for another table, and for what ``randomization_curves`` can't draw.
     """
@@ -97,9 +98,12 @@ def _check_of(table: DataFrame) -> str:
         return "parameters" if {"depth", "layers", "mode"} <= columns else "class" if "other" in columns else "data"
     if {"target", "object", "energy", "area"} <= columns:
         return "localization"
+    if {"target", "other", "mode", "auc", "advantage"} <= columns:
+        return "perturbation"
     raise ValueError(
         f"A table with the columns {', '.join(map(str, table))} can't be drawn. Give plot what class_sensitivity, "
-        "parameter_sensitivity, localization, data_sensitivity or perturbation returns, a study's rows or summary."
+        "parameter_sensitivity, localization, data_sensitivity, perturbation or perturbation_areas returns, a study's "
+        "rows or summary."
     )
 
 

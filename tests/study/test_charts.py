@@ -354,6 +354,16 @@ def test_a_table_of_one_method_is_drawn(asked: Any) -> None:
     assert line.get_ydata().tolist() == pytest.approx([1, *table.groupby("depth").spearman.mean()])
 
 
+def test_areas_under_curves_are_drawn(asked: Any) -> None:
+    net, x, *_ = asked
+    areas = pg.perturbation_areas(pg.perturbation(net, x, "gradcam", steps=2, progress=False))
+    of_deletion = areas[areas["mode"] == "deletion"]
+    ((_, mean, *_),) = points(plot(of_deletion).axes[0])
+    assert mean == pytest.approx(of_deletion.advantage.mean())
+    with pytest.raises(ValueError, match="One figure shows one mode"):
+        plot(areas)
+
+
 def test_labels_that_name_handlings_share_a_line_in_their_colours(asked: Any) -> None:
     net, x, *_ = asked
     table = pg.class_sensitivity(net, x, TWO)
