@@ -128,7 +128,7 @@ def leave_type_variables(app: Sphinx, env: Any, node: nodes.Element, words: node
 
 
 def short_menu(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
-    """Let the menu list the reference's modules only there: in all pages, they would be most of what a reader loads."""
+    """Let the menu list lessons, exercises and modules on their own pages alone: they are more than most pages hold."""
     toctree = context.get("toctree")
     if toctree is not None:
         context["toctree"] = lambda **options: toctree(**(options | {"collapse": True}))

@@ -156,11 +156,10 @@ class Features(NamedTuple):
     histograms: NDArray
 
 
-def _features_of(saliency: Tensor) -> Features | None:
-    """Return the features of one map (H, W); ``None`` stands for a degenerate one."""
-    if is_degenerate(saliency):
+def _features_of(values: Tensor) -> Features | None:
+    """Return the features of one map (H, W) on the CPU; ``None`` stands for a degenerate one."""
+    if is_degenerate(values):
         return None
-    values = saliency.detach().cpu()
     signed = (values if values.dtype in (torch.float32, torch.float64) else values.double()).numpy()
     order = _direction(ranks(signed))
     order_abs = order if signed.min() >= 0 else _direction(ranks(np.abs(signed)))  # ranking takes most of the time

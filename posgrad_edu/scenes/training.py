@@ -117,7 +117,9 @@ def train(net: nn.Module, x: Tensor, y: Tensor, recipe: Recipe, seed: int = 0, p
     generator = torch.Generator("cpu").manual_seed(seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=recipe.rate, total_steps=recipe.steps)
-    net.train().to(memory_format=torch.channels_last)  # the same numbers in an order that is faster on a CPU
+    net.train()
+    if x.device.type == "cpu":
+        net.to(memory_format=torch.channels_last)  # the same numbers in an order that is faster there
     losses: list[float] = []
     for _ in (steps := bar(range(recipe.steps), "training", disable=not progress)):
         chosen = torch.randint(len(x), (recipe.batch,), generator=generator, device="cpu").to(x.device)

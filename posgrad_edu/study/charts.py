@@ -58,10 +58,10 @@ def plot(table: DataFrame, check: str | None = None) -> Figure:
     """Return a figure of what a table holds: curves for randomized parameters, else means with their intervals.
 
     table: what ``class_sensitivity``, ``parameter_sensitivity``, ``localization``, ``data_sensitivity``,
-        ``perturbation`` or ``perturbation_areas`` returns, for one method or several; or a study's rows, or their
-        summary.
+        ``perturbation`` returns, for one method or several; ``perturbation_areas`` of one mode; or a study's rows, or
+        their summary.
     check: which sanity test of a study is drawn; ``None`` for the first of ``ALL_CHECKS`` that the table holds.
-    Raises ``ValueError`` for another table, and for what ``randomization_curves`` can't draw.
+    Raises ``ValueError`` for another table, and for what ``randomization_curves`` or ``dot_plot`` can't draw.
     """
     if set(table) >= perturbation_charts.COLUMNS:
         return perturbation_charts.perturbation_curves(table)
@@ -306,8 +306,7 @@ def _one_group(summary: DataFrame, check: str, group: str | None) -> tuple[DataF
     for column in ("mode", "contrast"):
         if len(several := found[column].unique()) > 1:
             raise ValueError(
-                f"One figure shows one {column}, not {', '.join(several)}. "
-                f"Choose: summary[summary[{column!r}] == name]."
+                f"One figure shows one {column}, not {', '.join(several)}. Choose: table[table[{column!r}] == name]."
             )
     return in_order(found), chosen
 

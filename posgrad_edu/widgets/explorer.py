@@ -73,7 +73,7 @@ class Explorer(ClassBoxPanel):
         self.opacity = number_slider("Opacity", 0.85, 0, 1, 0.05)
         self.contrast = contrast_list()
         meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
-        self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings)
+        self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings)  # lesson 00 names it so
         self.size = toggles("Size", SIZES, ["as large as the page's letters", "large, for a projector"])
 
     def _find_offers(self) -> tuple[list[str], list[str]]:

@@ -46,14 +46,14 @@ def test_each_coded_mistake_is_named_as_itself(task: Task, seed: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", COMPARED, ids=names)
-def test_fewer_than_half_of_the_draws_are_unfit(task: Task) -> None:
-    """The last of so many redraws is handed out, fit or not: that must be rarer than one check of a million."""
+def test_few_draws_are_unfit(task: Task) -> None:
+    """The last of so many redraws is handed out, fit or not: rarer than one of a million, were half of them unfit."""
     assert 0.5**draw.REDRAWS < 1e-6
     drawn = draw.Draw(task)
     for n in range(task.tries):
         tried = [drawn._answered(task.make(n)) for _ in range(24)]
-        assert sum(not drawn._is_fit(each) for each in tried) < 12, f"try {n}"
-    assert sum(draw.Draw(task).hides_a_mistake() for _ in range(8)) < 4
+        assert sum(not drawn._is_fit(each) for each in tried) <= 6, f"try {n}"
+    assert sum(draw.Draw(task).hides_a_mistake() for _ in range(8)) <= 1
 
 
 def named(drawn: draw.Draw, wrong: Function) -> Finding | None:

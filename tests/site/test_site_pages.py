@@ -113,6 +113,15 @@ def test_every_module_has_a_page(pages: Path) -> None:
     assert {path.stem for path in (pages / "api").glob("posgrad_edu*.html")} == names
 
 
+def test_the_menu_lists_what_lies_around_a_page(read: dict[Path, Links], pages: Path) -> None:
+    """Lessons beside lessons, modules beside modules: with all of them, the menu was most of a page."""
+    lesson, module = f"{LESSONS[9]}.html", "posgrad_edu.methods.cam.html"
+    beside = {"notebooks/00_start_here.html": lesson, "api/posgrad_edu.methods.lrp.html": module, "index.html": None}
+    for page, near in beside.items():
+        named = {link.rpartition("/")[2] for link in read[pages / page].links}
+        assert named & {lesson, module} == {near} - {None}, page
+
+
 def test_search_and_sitemap(pages: Path) -> None:
     index = (pages / "searchindex.js").read_text(encoding="utf-8")
     found = json.loads(index.removeprefix("Search.setIndex(").removesuffix(")"))

@@ -16,8 +16,8 @@ from posgrad_edu.checks.engine.mutations import Then
 from posgrad_edu.checks.engine.task import Answer, Args, Function, Mistake, Task
 
 SEED = "POSGRAD_EDU_SEED"  # the environment variable that fixes the seed of all checks
-# At most, of a try or of all tries together. Fewer than half of the draws are unfit (a test counts them), so that all
-# are in less than one of a million checks.
+# At most, of a try or of all tries together. At most a quarter of the draws are unfit (a test counts them). Were it
+# half, all of them would be in less than one of a million.
 REDRAWS = 20
 T = TypeVar("T")
 
