@@ -87,7 +87,7 @@ def _task(right: Handling) -> Task:
     """Return the task of a handling; a mistake without a hint of its own is told what the handling means."""
     meaning = f"{right.name.capitalize()} means: {right.meaning}."
     rows = [replace(row, hint=row.hint or meaning) if isinstance(row, Mistake) else row for row in _MISTAKES]
-    task = Task(right.name, f"{right.name}(information)", 0, _information, rows, right=right, hint=meaning)
+    task = Task(right.name, f"{right.name}(information)", 0, _information, rows, right=right, hint=meaning, blank=True)
     # The other half of one handling is right for another.
     wrong = [m for m in task.mistakes if not any(torch.equal(way(_SIGNS), right(_SIGNS)) for way in m.wrong)]
     return replace(task, mistakes=wrong)
