@@ -15,6 +15,7 @@ from posgrad_edu.metrics.similarity import is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.controls import (
     class_box,
+    class_word,
     find_classes,
     find_pair,
     layer_sizes,
@@ -106,14 +107,15 @@ class ClassBoxPanel(TwoClassPanel):
         self.classes = find_classes(self.clf, (class_a, class_b), self._logits)  # one that doesn't exist is refused now
         # A name is looked for among all names; logits are the same object for the same photo.
         self._class_of = functools.lru_cache(maxsize=64)(lambda word, logits: resolve_class(self.clf, word, logits))
-        self.class_a = class_box(self.clf, "Class A", class_a)
-        self.class_b = class_box(self.clf, "Class B", class_b)
+        self.class_a = class_box(self.clf, "Class A", class_word(self.clf, class_a, self._logits))
+        self.class_b = class_box(self.clf, "Class B", class_word(self.clf, class_b, self._logits))
         self.which = toggles("", [], [], layout={"display": "none"})
         self.which.observe(self._told, "value")
         self._unclear: widgets.Combobox | None = None  # the box that ``which`` asks about
 
     def _begin(self, names: Sequence[str], start: Mapping[str, Any], *below: widgets.Widget) -> None:
-        super()._begin(names, start, self.which, *below)
+        words = {n: class_word(self.clf, start[n], self._logits) for n in ("class_a", "class_b") if n in start}
+        super()._begin(names, {**start, **words}, self.which, *below)
 
     @property
     def _boxes(self) -> tuple[widgets.Combobox, widgets.Combobox]:

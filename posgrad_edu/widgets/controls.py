@@ -58,12 +58,12 @@ def contrast_list() -> widgets.Dropdown:
     return dropdown("Explained", CONTRASTS, value="none")
 
 
-def class_box(clf: Classifier, description: str, value: str | int) -> widgets.Combobox:
+def class_box(clf: Classifier, description: str, value: str) -> widgets.Combobox:
     """Return a box for a class: a word, a number or a rank such as "runner-up". It offers names as one types."""
     names = dict.fromkeys([*RANKED, *clf.labels, *(other for others in clf.synonyms for other in others)])
     return widgets.Combobox(
         options=tuple(names),
-        value=str(value),
+        value=value,
         description=description,
         placeholder="a word, such as espresso",
         continuous_update=False,
@@ -88,6 +88,17 @@ def in_rows(controls: Iterable[widgets.Widget]) -> widgets.Box:
 
 
 # --- Classes and layers ---
+
+
+def class_word(clf: Classifier, word: str | int, logits: Tensor) -> str:
+    """Return the word for a class's box: of one that is given as a number its name, where that finds it again."""
+    if isinstance(word, str):
+        return word
+    name = clf.labels[clf.index(word)]
+    try:
+        return name if resolve_class(clf, name, logits) == word else str(word)
+    except ValueError:  # several classes have this name
+        return str(word)
 
 
 def find_classes(clf: Classifier, words: Iterable[str | int], logits: Tensor) -> tuple[int, ...]:

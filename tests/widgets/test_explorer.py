@@ -17,7 +17,8 @@ from PIL import Image
 import posgrad_edu as pg
 from posgrad_edu.metrics.similarity import compare
 from posgrad_edu.viz import signed_number
-from posgrad_edu.widgets import Explorer, Predict
+from posgrad_edu.widgets import Explorer, FullGradLayers, Predict
+from posgrad_edu.widgets.controls import class_word
 from posgrad_edu.widgets.lessons import LESSON_OF, about, first_sentence
 from posgrad_edu.widgets.style import ROOM
 
@@ -87,6 +88,21 @@ def test_classes_by_word_number_and_rank(lab: Explorer, clf: pg.Classifier) -> N
     }.items():
         lab.class_b.value = word
         assert lab.classes == (order[0], index)
+
+
+def test_a_class_given_as_a_number_stands_in_its_box_by_name(clf: pg.Classifier) -> None:
+    crane, cup = clf.find("crane")[0], clf.index("cup")
+    lab = Explorer(clf, ["coffee"], method="gradcam", class_a=cup, class_b=crane)
+    assert (lab.class_a.value, lab.class_b.value) == ("cup", "crane (large long-necked wading bird)")
+    assert lab.classes == (cup, crane)
+    assert FullGradLayers(clf, "coffee", cup, "teapot").class_a.value == "cup"
+
+
+def test_a_name_that_would_not_find_the_class_again_stays_a_number() -> None:
+    scenes = pg.load_classifier("scenes")
+    scenes._labels = [*"aabc3defg", "runner-up"]
+    found = [class_word(scenes, n, torch.arange(10.0)) for n in range(10)]
+    assert found == ["0", "1", "b", "c", "4", "d", "e", "f", "g", "9"]
 
 
 def test_a_class_that_is_not_there_gets_a_helpful_word(lab: Explorer) -> None:
