@@ -26,8 +26,9 @@ $(LAB)/node_modules/.stamp: $(LAB)/package-lock.json
 	cd $(LAB) && npm ci --no-audit --no-fund
 	@touch $@
 
-# Two files at a time (make test: three) with one thread each: threads of two processes on the same cores would wait for one another. The
-# tests start Python some hundred times, so its compiled files are kept, also where the environment says otherwise.
+# Two files at a time (make test: three) with one thread each: threads of two processes on the same cores would wait for
+# one another. The tests start Python some hundred times, so its compiled files are kept, also where the environment says
+# otherwise.
 # glibc keeps up to 512 MB of freed memory: with batches of photos, getting it anew takes a sixth of the time, up to half.
 MEMORY := MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=536870912
 PYTEST := env -u PYTHONDONTWRITEBYTECODE OMP_NUM_THREADS=1 $(MEMORY) $(BIN)/python -m pytest -n 2 --dist loadfile
