@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
+import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from posgrad_edu import viz
 from posgrad_edu.metrics.similarity import is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.controls import (
+    NONE,
+    OTHER,
     class_box,
     class_word,
+    contrast_of,
     find_classes,
     find_pair,
     layer_sizes,
@@ -24,16 +29,58 @@ from posgrad_edu.widgets.controls import (
     understood,
     usual_layer,
 )
-from posgrad_edu.widgets.panel import MapPanel
+from posgrad_edu.widgets.panel import RECORDS, MapPanel
 from posgrad_edu.widgets.sentences import CONSTANT
 
 MEANINGS = 12  # of a word: so many classes are offered
+LATEST = 8  # single maps, which another pair may show again
+
+
+class Latest(OrderedDict[Hashable, Tensor]):
+    """The latest maps, each of one class."""
+
+    cache_clear = OrderedDict.clear  # as other caches of a panel are emptied
 
 
 class TwoClassPanel(MapPanel):
     """Maps of a photo for two ``classes`` (indices), on one scale."""
 
     classes: tuple[int, ...]
+
+    def __init__(self, clf: Classifier | None, photo: Image.Image | str) -> None:
+        super().__init__(clf, photo)
+        self._latest = Latest()
+
+    def _explain_classes(
+        self,
+        net: nn.Module,
+        x: Tensor,
+        classes: tuple[int, ...],
+        method: str,
+        handling: str | None,
+        layer: str | None = None,
+        contrast: str = NONE,
+        name: Hashable = None,
+        **options: Any,
+    ) -> Tensor:
+        """Return maps (2, H, W); a class's map that was shown beside another class isn't computed again.
+
+        contrast: a value of ``contrast_list``. name: tells net and x from others that this panel asks. options: those
+        of the method.
+        """
+        others: Sequence[Any] = [*reversed(classes)] if contrast == OTHER else [contrast] * len(classes)
+        asked = name, method, handling, layer, *options.items()
+        keys = [(*asked, *pair) for pair in zip(classes, others, strict=True)]
+        if new := {key: i for i, key in enumerate(keys) if key not in self._latest}:
+            target = [[classes[i] for i in new.values()]]
+            against = contrast_of(contrast, [others[i] for i in new.values()])
+            maps = RECORDS.explain(net, x, target, method, handling, layer, contrast=against, **options)[0]
+            self._latest.update(zip(new, maps.clone(), strict=True))
+        for key in keys:
+            self._latest.move_to_end(key)
+        while len(self._latest) > LATEST:
+            self._latest.popitem(last=False)
+        return torch.stack([self._latest[key] for key in keys])
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from posgrad_edu.metrics.similarity import Similarity, is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import RANKED, dropdown, handling_toggles, toggles
-from posgrad_edu.widgets.panel import RECORDS, is_cam
+from posgrad_edu.widgets.panel import is_cam
 from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.theme import Picture
 
@@ -95,7 +95,7 @@ class MapComparison(TwoClassPanel):
 
     def _explain(self, method: str, handling: str, other: int) -> Tensor:
         layer = self.clf.cam_layer if is_cam(method) else None
-        return RECORDS.explain(self.clf.net, self._x, [[self.target, other]], method, handling, layer)[0]
+        return self._explain_classes(self.clf.net, self._x, (self.target, other), method, handling, layer)
 
     @property
     def _handling(self) -> str:

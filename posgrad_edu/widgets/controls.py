@@ -21,7 +21,8 @@ from posgrad_edu.models.labels import plain
 
 RANKED = ("most likely", "runner-up", "least likely")
 # What each of two classes' logits is held against.
-CONTRASTS = (("the logit", "none"), ("minus the mean of all", "mean"), ("minus the other class", "other"))
+NONE, OTHER = "none", "other"  # contrasts, beside MEAN
+CONTRASTS = (("the logit", NONE), ("minus the mean of all", MEAN), ("minus the other class", OTHER))
 
 # --- Controls; their options are values, or pairs (words, value) ---
 
@@ -55,7 +56,7 @@ def dropdown(description: str, options: Sequence[Any], **traits: Any) -> widgets
 
 def contrast_list() -> widgets.Dropdown:
     """Return a list of what is explained: a class's logit, or its difference from others."""
-    return dropdown("Explained", CONTRASTS, value="none")
+    return dropdown("Explained", CONTRASTS, value=NONE)
 
 
 def class_box(clf: Classifier, description: str, value: str) -> widgets.Combobox:
@@ -134,10 +135,10 @@ def find_pair(clf: Classifier, words: Iterable[str | int], logits: Tensor) -> tu
     return classes
 
 
-def contrast_of(value: str, classes: Sequence[int]) -> Literal["mean"] | Tensor | None:
-    """Return the contrast that a value of ``contrast_list`` stands for, where maps of two classes are asked for."""
-    if value == "other":
-        return torch.tensor([[*reversed(classes)]])
+def contrast_of(value: str, others: Sequence[Any]) -> Literal["mean"] | Tensor | None:
+    """Return the contrast that a value of ``contrast_list`` stands for; others: the other class of each one asked."""
+    if value == OTHER:
+        return torch.tensor([others])
     return MEAN if value == MEAN else None
 
 

@@ -22,14 +22,13 @@ from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import (
     CONTRASTS,
     contrast_list,
-    contrast_of,
     dropdown,
     number_slider,
     spatial_layers,
     toggles,
     usable_methods,
 )
-from posgrad_edu.widgets.panel import RECORDS, is_cam, style_of
+from posgrad_edu.widgets.panel import is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.style import ROOM
 
@@ -117,8 +116,7 @@ class Explorer(ClassBoxPanel):
     ) -> Tensor:
         _, x, _ = self._inputs(photo)
         chosen = None if handling == PUBLISHED else handling
-        against = contrast_of(contrast, classes)
-        return RECORDS.explain(self.clf.net, x, [list(classes)], method, chosen, layer, contrast=against)[0]
+        return self._explain_classes(self.clf.net, x, classes, method, chosen, layer, contrast=contrast, name=photo)
 
     @property
     def limit(self) -> float:

@@ -24,12 +24,11 @@ from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import (
     CONTRASTS,
     contrast_list,
-    contrast_of,
     dropdown,
     handling_toggles,
     slider,
 )
-from posgrad_edu.widgets.panel import RECORDS, is_cam
+from posgrad_edu.widgets.panel import is_cam
 from posgrad_edu.widgets.sentences import describe
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
@@ -88,8 +87,7 @@ class ShiftSlider(ClassBoxPanel):
     def _explain(self, a: float, method: str, handling: str, contrast: str, *classes: int) -> Tensor:
         other, _ = self._shifted(a)
         layer = other.cam_layer if is_cam(method) else None
-        against = contrast_of(contrast, classes)
-        return RECORDS.explain(other.net, self._x, [list(classes)], method, handling, layer, contrast=against)[0]
+        return self._explain_classes(other.net, self._x, classes, method, handling, layer, contrast=contrast, name=a)
 
     @property
     def setting(self) -> str:

@@ -19,7 +19,7 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import slider, toggles
-from posgrad_edu.widgets.panel import RECORDS, rank_correlation
+from posgrad_edu.widgets.panel import rank_correlation
 from posgrad_edu.widgets.sentences import CONSTANT, in_percent
 
 QUANTILES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -71,7 +71,7 @@ class ThresholdSlider(ClassBoxPanel):
         return maps
 
     def _explain(self, classes: tuple[int, ...], q: float, handling: str) -> tuple[Tensor, tuple[float, ...], float]:
-        maps = RECORDS.explain(self.clf.net, self._x, [list(classes)], "rectgrad", handling, q=q)[0].cpu()
+        maps = self._explain_classes(self.clf.net, self._x, classes, "rectgrad", handling, q=q).cpu()
         return maps, tuple((maps != 0).float().mean((1, 2)).tolist()), rank_correlation(blocks(maps))
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import networks
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import posgrad_edu as pg
 from posgrad_edu.methods import METHODS
@@ -43,6 +43,33 @@ def test_neither_the_other_handling_nor_another_class_costs_a_forward_pass(clf: 
     lab._clear_caches()
     lab.refresh()
     assert runs
+
+
+@pytest.mark.parametrize("contrast", ["none", "mean", "other"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_map_that_was_shown_beside_another_class_is_not_computed_again(
+    clf: pg.Classifier, monkeypatch: pytest.MonkeyPatch, method: str, contrast: str
+) -> None:
+    classes = [0, 1, 2]
+    lab = Explorer(clf, ["coffee"], method=method, class_a="0", class_b="1", contrast=contrast)
+    asked: list[Any] = []
+    explain = RECORDS.explain
+
+    def noted(net: nn.Module, x: Tensor, target: Any, *rest: Any, **options: Any) -> Tensor:
+        asked.append(target[0])
+        return explain(net, x, target, *rest, **options)
+
+    monkeypatch.setattr(RECORDS, "explain", noted)
+    lab.class_b.value = "2"
+    both = contrast == "other"  # class A's contrast has changed, too
+    assert {*map(tuple, asked)} == {(0, 2) if both else (2,)}
+    for lab.class_a.value, lab.class_b.value in itertools.product(map(str, classes), repeat=2):
+        assert not lab._failed or (both and lab.class_a.value == lab.class_b.value)
+        if not lab._failed:
+            against = torch.tensor([[*reversed(lab.classes)]]) if both else {"none": None}.get(contrast, contrast)
+            right = pg.explain(clf.net, lab._x, [list(lab.classes)], method, contrast=against)[0]
+            torch.testing.assert_close(lab.maps, right, rtol=1e-5, atol=1e-6 * float(right.abs().max()))
+    assert len(lab._latest) <= 8
 
 
 def test_the_explorer_measures_no_more_than_it_says(clf: pg.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
