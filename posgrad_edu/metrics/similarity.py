@@ -208,14 +208,19 @@ def _direction(vector: NDArray) -> NDArray:
     if vector.size < 2 or not np.ptp(vector) > 0:
         return np.empty(0)
     centred = vector - vector.mean()
-    return centred / np.linalg.norm(centred)
+    return centred / math.sqrt(_product(centred, centred))
 
 
 def _correlation(a: NDArray, b: NDArray) -> float:
     """Return Pearson's correlation of what two directions were made of; nan if one is empty."""
     if not a.size or not b.size:
         return math.nan
-    return float(np.clip(a @ b, -1.0, 1.0))  # rounding may lead a little beyond
+    return float(np.clip(_product(a, b), -1.0, 1.0))  # rounding may lead a little beyond
+
+
+def _product(a: NDArray, b: NDArray) -> float:
+    """Return a · b. ``a @ b`` would wake BLAS's threads, which then keep cores busy that PyTorch's threads want."""
+    return float((a * b).sum())
 
 
 # --- Structural similarity ---
