@@ -298,7 +298,9 @@ class MapPanel(Panel):
     @property
     def spearman_abs(self) -> float:
         """The rank correlation of the two maps' magnitudes; nan as for ``spearman``."""
-        return self._rank(self._kept_maps, magnitudes=True) if self._kept_maps.numel() else math.nan
+        if not (self._kept_maps < 0).any():  # the same, without ranking again
+            return self.spearman
+        return self._rank(self._kept_maps, magnitudes=True)
 
     # --- What is shown ---
 

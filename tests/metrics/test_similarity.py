@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -151,6 +154,7 @@ VALUES = {
     "in double precision": NOISE[0].double().numpy(),
     "ties": NOISE[0].round().numpy(),
     "mostly zero": SMOOTH[0].clamp(min=0).numpy(),
+    "few that aren't zero": NOISE[0].where(NOISE[0].abs() > 1.5, 0.0).numpy(),
     "signed zeros": np.array([0.0, -0.0, 1.0, -1.0, -0.0]),
     "whole numbers": np.array([[3, 1], [1, 2]]),
     "infinite": np.array([1.0, math.inf, -math.inf, math.inf]),
@@ -169,6 +173,28 @@ def test_ranks_of_values_that_are_no_numbers_correlate_with_nothing() -> None:
     assert math.isnan(spearman(VALUES["not a number"], np.arange(3.0)))
     assert math.isnan(spearman(np.ones(3), np.arange(3.0)))
     assert math.isnan(spearman(VALUES["one"], VALUES["one"]))
+
+
+OTHER_THREADS = """
+import time
+import numpy as np
+from posgrad_edu.metrics.similarity import spearman
+a, b = np.random.default_rng(0).random((2, 300, 300))
+spearman(a, b)
+start = time.process_time() - time.thread_time()
+for _ in range(20):
+    spearman(a, b)
+print((time.process_time() - time.thread_time() - start) / time.thread_time())
+"""
+
+
+@pytest.mark.slow
+def test_a_correlation_wakes_no_other_thread() -> None:
+    """NumPy's BLAS would, and its threads stay awake: the next pass of the network took twice as long on two cores."""
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, "-c", OTHER_THREADS], env=free, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 0.05
 
 
 # --- Structural similarity ---
