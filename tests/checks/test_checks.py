@@ -389,7 +389,8 @@ def test_right_parameter_sensitivity_is_the_packages() -> None:
     task = parameter_sensitivity.PARAMETER_SENSITIVITY
     for n in range(4):
         net, nets, x, target, maps = task.make(n)
-        torch.testing.assert_close(maps(net, x, target).float(), explain(net, x, target, "input-x-gradient"))
+        net, nets, x = net.double(), [other.double() for other in nets], x.double()  # as maps do
+        torch.testing.assert_close(maps(net, x, target), explain(net, x, target, "input-x-gradient"))
         theirs = [data_sensitivity(net, other, x, "input-x-gradient", target=target).spearman for other in nets]
         ours = task.right(net, nets, x, target, maps)  # type: ignore[misc]
         torch.testing.assert_close(ours, torch.tensor(theirs).to(ours), rtol=1e-4, atol=1e-4, equal_nan=True)
