@@ -110,6 +110,7 @@ _TAKE = "torch.where(rank < n, hidden, x) has the n patches of the smallest rank
 _RAW = "Return the scores as they are: what they are held against belongs to the area."
 _ALL_COUNTS = "One score for each entry of counts, in its order."
 _COVER = "What a covered place looks like stands in hidden."
+_ONE_RANK = "All pixels of a patch have one rank: compare it with n."
 DELETION_CURVE = Task(
     name="deletion curve",
     signature="deletion_curve(score, x, hidden, rank, counts)",
@@ -149,11 +150,7 @@ those of the next, and so on. counts: a list of how many patches are covered; it
         Mistake("begins-whole", "your list begins with the whole photo, whatever the first count is", _ALL_COUNTS),
         _counting(lambda counts: [0, *counts[1:]]),
         _counting(lambda counts: [0, *counts]),
-        Mistake(
-            "pixels",
-            "you cover n pixels instead of n patches",
-            "All pixels of a patch have one rank: compare it with n.",
-        ),
+        Mistake("pixels", "you cover n pixels instead of n patches", _ONE_RANK),
         _covering(_pixels),
         Mistake("zeros", "you cover with zeros instead of hidden", _COVER),
         _by(lambda x, hidden: torch.zeros_like(x)),
@@ -224,9 +221,7 @@ def _curve(n: int) -> Args:
 
 def _one_number(answer: Any) -> list[Tensor]:
     """An area. None may come from one of two ways through a function, and several numbers are the curve."""
-    if answer is None:
-        words = "your function returned None instead of a number"
-        raise forms.Unfit("returns-none", words, "Does each way through it end with return, that to nan too?")
+    forms.not_none(answer, "a number", "Does each way through it end with return, that to nan too?")
     try:
         return forms.number(answer)
     except forms.Unfit as unfit:
@@ -283,6 +278,10 @@ _STRIPS = (
     "Between two neighbours the curve is a straight line: a strip has their mean as height, and 1 / steps as width."
 )
 _LARGER = "Only the first and the last score decide: nan where the first isn't larger. Those between, and signs, don't."
+_NO_AREA = "where covering takes nothing away there is no area: nan"
+_NO_AREA_EITHER = "where the last score equals the first there is no area either: nan"
+_TURNED = "If the first score isn't larger than the last, 1 and 0 would be turned round."
+_EQUAL = "Isn't larger means smaller or equal."
 _WHOLE = "The whole width is 1, however many scores there are."
 _OUTSIDE = "Scores may rise above the first and fall below the last: leave them as they are."
 AREA = Task(
@@ -348,18 +347,8 @@ width of 1. Where the first score isn't larger than the last, covering took noth
         _with(lambda kept: _trapezoids(kept.abs())),
         Mistake("median", "you took the median", _STRIPS),
         _with(lambda kept: float(kept.quantile(0.5))),
-        Mistake(
-            "nothing-taken",
-            "where covering takes nothing away there is no area: nan",
-            "If the first score isn't larger than the last, 1 and 0 would be turned round.",
-            pattern=(True, True, True, False, None),
-        ),
-        Mistake(
-            "nothing-taken",
-            "where the last score equals the first there is no area either: nan",
-            "Isn't larger means smaller or equal.",
-            pattern=(True, True, True, True, False),
-        ),
+        Mistake("nothing-taken", _NO_AREA, _TURNED, pattern=(True, True, True, False, None)),
+        Mistake("nothing-taken", _NO_AREA_EITHER, _EQUAL, pattern=(True, True, True, True, False)),
         Mistake("always-nan", "you return nan although the first score is the larger one", _LARGER),
         lambda scores: math.nan,
         Mistake("not-finite", "you return nan or inf for some curves whose first score is the larger one", _LARGER),

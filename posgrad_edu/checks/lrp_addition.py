@@ -114,11 +114,7 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         Mistake("swapped", "each summand got the other one's share", "The first result belongs to a."),
         swapped(_addition),
         *wrong_denominators(_addition, "sum", "summand", _SHARE),
-        Mistake(
-            "epsilon-of-one",
-            "you took epsilon with another sign than the sum's",
-            _ONE,
-        ),
+        Mistake("epsilon-of-one", "you took epsilon with another sign than the sum's", _ONE),
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: z + _with_sign(a * b, e)),
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: z + _with_sign(a, e)),
         _by_summands(lambda one, other, e: one + other + _with_sign(one, e)),

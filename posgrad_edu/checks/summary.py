@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.forms import Unfit, a, count
+from posgrad_edu.checks.engine.forms import Unfit, a, count, not_none
 from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
@@ -39,8 +39,7 @@ _TWO = "Return two: the mean, and how many maps can't be ranked."
 
 def pair(answer: Any) -> list[Tensor]:
     """The mean and the number of degenerate maps: a tuple, list, array or tensor of two numbers."""
-    if answer is None:
-        raise Unfit("returns-none", "your function returned None instead of two numbers", "Does it say return?")
+    not_none(answer, "two numbers")
     if isinstance(answer, (set, dict, str)):
         raise Unfit("wrong-type", f"your function returned a {type(answer).__name__} instead of two numbers", _TWO)
     try:
