@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from posgrad_edu.checks.engine.task import Function, Mistake
 from posgrad_edu.handling import POSITIVE, SIGNED
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,11 @@ def on_arguments(function: Function, change: Callable[[Any], Any], *places: int)
 def with_argument(function: Function, place: int, value: Any) -> Function:
     """Return the function with another value in place of one argument, counted from 0, or from the end below 0."""
     return on_arguments(function, lambda _: value, place)
+
+
+def unchanged(given: T) -> T:
+    """Return what is given: for a step that is left out."""
+    return given
 
 
 def swapped(function: Function, one: int = 0, other: int = 1) -> Function:
