@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.changes import unit_batch
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import PHOTO, network
 from posgrad_edu.checks.engine.mutations import swapped, then
@@ -229,8 +230,12 @@ def _one_number(answer: Any) -> list[Tensor]:
         raise forms.Unfit(unfit.key, unfit.says, hint) from None
 
 
+def _raw(scores: Sequence[float]) -> Tensor:
+    return torch.tensor(scores, dtype=torch.float64)
+
+
 def _kept(scores: Sequence[float]) -> Tensor:
-    s = torch.tensor(scores, dtype=torch.float64)
+    s = _raw(scores)
     return (s - s[-1]) / (s[0] - s[-1])
 
 
@@ -244,15 +249,6 @@ Scale = Callable[[Sequence[float]], Tensor]
 def _area(scores: Sequence[float], scale: Scale = _kept, under: Callable[[Tensor], float] = _trapezoids) -> float:
     """Return the area under the share that is kept; nan where covering takes nothing away."""
     return under(scale(scores)) if scores[0] > scores[-1] else math.nan
-
-
-def _raw(scores: Sequence[float]) -> Tensor:
-    return torch.tensor(scores, dtype=torch.float64)
-
-
-def _unit(scores: Sequence[float]) -> Tensor:
-    s = _raw(scores)
-    return (s - s.min()) / (s.max() - s.min())
 
 
 def _scaled(scale: Scale) -> Function:
@@ -307,7 +303,7 @@ width of 1. Where the first score isn't larger than the last, covering took noth
         Mistake("not-divided", "you took the last score away, and didn't divide", _ENDS),
         _scaled(lambda scores: _raw(scores) - scores[-1]),
         Mistake("min-max", "you scaled by the largest and smallest score instead of the first and the last", _OUTSIDE),
-        _scaled(_unit),
+        _scaled(then(_raw, unit_batch)),
         Mistake("min-max", "you took the smallest score away instead of the last", _OUTSIDE),
         _scaled(lambda scores: (_raw(scores) - min(scores)) / (scores[0] - min(scores))),
         Mistake("min-max", "you divided by the largest score", _OUTSIDE),

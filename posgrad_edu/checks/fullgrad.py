@@ -11,18 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine import forms
-from posgrad_edu.checks.engine.changes import by_largest
+from posgrad_edu.checks.engine.changes import Change, by_largest
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES, PHOTO, Handle, asked, handling
-from posgrad_edu.checks.engine.mutations import each, handling_ignored, then, with_argument
+from posgrad_edu.checks.engine.mutations import each, handling_ignored, then, unchanged, with_argument
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, wrong_scores
 from posgrad_edu.handling import ABSOLUTE, SIGNED
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
-Change = Callable[[Tensor], Tensor]
-
-
 Shift = Callable[[Any], Tensor]  # a BatchNorm -> what it adds by itself
 
 
@@ -51,10 +48,6 @@ def _terms(
             places.append(z)
     grads = torch.autograd.grad(score(z, target), places)
     return [times(value.detach(), g) for value, g in zip(values, grads, strict=True)]
-
-
-def _itself(values: Tensor) -> Tensor:
-    return values
 
 
 _IMPLICIT = "A BatchNorm adds bias - mean * weight / sqrt(var + eps), with its running mean and variance."
@@ -218,18 +211,6 @@ def _rescaled(
     return sign(term) * (size - low) / torch.where((high > low) | (not guarded), span(low, high), 1.0)
 
 
-def _by_sum(term: Tensor) -> Tensor:
-    return term / term.abs().sum((1, 2, 3), keepdim=True)
-
-
-def _by_mean(term: Tensor) -> Tensor:
-    return term / term.abs().mean((1, 2, 3), keepdim=True)
-
-
-def _by_deviation(term: Tensor) -> Tensor:
-    return term / term.std((1, 2, 3), keepdim=True)
-
-
 def _one_channel(term: Tensor) -> Tensor:
     return term.sum(1, keepdim=True)
 
@@ -281,14 +262,14 @@ term that is zero throughout stays so.
         Mistake("handling-hard-coded", "you always take absolute values, whatever the handling", _HANDLING),
         with_argument(_fullgrad, 2, ABSOLUTE),
         Mistake("not-rescaled", "you didn't rescale the terms", _PSI),
-        partial(_fullgrad, psi=_itself),
+        partial(_fullgrad, psi=unchanged),
         Mistake("per-channel", "you rescaled each channel by itself", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(2, 3))),
         Mistake("batch-mixed", "you rescaled all photos of the batch together", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(0, 1, 2, 3))),
         Mistake("zero-moved", "you rescaled signed values, which moves their zero", "Rescale magnitudes, keep signs."),
-        partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like)),
-        partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like, guarded=False)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=unchanged, sign=torch.ones_like)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=unchanged, sign=torch.ones_like, guarded=False)),
         Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again."),
         partial(_fullgrad, psi=partial(_rescaled, sign=torch.ones_like)),
         Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI),
@@ -303,7 +284,9 @@ term that is zero throughout stays so.
         Mistake("squared", "you squared the magnitudes", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.square)),
         Mistake("other-psi", "you divided by the sum of the magnitudes, their mean, or the standard deviation", _PSI),
-        *(partial(_fullgrad, psi=psi) for psi in (_by_sum, _by_mean, _by_deviation)),
+        partial(_fullgrad, psi=lambda v: v / v.abs().sum((1, 2, 3), keepdim=True)),
+        partial(_fullgrad, psi=lambda v: v / v.abs().mean((1, 2, 3), keepdim=True)),
+        partial(_fullgrad, psi=lambda v: v / v.std((1, 2, 3), keepdim=True)),
         Mistake("handled-too-late", "you rescaled before you handled", "psi handles first, then rescales."),
         lambda t, s, h: _fullgrad(t, s, SIGNED, psi=lambda v: h(_rescaled(v))),
         Mistake("handled-too-late", "you handled after adding up the channels", _HANDLING),

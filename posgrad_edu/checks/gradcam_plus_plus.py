@@ -76,14 +76,6 @@ def _below(a: Tensor, g: Tensor) -> Tensor:
     return 2 * g**2 + total(a) * g**3
 
 
-def _with_epsilon(a: Tensor, g: Tensor, epsilon: float) -> Tensor:
-    return _over(g**2, _below(a, g) + epsilon)
-
-
-def _at_least(a: Tensor, g: Tensor, epsilon: float) -> Tensor:
-    return _over(g**2, _below(a, g).clamp(min=epsilon))
-
-
 _EQUATION = "alpha = g² / (2 g² + S g³), with S the sum of the channel's activations over its positions."
 _S = "S is one number for each channel of each photo: activations.sum((2, 3), keepdim=True)."
 _ZERO = "Set alpha to 0 where g is 0, with torch.where; 1 / (2 + S g) is the short form for all other g."
@@ -241,8 +233,11 @@ and 0 where the gradient g is 0. S is the sum of the channel's activations over 
         Mistake("not-by-position", "you added alpha up over the positions", _ITSELF),
         lambda a, g: alpha(a, g).sum(SPACE),
         Mistake("epsilon", "you added a small number to the denominator", _EPSILON),
-        *(partial(_with_epsilon, epsilon=e) for e in (1e-9, 1e-8, 1e-7, torch.finfo().eps, 1e-6, 1e-5, 1e-4)),
-        *(partial(_at_least, epsilon=e) for e in (1e-9, 1e-8, 1e-7, 1e-6)),
+        *(
+            lambda a, g, e=e: _over(g**2, _below(a, g) + e)
+            for e in (1e-9, 1e-8, 1e-7, torch.finfo().eps, 1e-6, 1e-5, 1e-4)
+        ),
+        *(lambda a, g, e=e: _over(g**2, _below(a, g).clamp(min=e)) for e in (1e-9, 1e-8, 1e-7, 1e-6)),
     ],
 )
 check_alpha = checker(ALPHA)
