@@ -15,7 +15,7 @@ from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then
-from posgrad_edu.checks.engine.task import Args, Function, Mistake, Pattern, Task
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 TINY = 2e-8  # radians, so about a millionth of a degree: the cosine of it is 1 in double precision
 
@@ -102,13 +102,9 @@ _INVERSE = "Which function turns it into an angle?"
 
 _OFF_OPPOSITE = "for opposite vectors your angle is nan or wrong"
 _NUMBER = "A number such as 0 or 90 would look like a finding."
+_TINY_WRONG = (_RIGHT, _RIGHT, _WRONG, None, _RIGHT, _RIGHT, _RIGHT, _RIGHT)
 _ZERO_WRONG = (_RIGHT, _RIGHT, None, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT)
 _FOLDED = (_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT)
-
-
-def _wrong_at(place: int, zero: bool | None = True) -> Pattern:
-    """Return the pattern of one wrong try; zero: whether that with a zero vector is right."""
-    return tuple(_WRONG if n == place else zero if n == 3 else _RIGHT for n in range(8))
 
 
 def _opposite_wrong(key: str, says: str, hint: str, tiny: bool) -> list[Mistake]:
@@ -133,7 +129,7 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
     mistakes=[
         *_opposite_wrong("acos-nan", f"{_OFF_OPPOSITE}, and tiny angles aren't exact", _ROUNDED, False),
         *_opposite_wrong("opposite", _OFF_OPPOSITE, _ATAN2, True),
-        Mistake("inexact", "tiny angles aren't exact: yours is off, perhaps 0", _TINY, pattern=_wrong_at(2, zero=None)),
+        Mistake("inexact", "tiny angles aren't exact: yours is off, perhaps 0", _TINY, pattern=_TINY_WRONG),
         Mistake("zero-vector", "a vector of zeros has no direction, so the angle is nan", _NUMBER, pattern=_ZERO_WRONG),
         Mistake("radians", "your angle is in radians", _DEGREES),
         then(angle, math.radians),

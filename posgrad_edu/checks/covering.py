@@ -49,10 +49,6 @@ def _photo(n: int) -> Args:
     return _Scored(network(), n), x, hidden, rank, list(COUNTS[n])
 
 
-def _first(rank: Tensor, n: int) -> Tensor:
-    return rank < n
-
-
 def _hidden(x: Tensor, hidden: Tensor) -> Tensor:
     return hidden
 
@@ -63,7 +59,7 @@ def _scores(
     hidden: Tensor,
     rank: Tensor,
     counts: Sequence[int],
-    which: Callable[[Tensor, int], Tensor] = _first,
+    which: Callable[[Tensor, int], Tensor] = torch.lt,
     cover: Callable[[Tensor, Tensor], Tensor] = _hidden,
 ) -> Tensor:
     """Return the score of the photo with so many patches covered, for each count."""

@@ -90,7 +90,6 @@ def _of_parameters(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     return [value.detach() * g for value, g in zip(values, grads, strict=True)]
 
 
-_FIRST = "The first term is input times gradient."
 _EACH = "Each layer with a bias has a term: bias times the gradient with regard to its output."
 _LINEAR = "They have no position, so they aren't part of the map, but they belong to the sum."
 _OUTPUT = "Take the gradient with regard to the layer's output: it has one value a photo and position."
@@ -115,7 +114,7 @@ layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
     mistakes=[
         Mistake("bias-missing", "the biases are missing: you returned the input's term only", _EACH),
         then(_terms, lambda terms: terms[:1]),
-        Mistake("input-missing", "the input's term is missing", _FIRST),
+        Mistake("input-missing", "the input's term is missing", "The first term is input times gradient."),
         then(_terms, lambda terms: terms[1:]),
         Mistake("linear-missing", "the biases of the linear layers are missing", _LINEAR),
         partial(_terms, layers=(nn.Conv2d, nn.BatchNorm2d)),
@@ -190,11 +189,7 @@ def _given_terms(n: int) -> Args:
     return terms, PHOTO, handling(n)
 
 
-def _span(low: Tensor, high: Tensor) -> Tensor:
-    return high - low
-
-
-def _span_plus(epsilon: float, low: Tensor, high: Tensor) -> Tensor:
+def _span_plus(epsilon: float, high: Tensor, low: Tensor) -> Tensor:
     return high - low + epsilon
 
 
@@ -203,12 +198,12 @@ def _rescaled(
     axes: tuple[int, ...] = (1, 2, 3),
     magnitude: Change = torch.abs,
     sign: Change = torch.sign,
-    span: Callable[[Tensor, Tensor], Tensor] = _span,
+    span: Callable[[Tensor, Tensor], Tensor] = torch.sub,
     guarded: bool = True,
 ) -> Tensor:
     size = magnitude(term)
     low, high = size.amin(axes, keepdim=True), size.amax(axes, keepdim=True)
-    return sign(term) * (size - low) / torch.where((high > low) | (not guarded), span(low, high), 1.0)
+    return sign(term) * (size - low) / torch.where((high > low) | (not guarded), span(high, low), 1.0)
 
 
 def _one_channel(term: Tensor) -> Tensor:
@@ -275,9 +270,9 @@ term that is zero throughout stays so.
         Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI),
         partial(_fullgrad, psi=by_largest),
         Mistake("minimum-kept", "you subtracted the smallest magnitude, but divided by the largest", _PSI),
-        partial(_fullgrad, psi=partial(_rescaled, span=lambda low, high: high)),
+        partial(_fullgrad, psi=partial(_rescaled, span=lambda high, low: high)),
         Mistake("not-divided", "you subtracted the smallest magnitude, but didn't divide by the range", _PSI),
-        partial(_fullgrad, psi=partial(_rescaled, span=lambda low, high: torch.ones_like(high))),
+        partial(_fullgrad, psi=partial(_rescaled, span=lambda high, low: torch.ones_like(high))),
         Mistake("negative-dropped", "you dropped negative values when you rescaled", "Rescale magnitudes, keep signs."),
         partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.relu)),
         partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.relu, sign=torch.ones_like)),

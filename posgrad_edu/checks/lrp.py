@@ -26,11 +26,6 @@ def away_from_zero(z: Tensor, epsilon: float) -> Tensor:
     return z + torch.where(z < 0, -epsilon, epsilon)
 
 
-def not_detached(z: Tensor, epsilon: float) -> Tensor:
-    """Return what r is divided by where the gradient of z * r / (z + epsilon) also goes through the denominator."""
-    return away_from_zero(z, epsilon) ** 2 / torch.where(z < 0, -epsilon, epsilon)
-
-
 def without_factor(factor: Tensor, values: Tensor) -> Tensor:
     """Return the values alone, in place of a product."""
     return values
@@ -68,7 +63,8 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
         Mistake("epsilon-clamp", "you cut the denominator off at epsilon", sign),
         partial(right, below=lambda z, e: z.clamp(min=e)),
         Mistake("quotient-not-detached", f"the gradient went through the quotient of relevance and {of}, too", _DETACH),
-        partial(right, below=not_detached),
+        # What r is divided by where the gradient of z * r / (z + epsilon) also goes through the denominator.
+        partial(right, below=lambda z, e: away_from_zero(z, e) ** 2 / torch.where(z < 0, -e, e)),
         Mistake("not-divided", f"you didn't divide by the {of}", hint),
         partial(right, below=lambda z, e: torch.ones_like(z)),
         Mistake("multiplied", f"you multiplied by the {of} instead of dividing", hint),
