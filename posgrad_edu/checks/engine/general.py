@@ -6,7 +6,7 @@ from posgrad_edu.checks.engine.task import Mistake, Task
 
 _UNCHANGED = "The network that you are given is left as it was: work on a copy, or undo it in a finally block."
 
-_WORDS = {  # by its key: what is said of a mistake, and a hint
+_WORDS = {  # by a mistake's key: what is said of it, and a hint
     "not-callable": ("hand over the function itself", "Give its name without brackets: check_...(my_function)."),
     "timeout": ("your function was stopped", "Does a loop never end?"),
     # What a function leaves behind.
