@@ -46,7 +46,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.forms import Unfit, not_none
+from posgrad_edu.checks.engine.forms import Unfit, a, not_none
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.engine.cam_layer import find_layer
@@ -195,7 +195,7 @@ def verdict(answer: Any) -> list[bool]:
     if isinstance(answer, (Tensor, np.ndarray)) and len(answer.reshape(-1)) == 1:
         answer = answer.item()
     if not isinstance(answer, (bool, np.bool_)):
-        words = f"your function returned a {type(answer).__name__} instead of True or False"
+        words = f"your function returned {a(type(answer).__name__)} instead of True or False"
         raise Unfit("not-a-verdict", words, "A verdict, not a number: compare what you measured with a line.")
     return [bool(answer)]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.forms import Unfit, not_none
+from posgrad_edu.checks.engine.forms import Unfit, a, not_none
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 LAYERS = ["fc", "conv4", "conv3", "conv2", "conv1"]  # from the output down
@@ -59,7 +59,7 @@ def networks(answer: Any) -> list[nn.Module]:
         raise Unfit("wrong-type", "your function returned one network instead of a list", _COPY)
     not_none(answer, "a list of networks")
     if not isinstance(answer, (list, tuple)) or not all(isinstance(part, nn.Module) for part in answer):
-        words = f"your function returned a {type(answer).__name__} that isn't a list of networks"
+        words = f"your function returned {a(type(answer).__name__)} that isn't a list of networks"
         raise Unfit("wrong-type", words, _COPY)
     return list(answer)
 

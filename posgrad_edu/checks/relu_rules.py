@@ -55,7 +55,7 @@ def _only(back: Back, channels: int) -> Back:
 
 
 def _with(back: Back) -> Function:
-    """Return the maps (N, H, W) of a method with this way back."""
+    """Return the method with this way back: what arrives, added up over the colours, (N, H, W)."""
     return then(partial(_arrives, back=back), lambda gradient: gradient.sum(1))
 
 

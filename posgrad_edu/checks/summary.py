@@ -41,7 +41,7 @@ def pair(answer: Any) -> list[Tensor]:
     """The mean and the number of degenerate maps: a tuple, list, array or tensor of two numbers."""
     not_none(answer, "two numbers")
     if isinstance(answer, (set, dict, str)):
-        raise Unfit("wrong-type", f"your function returned a {type(answer).__name__} instead of two numbers", _TWO)
+        raise Unfit("wrong-type", f"your function returned {a(type(answer).__name__)} instead of two numbers", _TWO)
     try:
         parts = list(answer)
     except TypeError:
