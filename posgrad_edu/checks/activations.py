@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import asked
-from posgrad_edu.checks.engine.mutations import then, with_argument
+from posgrad_edu.checks.engine.mutations import then, unchanged, with_argument
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, of_input, wrong_scores
 
@@ -21,10 +21,6 @@ Layer = Callable[[str], str]  # the layer that is asked for -> the one that is r
 def _layer_of(n: int) -> Args:
     """A network, photos, classes and one of its layers, by name; from the third try on, its ReLUs work in place."""
     return *asked(n, inplace=n >= 2), ("conv2", "conv1", "conv2", "conv1")[n]
-
-
-def _same(layer: str) -> str:
-    return layer
 
 
 def _next(layer: str) -> str:
@@ -37,8 +33,8 @@ def _recorded(
     target: Tensor,
     layer: str,
     score: Score = logit,
-    activations: Layer = _same,
-    gradients: Layer = _same,
+    activations: Layer = unchanged,
+    gradients: Layer = unchanged,
 ) -> list[Tensor]:
     """Return the output of a layer and the gradient with regard to it."""
     return [_at(net, x, target, activations(layer), score)[0], _at(net, x, target, gradients(layer), score)[1]]
@@ -62,7 +58,7 @@ def _with_gradient(change: Callable[[Tensor], Tensor]) -> Callable[..., list[Ten
 
 
 _CLONE = "Record output.clone(): detach() alone shares the memory."
-_IN_PLACE = (True, True, False, False)
+_IN_PLACE = (True, True, False, False)  # which tries are right
 _BY_NAME = "Both belong to the output of the layer that is named: net.get_submodule(layer)."
 _ITS_SHAPE = "The gradient with regard to the layer's output has the shape of that output."
 _AS_THEY_ARE = "Record them as they are."

@@ -15,7 +15,7 @@ from posgrad_edu.checks.engine import forms
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then
-from posgrad_edu.checks.engine.task import Args, Function, Mistake, Pattern, Task
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 TINY = 2e-8  # radians, so about a millionth of a degree: the cosine of it is 1 in double precision
 
@@ -85,10 +85,6 @@ def _sine(first: Tensor, second: Tensor) -> Tensor:
     return (one - (one @ other) * other).norm()
 
 
-def _chord(first: Tensor, second: Tensor) -> Tensor:
-    return (_unit(first.double()) - _unit(second.double())).norm()
-
-
 _RIGHT, _WRONG = True, False
 _OPPOSITE = [(_WRONG, None, None), (None, _WRONG, None), (None, None, _WRONG)]  # which of three opposite pairs is wrong
 _HALF = (
@@ -106,13 +102,9 @@ _INVERSE = "Which function turns it into an angle?"
 
 _OFF_OPPOSITE = "for opposite vectors your angle is nan or wrong"
 _NUMBER = "A number such as 0 or 90 would look like a finding."
+_TINY_WRONG = (_RIGHT, _RIGHT, _WRONG, None, _RIGHT, _RIGHT, _RIGHT, _RIGHT)
 _ZERO_WRONG = (_RIGHT, _RIGHT, None, _WRONG, _RIGHT, _RIGHT, _RIGHT, _RIGHT)
 _FOLDED = (_WRONG, _RIGHT, None, None, _WRONG, _WRONG, _WRONG, _RIGHT)
-
-
-def _wrong_at(place: int, zero: bool | None = True) -> Pattern:
-    """Return the pattern of one wrong try; zero: whether that with a zero vector is right."""
-    return tuple(_WRONG if n == place else zero if n == 3 else _RIGHT for n in range(8))
 
 
 def _opposite_wrong(key: str, says: str, hint: str, tiny: bool) -> list[Mistake]:
@@ -137,7 +129,7 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
     mistakes=[
         *_opposite_wrong("acos-nan", f"{_OFF_OPPOSITE}, and tiny angles aren't exact", _ROUNDED, False),
         *_opposite_wrong("opposite", _OFF_OPPOSITE, _ATAN2, True),
-        Mistake("inexact", "tiny angles aren't exact: yours is off, perhaps 0", _TINY, pattern=_wrong_at(2, zero=None)),
+        Mistake("inexact", "tiny angles aren't exact: yours is off, perhaps 0", _TINY, pattern=_TINY_WRONG),
         Mistake("zero-vector", "a vector of zeros has no direction, so the angle is nan", _NUMBER, pattern=_ZERO_WRONG),
         Mistake("radians", "your angle is in radians", _DEGREES),
         then(angle, math.radians),
@@ -148,7 +140,7 @@ vectors as for others. If a vector is zero, it is nan: no direction, no angle. A
         Mistake("cosine", "you returned 1 minus the cosine, not the angle", _INVERSE),
         lambda a, b: 1 - _cosine(a, b),
         Mistake("chord", "you returned the distance of the unit vectors", "It's 2 sin(θ/2): solve for θ."),
-        _chord,
+        lambda a, b: (_unit(a.double()) - _unit(b.double())).norm(),
         Mistake("sine", "you returned the sine, not the angle", _INVERSE),
         _sine,
         Mistake("folded", "beyond 90 degrees your angle is wrong", _SIGN, pattern=_FOLDED),
@@ -241,22 +233,12 @@ def _angles(
     return found
 
 
-def _apart(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
-    """The matrices never meet: each is applied to the vectors that came in."""
-    return [angle(first, second), *(angle(m @ first, m @ second) for m in matrices)]
-
-
 def _only_one(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
     return [angle(one, second) for one in _signals(matrices, first)]
 
 
 def _to_start(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
     return [angle(one, first) if n else angle(first, second) for n, one in enumerate(_signals(matrices, first))]
-
-
-def _to_previous(matrices: Sequence[Tensor], first: Tensor, second: Tensor) -> list[float]:
-    ones = _signals(matrices, first)
-    return [angle(first, second), *(angle(*two) for two in pairwise(ones))]
 
 
 def _signals(matrices: Sequence[Tensor], vector: Tensor) -> list[Tensor]:
@@ -280,10 +262,6 @@ _NONE = (_RIGHT, _RIGHT, _RIGHT, _RIGHT, _WRONG, _RIGHT)
 
 def _by_step(step: Step) -> Function:
     return partial(_angles, step=step)
-
-
-def _entrywise(matrix: Tensor, vector: Tensor) -> Tensor:
-    return (matrix * vector[:, None]).sum(1)
 
 
 def _of_each(change: Callable[[Tensor], Tensor]) -> Callable[[Sequence[Tensor]], list[Tensor]]:
@@ -331,9 +309,9 @@ They are right for long chains, too, whose numbers would outgrow float32. A list
         Mistake("transposed", "you multiplied by the transposed matrices", "matrix @ vector, not vector @ matrix."),
         on_arguments(_angles, _of_each(torch.t), 0),
         Mistake("entrywise", "you multiplied entry by entry", "matrix @ vector adds up over the columns."),
-        _by_step(_entrywise),
+        _by_step(lambda matrix, vector: (matrix * vector[:, None]).sum(1)),
         Mistake("not-cumulative", "each of your matrices acts on the vectors that came in", _ALL_SO_FAR),
-        _apart,
+        lambda matrices, a, b: [angle(a, b), *(angle(matrix @ a, matrix @ b) for matrix in matrices)],
         Mistake("first-matrix-again", "you multiplied by the first matrix again and again", _ALL_SO_FAR),
         on_arguments(_angles, lambda matrices: matrices[:1] * len(matrices), 0),
         Mistake("second-stays", "only your first vector goes through the matrices", _BOTH),
@@ -343,7 +321,7 @@ They are right for long chains, too, whose numbers would outgrow float32. A list
         Mistake("with-its-past", "you compared a vector with what it was at the start", _TWO),
         _to_start,
         Mistake("with-its-past", "you compared a vector with what it was before the matrix", _TWO),
-        _to_previous,
+        lambda matrices, a, b: [angle(a, b), *(angle(*two) for two in pairwise(_signals(matrices, a)))],
         Mistake("clamped", "you dropped negative numbers on the way", _AS_THEY_ARE),
         _by_step(lambda matrix, vector: (matrix @ vector).clamp(min=0)),
         Mistake("clamped", "you dropped the matrices' negative numbers", _AS_THEY_ARE),

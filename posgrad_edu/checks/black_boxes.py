@@ -46,7 +46,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.forms import Unfit, a, not_none
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 from posgrad_edu.data.photos import load_photo
 from posgrad_edu.engine.cam_layer import find_layer
@@ -182,25 +182,20 @@ LINE_UP = {kind.group: [other for other in KINDS if other.group == kind.group] f
 LINE_UP["signed CAM"] = [kind for kind in LINE_UP["signed"] if "cam" in kind.method]
 
 
-def _one_of(items: Sequence[Any]) -> Any:
-    return items[int(torch.randint(len(items), ()))]
-
-
 def _case(n: int) -> Args:
     """A fresh black box, EfficientNet-Lite0, and three photos."""
     chosen = [PHOTO_NAMES[i] for i in torch.randperm(len(PHOTO_NAMES))[:3]]
-    return boxed(_one_of(list(LINE_UP.values())[n])), _classifier().net, photos(chosen)
+    line = list(LINE_UP.values())[n]
+    return boxed(line[int(torch.randint(len(line), ()))]), _classifier().net, photos(chosen)
 
 
 def verdict(answer: Any) -> list[bool]:
     """True or False, also as NumPy or PyTorch write it."""
-    if answer is None:
-        words = "your function returned None instead of True or False"
-        raise Unfit("returns-none", words, "Does each way through it end in a return?")
+    not_none(answer, "True or False", "Does each way through it end in a return?")
     if isinstance(answer, (Tensor, np.ndarray)) and len(answer.reshape(-1)) == 1:
         answer = answer.item()
     if not isinstance(answer, (bool, np.bool_)):
-        words = f"your function returned a {type(answer).__name__} instead of True or False"
+        words = f"your function returned {a(type(answer).__name__)} instead of True or False"
         raise Unfit("not-a-verdict", words, "A verdict, not a number: compare what you measured with a line.")
     return [bool(answer)]
 
@@ -243,7 +238,9 @@ _PROPAGATION = "Its maps may be negative: a first layer has weights of both sign
 _AGGREGATION = "Let only the classifier forget: lower down, such a map does change. And is your line too high?"
 _REVERSED = "What becomes of such a map when the classifier forgets? One comparison isn't enough."
 _SHIFTED = "Lesson 04: by which question can such a network be asked, so that what all classes share drops out?"
+_EQUAL = "Compare its values for two classes: are they alike, or exactly equal?"
 _SIGNED = "you call a signed method positive because"
+_A_MAP = "you call a map positive that"
 DETECTIVE = Task(
     name="detective",
     signature="handles_positively(box, net, x)",
@@ -266,14 +263,8 @@ takes as long as your function takes for eleven boxes.
         Mistake("always-false", "you call no box positive", _LINE),
         Mistake("reversed", "you are wrong about nearly every box", _TURNED),
         Mistake("fooled-by-noise", "you call noise positive", _NOISE),
-        Mistake(
-            "fooled-by-the-photo", "you call a map positive that never looks at the network: the edges, say", _PHOTO
-        ),
-        Mistake(
-            "fooled-by-activations",
-            "you call a map positive that looks at the network, but at no class and no gradient",
-            "Compare its values for two classes: are they alike, or exactly equal?",
-        ),
+        Mistake("fooled-by-the-photo", f"{_A_MAP} never looks at the network: the edges, say", _PHOTO),
+        Mistake("fooled-by-activations", f"{_A_MAP} looks at the network, but at no class and no gradient", _EQUAL),
         Mistake("accuses-signed", "you call a signed method positive", _KEEP),
         Mistake("fooled-by-clipping", f"{_SIGNED} its finished map was clipped", _CLIPPED),
         Mistake("fooled-by-a-reversed-map", f"{_SIGNED} the magnitudes of two opposite maps are alike", _REVERSED),

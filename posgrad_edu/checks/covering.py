@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.changes import unit_batch
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import PHOTO, network
 from posgrad_edu.checks.engine.mutations import swapped, then
@@ -48,10 +49,6 @@ def _photo(n: int) -> Args:
     return _Scored(network(), n), x, hidden, rank, list(COUNTS[n])
 
 
-def _first(rank: Tensor, n: int) -> Tensor:
-    return rank < n
-
-
 def _hidden(x: Tensor, hidden: Tensor) -> Tensor:
     return hidden
 
@@ -62,7 +59,7 @@ def _scores(
     hidden: Tensor,
     rank: Tensor,
     counts: Sequence[int],
-    which: Callable[[Tensor, int], Tensor] = _first,
+    which: Callable[[Tensor, int], Tensor] = torch.lt,
     cover: Callable[[Tensor, Tensor], Tensor] = _hidden,
 ) -> Tensor:
     """Return the score of the photo with so many patches covered, for each count."""
@@ -110,6 +107,7 @@ _TAKE = "torch.where(rank < n, hidden, x) has the n patches of the smallest rank
 _RAW = "Return the scores as they are: what they are held against belongs to the area."
 _ALL_COUNTS = "One score for each entry of counts, in its order."
 _COVER = "What a covered place looks like stands in hidden."
+_ONE_RANK = "All pixels of a patch have one rank: compare it with n."
 DELETION_CURVE = Task(
     name="deletion curve",
     signature="deletion_curve(score, x, hidden, rank, counts)",
@@ -149,11 +147,7 @@ those of the next, and so on. counts: a list of how many patches are covered; it
         Mistake("begins-whole", "your list begins with the whole photo, whatever the first count is", _ALL_COUNTS),
         _counting(lambda counts: [0, *counts[1:]]),
         _counting(lambda counts: [0, *counts]),
-        Mistake(
-            "pixels",
-            "you cover n pixels instead of n patches",
-            "All pixels of a patch have one rank: compare it with n.",
-        ),
+        Mistake("pixels", "you cover n pixels instead of n patches", _ONE_RANK),
         _covering(_pixels),
         Mistake("zeros", "you cover with zeros instead of hidden", _COVER),
         _by(lambda x, hidden: torch.zeros_like(x)),
@@ -224,9 +218,7 @@ def _curve(n: int) -> Args:
 
 def _one_number(answer: Any) -> list[Tensor]:
     """An area. None may come from one of two ways through a function, and several numbers are the curve."""
-    if answer is None:
-        words = "your function returned None instead of a number"
-        raise forms.Unfit("returns-none", words, "Does each way through it end with return, that to nan too?")
+    forms.not_none(answer, "a number", "Does each way through it end with return, that to nan too?")
     try:
         return forms.number(answer)
     except forms.Unfit as unfit:
@@ -234,8 +226,12 @@ def _one_number(answer: Any) -> list[Tensor]:
         raise forms.Unfit(unfit.key, unfit.says, hint) from None
 
 
+def _raw(scores: Sequence[float]) -> Tensor:
+    return torch.tensor(scores, dtype=torch.float64)
+
+
 def _kept(scores: Sequence[float]) -> Tensor:
-    s = torch.tensor(scores, dtype=torch.float64)
+    s = _raw(scores)
     return (s - s[-1]) / (s[0] - s[-1])
 
 
@@ -249,15 +245,6 @@ Scale = Callable[[Sequence[float]], Tensor]
 def _area(scores: Sequence[float], scale: Scale = _kept, under: Callable[[Tensor], float] = _trapezoids) -> float:
     """Return the area under the share that is kept; nan where covering takes nothing away."""
     return under(scale(scores)) if scores[0] > scores[-1] else math.nan
-
-
-def _raw(scores: Sequence[float]) -> Tensor:
-    return torch.tensor(scores, dtype=torch.float64)
-
-
-def _unit(scores: Sequence[float]) -> Tensor:
-    s = _raw(scores)
-    return (s - s.min()) / (s.max() - s.min())
 
 
 def _scaled(scale: Scale) -> Function:
@@ -283,6 +270,10 @@ _STRIPS = (
     "Between two neighbours the curve is a straight line: a strip has their mean as height, and 1 / steps as width."
 )
 _LARGER = "Only the first and the last score decide: nan where the first isn't larger. Those between, and signs, don't."
+_NO_AREA = "where covering takes nothing away there is no area: nan"
+_NO_AREA_EITHER = "where the last score equals the first there is no area either: nan"
+_TURNED = "If the first score isn't larger than the last, 1 and 0 would be turned round."
+_EQUAL = "Isn't larger means smaller or equal."
 _WHOLE = "The whole width is 1, however many scores there are."
 _OUTSIDE = "Scores may rise above the first and fall below the last: leave them as they are."
 AREA = Task(
@@ -308,7 +299,7 @@ width of 1. Where the first score isn't larger than the last, covering took noth
         Mistake("not-divided", "you took the last score away, and didn't divide", _ENDS),
         _scaled(lambda scores: _raw(scores) - scores[-1]),
         Mistake("min-max", "you scaled by the largest and smallest score instead of the first and the last", _OUTSIDE),
-        _scaled(_unit),
+        _scaled(then(_raw, unit_batch)),
         Mistake("min-max", "you took the smallest score away instead of the last", _OUTSIDE),
         _scaled(lambda scores: (_raw(scores) - min(scores)) / (scores[0] - min(scores))),
         Mistake("min-max", "you divided by the largest score", _OUTSIDE),
@@ -348,18 +339,8 @@ width of 1. Where the first score isn't larger than the last, covering took noth
         _with(lambda kept: _trapezoids(kept.abs())),
         Mistake("median", "you took the median", _STRIPS),
         _with(lambda kept: float(kept.quantile(0.5))),
-        Mistake(
-            "nothing-taken",
-            "where covering takes nothing away there is no area: nan",
-            "If the first score isn't larger than the last, 1 and 0 would be turned round.",
-            pattern=(True, True, True, False, None),
-        ),
-        Mistake(
-            "nothing-taken",
-            "where the last score equals the first there is no area either: nan",
-            "Isn't larger means smaller or equal.",
-            pattern=(True, True, True, True, False),
-        ),
+        Mistake("nothing-taken", _NO_AREA, _TURNED, pattern=(True, True, True, False, None)),
+        Mistake("nothing-taken", _NO_AREA_EITHER, _EQUAL, pattern=(True, True, True, True, False)),
         Mistake("always-nan", "you return nan although the first score is the larger one", _LARGER),
         lambda scores: math.nan,
         Mistake("not-finite", "you return nan or inf for some curves whose first score is the larger one", _LARGER),

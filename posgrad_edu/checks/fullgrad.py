@@ -11,18 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine import forms
-from posgrad_edu.checks.engine.changes import by_largest
+from posgrad_edu.checks.engine.changes import Change, by_largest
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES, PHOTO, Handle, asked, handling
-from posgrad_edu.checks.engine.mutations import each, handling_ignored, then, with_argument
+from posgrad_edu.checks.engine.mutations import each, handling_ignored, then, unchanged, with_argument
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, wrong_scores
 from posgrad_edu.handling import ABSOLUTE, SIGNED
 
 LAYERS = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
-Change = Callable[[Tensor], Tensor]
-
-
 Shift = Callable[[Any], Tensor]  # a BatchNorm -> what it adds by itself
 
 
@@ -51,10 +48,6 @@ def _terms(
             places.append(z)
     grads = torch.autograd.grad(score(z, target), places)
     return [times(value.detach(), g) for value, g in zip(values, grads, strict=True)]
-
-
-def _itself(values: Tensor) -> Tensor:
-    return values
 
 
 _IMPLICIT = "A BatchNorm adds bias - mean * weight / sqrt(var + eps), with its running mean and variance."
@@ -97,7 +90,6 @@ def _of_parameters(net: nn.Module, x: Tensor, target: Tensor) -> list[Tensor]:
     return [value.detach() * g for value, g in zip(values, grads, strict=True)]
 
 
-_FIRST = "The first term is input times gradient."
 _EACH = "Each layer with a bias has a term: bias times the gradient with regard to its output."
 _LINEAR = "They have no position, so they aren't part of the map, but they belong to the sum."
 _OUTPUT = "Take the gradient with regard to the layer's output: it has one value a photo and position."
@@ -122,7 +114,7 @@ layer's output, (N, channels, h, w) or (N, units). All are signed and detached.
     mistakes=[
         Mistake("bias-missing", "the biases are missing: you returned the input's term only", _EACH),
         then(_terms, lambda terms: terms[:1]),
-        Mistake("input-missing", "the input's term is missing", _FIRST),
+        Mistake("input-missing", "the input's term is missing", "The first term is input times gradient."),
         then(_terms, lambda terms: terms[1:]),
         Mistake("linear-missing", "the biases of the linear layers are missing", _LINEAR),
         partial(_terms, layers=(nn.Conv2d, nn.BatchNorm2d)),
@@ -197,11 +189,7 @@ def _given_terms(n: int) -> Args:
     return terms, PHOTO, handling(n)
 
 
-def _span(low: Tensor, high: Tensor) -> Tensor:
-    return high - low
-
-
-def _span_plus(epsilon: float, low: Tensor, high: Tensor) -> Tensor:
+def _span_plus(epsilon: float, high: Tensor, low: Tensor) -> Tensor:
     return high - low + epsilon
 
 
@@ -210,24 +198,12 @@ def _rescaled(
     axes: tuple[int, ...] = (1, 2, 3),
     magnitude: Change = torch.abs,
     sign: Change = torch.sign,
-    span: Callable[[Tensor, Tensor], Tensor] = _span,
+    span: Callable[[Tensor, Tensor], Tensor] = torch.sub,
     guarded: bool = True,
 ) -> Tensor:
     size = magnitude(term)
     low, high = size.amin(axes, keepdim=True), size.amax(axes, keepdim=True)
-    return sign(term) * (size - low) / torch.where((high > low) | (not guarded), span(low, high), 1.0)
-
-
-def _by_sum(term: Tensor) -> Tensor:
-    return term / term.abs().sum((1, 2, 3), keepdim=True)
-
-
-def _by_mean(term: Tensor) -> Tensor:
-    return term / term.abs().mean((1, 2, 3), keepdim=True)
-
-
-def _by_deviation(term: Tensor) -> Tensor:
-    return term / term.std((1, 2, 3), keepdim=True)
+    return sign(term) * (size - low) / torch.where((high > low) | (not guarded), span(high, low), 1.0)
 
 
 def _one_channel(term: Tensor) -> Tensor:
@@ -281,29 +257,31 @@ term that is zero throughout stays so.
         Mistake("handling-hard-coded", "you always take absolute values, whatever the handling", _HANDLING),
         with_argument(_fullgrad, 2, ABSOLUTE),
         Mistake("not-rescaled", "you didn't rescale the terms", _PSI),
-        partial(_fullgrad, psi=_itself),
+        partial(_fullgrad, psi=unchanged),
         Mistake("per-channel", "you rescaled each channel by itself", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(2, 3))),
         Mistake("batch-mixed", "you rescaled all photos of the batch together", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, axes=(0, 1, 2, 3))),
         Mistake("zero-moved", "you rescaled signed values, which moves their zero", "Rescale magnitudes, keep signs."),
-        partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like)),
-        partial(_fullgrad, psi=partial(_rescaled, magnitude=_itself, sign=torch.ones_like, guarded=False)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=unchanged, sign=torch.ones_like)),
+        partial(_fullgrad, psi=partial(_rescaled, magnitude=unchanged, sign=torch.ones_like, guarded=False)),
         Mistake("sign-lost", "you lost the signs when you rescaled", "Multiply with sign() again."),
         partial(_fullgrad, psi=partial(_rescaled, sign=torch.ones_like)),
         Mistake("minimum-kept", "you divided by the largest magnitude without subtracting the smallest", _PSI),
         partial(_fullgrad, psi=by_largest),
         Mistake("minimum-kept", "you subtracted the smallest magnitude, but divided by the largest", _PSI),
-        partial(_fullgrad, psi=partial(_rescaled, span=lambda low, high: high)),
+        partial(_fullgrad, psi=partial(_rescaled, span=lambda high, low: high)),
         Mistake("not-divided", "you subtracted the smallest magnitude, but didn't divide by the range", _PSI),
-        partial(_fullgrad, psi=partial(_rescaled, span=lambda low, high: torch.ones_like(high))),
+        partial(_fullgrad, psi=partial(_rescaled, span=lambda high, low: torch.ones_like(high))),
         Mistake("negative-dropped", "you dropped negative values when you rescaled", "Rescale magnitudes, keep signs."),
         partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.relu)),
         partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.relu, sign=torch.ones_like)),
         Mistake("squared", "you squared the magnitudes", _PSI),
         partial(_fullgrad, psi=partial(_rescaled, magnitude=torch.square)),
         Mistake("other-psi", "you divided by the sum of the magnitudes, their mean, or the standard deviation", _PSI),
-        *(partial(_fullgrad, psi=psi) for psi in (_by_sum, _by_mean, _by_deviation)),
+        partial(_fullgrad, psi=lambda v: v / v.abs().sum((1, 2, 3), keepdim=True)),
+        partial(_fullgrad, psi=lambda v: v / v.abs().mean((1, 2, 3), keepdim=True)),
+        partial(_fullgrad, psi=lambda v: v / v.std((1, 2, 3), keepdim=True)),
         Mistake("handled-too-late", "you rescaled before you handled", "psi handles first, then rescales."),
         lambda t, s, h: _fullgrad(t, s, SIGNED, psi=lambda v: h(_rescaled(v))),
         Mistake("handled-too-late", "you handled after adding up the channels", _HANDLING),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -100,24 +99,8 @@ def _averaged(*axes: int) -> Function:
     return cam(lambda a, g, h: gradcam_weights(a, g, h, axes))
 
 
-def _magnitudes(weights: Tensor) -> Tensor:
-    return weights.abs().sum(1, keepdim=True)
-
-
-def _length(weights: Tensor) -> Tensor:
-    return weights.norm(dim=1, keepdim=True)
-
-
-def _largest(weights: Tensor) -> Tensor:
-    return weights.abs().amax(1, keepdim=True)
-
-
-def _plain_sum(weights: Tensor) -> Tensor:
-    return weights.sum(1, keepdim=True)
-
-
-def _divided(a: Tensor, g: Tensor, h: Handling, by: Callable[[Tensor], Tensor]) -> Tensor:
-    return gradcam_weights(a, g, h) / by(gradcam_weights(a, g, h))
+def _normalized(change: Callable[[Tensor], Tensor]) -> Function:
+    return cam(lambda a, g, h: change(gradcam_weights(a, g, h)))
 
 
 _ONE = "A weight belongs to one channel of one photo: mean over the last two axes, (2, 3)."
@@ -176,8 +159,11 @@ activations, gradients: (N, C, h, w), of one layer and of the logit with regard 
         lambda a, g, h: (mean(h(a)) * g).sum(1),
         lambda a, g, h: (mean(a) * h(g)).sum(1),
         Mistake("normalized-weights", "you normalized the weights", _AS_IT_IS),
-        cam(lambda a, g, h: mean(h(g)).softmax(1)),
-        *(cam(partial(_divided, by=by)) for by in (_magnitudes, _length, _largest, _plain_sum)),
+        _normalized(lambda weights: weights.softmax(1)),
+        _normalized(lambda weights: weights / total(weights.abs(), (1,))),
+        _normalized(lambda weights: weights / weights.norm(dim=1, keepdim=True)),
+        _normalized(lambda weights: weights / weights.abs().amax(1, keepdim=True)),
+        _normalized(lambda weights: weights / total(weights, (1,))),
         Mistake("normalized-gradients", "you normalized the gradients", _AS_IT_IS),
         cam(lambda a, g, h: mean(h(g / g.square().mean((1, 2, 3), keepdim=True).sqrt()))),
         *shared(gradcam_weights),

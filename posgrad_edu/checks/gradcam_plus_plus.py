@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posgrad_edu.checks.engine.changes import over
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.draw import until
 from posgrad_edu.checks.engine.given import layer
@@ -57,7 +58,7 @@ def alpha(a: Tensor, g: Tensor, s: Callable[[Tensor], Tensor] = total, two: floa
 
 def _with_powers(above: float = 2, first: float = 2, second: float = 3) -> Function:
     """Return alpha with other powers of g: above the line, and of its two terms below."""
-    return lambda a, g: _over(g**above, 2 * g**first + total(a) * g**second)
+    return lambda a, g: over(g**above, 2 * g**first + total(a) * g**second)
 
 
 def _inverse(g: Tensor, below: Tensor) -> Tensor:
@@ -68,20 +69,8 @@ def _summed(*axes: int) -> Function:
     return partial(alpha, s=partial(total, axes=axes))
 
 
-def _over(above: Tensor, below: Tensor) -> Tensor:
-    return torch.nan_to_num(above / below, posinf=0.0, neginf=0.0)
-
-
 def _below(a: Tensor, g: Tensor) -> Tensor:
     return 2 * g**2 + total(a) * g**3
-
-
-def _with_epsilon(a: Tensor, g: Tensor, epsilon: float) -> Tensor:
-    return _over(g**2, _below(a, g) + epsilon)
-
-
-def _at_least(a: Tensor, g: Tensor, epsilon: float) -> Tensor:
-    return _over(g**2, _below(a, g).clamp(min=epsilon))
 
 
 _EQUATION = "alpha = g² / (2 g² + S g³), with S the sum of the channel's activations over its positions."
@@ -124,9 +113,9 @@ _WRONG_ALPHAS: list[Any] = [  # of both tasks
     partial(alpha, s=torch.ones_like),
     Mistake("wrong-power", "the denominator's S isn't multiplied by g³, but by another power of g, or added", _POWERS),
     *(_with_powers(second=power) for power in (-1, 0, 1, 2, 4)),
-    lambda a, g: _over(g**2, 2 * g**2 + total(a) + g**3),
+    lambda a, g: over(g**2, 2 * g**2 + total(a) + g**3),
     Mistake("not-multiplied", "you divided S and g³ instead of multiplying", _EQUATION),
-    lambda a, g: _over(g**2, 2 * g**2 + total(a) / g**3),
+    lambda a, g: over(g**2, 2 * g**2 + total(a) / g**3),
     Mistake("wrong-sign", "alpha has the wrong sign where g is negative, as with abs(g)", _EQUATION),
     lambda a, g: alpha(a, g) * g.sign(),
     Mistake("undivided", "alpha is g² throughout: nothing was divided", _COPY),
@@ -135,9 +124,9 @@ _WRONG_ALPHAS: list[Any] = [  # of both tasks
     partial(alpha, s=lambda a: -total(a)),
     Mistake("product-summed", "you added up activation times gradient, instead of activations", _POSITION),
     lambda a, g: _inverse(g, 2 + total(a * g)),
-    lambda a, g: _over(g**2, 2 * g**2 + total(a * g**3)),
+    lambda a, g: over(g**2, 2 * g**2 + total(a * g**3)),
     Mistake("cubes-summed", "you added up g³ over the positions instead of the activations", _POSITION),
-    lambda a, g: _over(g**2, 2 * g**2 + a * total(g**3)),
+    lambda a, g: over(g**2, 2 * g**2 + a * total(g**3)),
     Mistake("handled-sum", "you dropped the negative activations before you added them up", _PLAIN),
     lambda a, g: alpha(a.relu(), g),
     Mistake("handled-sum", "you added up the magnitudes of the activations", _PLAIN),
@@ -149,10 +138,10 @@ _WRONG_ALPHAS: list[Any] = [  # of both tasks
     Mistake("two-outside", "the 2 multiplies the whole denominator", "2 belongs to the first term only."),
     lambda a, g: _inverse(g, 2 * (1 + total(a) * g)),
     Mistake("wrong-power", "the sum is raised to the third power, too", _POWERS),
-    lambda a, g: _over(g**2, 2 * g**2 + (total(a) * g) ** 3),
+    lambda a, g: over(g**2, 2 * g**2 + (total(a) * g) ** 3),
     Mistake("wrong-power", "the numerator isn't g²", _POWERS),
     *(_with_powers(above=power) for power in (0, 1, 4)),
-    lambda a, g: _over(torch.full_like(g, 2), _below(a, g)),
+    lambda a, g: over(torch.full_like(g, 2), _below(a, g)),
     Mistake("wrong-power", "the first term of the denominator has another power of g than g²", _POWERS),
     *(_with_powers(first=power) for power in (0, 1, 3, 4)),
     Mistake("brackets", "you divided by 2 g² and then added S g³", "Put the whole denominator into brackets."),
@@ -241,8 +230,11 @@ and 0 where the gradient g is 0. S is the sum of the channel's activations over 
         Mistake("not-by-position", "you added alpha up over the positions", _ITSELF),
         lambda a, g: alpha(a, g).sum(SPACE),
         Mistake("epsilon", "you added a small number to the denominator", _EPSILON),
-        *(partial(_with_epsilon, epsilon=e) for e in (1e-9, 1e-8, 1e-7, torch.finfo().eps, 1e-6, 1e-5, 1e-4)),
-        *(partial(_at_least, epsilon=e) for e in (1e-9, 1e-8, 1e-7, 1e-6)),
+        *(
+            lambda a, g, e=e: over(g**2, _below(a, g) + e)
+            for e in (1e-9, 1e-8, 1e-7, torch.finfo().eps, 1e-6, 1e-5, 1e-4)
+        ),
+        *(lambda a, g, e=e: over(g**2, _below(a, g).clamp(min=e)) for e in (1e-9, 1e-8, 1e-7, 1e-6)),
     ],
 )
 check_alpha = checker(ALPHA)

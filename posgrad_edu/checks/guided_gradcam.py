@@ -10,13 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from posgrad_edu.checks.engine.changes import by_largest, unit
+from posgrad_edu.checks.engine.changes import Change, by_largest, unit
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES
-from posgrad_edu.checks.engine.mutations import then
+from posgrad_edu.checks.engine.mutations import then, unchanged
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
-Change = Callable[[Tensor], Tensor]
 Place = Callable[[Tensor, int, int], Tensor]  # pixels of the large map, the two maps' lengths -> where in the small one
 GUIDED_SIZES = ((8, 6), (8, 6), (9, 7), (12, 8))
 CAM_SIZES = ((4, 3), (4, 3), (4, 3), (3, 4))  # a whole factor, none, and two different ones
@@ -63,24 +62,12 @@ def _pooled(values: Tensor, like: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(values[:, None], (like.shape[1], like.shape[2]))[:, 0]
 
 
-def _next_photo(maps: Tensor) -> Tensor:
-    return maps.roll(1, 0)
-
-
-def _previous_photo(maps: Tensor) -> Tensor:
-    return maps.roll(-1, 0)
-
-
-def _as_it_is(values: Tensor) -> Tensor:
-    return values
-
-
 def _guided_gradcam(
     guided: Tensor,
     cam: Tensor,
     small: Change = torch.relu,
-    large: Change = _as_it_is,
-    fine: Change = _as_it_is,
+    large: Change = unchanged,
+    fine: Change = unchanged,
     times: Callable[[Tensor, Tensor], Tensor] = torch.mul,
     enlarge: Callable[[Tensor, Tensor], Tensor] = _enlarged,
 ) -> Tensor:
@@ -118,23 +105,23 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
     hint="Three steps: the ReLU of GradCAM's map, enlarged to the guided map's size, times the guided map.",
     mistakes=[
         Mistake("cam-signed", "you left out the ReLU of GradCAM's map", _RELU),
-        _with(small=_as_it_is),
+        _with(small=unchanged),
         Mistake("relu-too-late", "you took the ReLU of GradCAM's map after enlarging it", _FIRST),
-        _with(small=_as_it_is, large=torch.relu),
+        _with(small=unchanged, large=torch.relu),
         Mistake("cam-absolute", "you took the magnitude of GradCAM's map instead of its ReLU", _RELU),
         _with(small=torch.abs),
-        _with(small=_as_it_is, large=torch.abs),
+        _with(small=unchanged, large=torch.abs),
         Mistake("cam-reversed", "you kept what speaks against the class in GradCAM's map", _RELU),
         _with(small=lambda c: c.clamp(max=0)),
         _with(small=lambda c: (-c).relu()),
         Mistake("relu-on-guided", "you took the ReLU of the guided map instead of GradCAM's", _GUIDED_KEPT),
-        _with(small=_as_it_is, fine=torch.relu),
+        _with(small=unchanged, fine=torch.relu),
         Mistake("relu-on-guided", "you dropped the negative values of the guided map, or of the product", _GUIDED_KEPT),
         _with(fine=torch.relu),
         Mistake("relu-on-guided", "you took the magnitude of the guided map", _GUIDED_KEPT),
         _with(fine=torch.abs),
         Mistake("relu-on-product", "you took the ReLU of the product instead of GradCAM's map", _RELU),
-        then(_with(small=_as_it_is), torch.relu),
+        then(_with(small=unchanged), torch.relu),
         Mistake("align-corners", "you enlarged with align_corners=True", _ENLARGE),
         _with(enlarge=partial(_enlarged, corners=True)),
         Mistake("not-bilinear", "you enlarged by repeating values", _ENLARGE),
@@ -161,7 +148,7 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
         lambda g, c: _enlarged(_enlarged(g, c) * c.relu(), g),
         Mistake("added", "you added the two maps", _POSITIONS),
         _with(times=torch.add),
-        _with(times=torch.add, small=_as_it_is),
+        _with(times=torch.add, small=unchanged),
         Mistake("divided", "you divided the guided map by GradCAM's", _POSITIONS),
         _with(times=torch.div),
         Mistake("squared", "you squared GradCAM's map", _POSITIONS),
@@ -172,13 +159,15 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
         Mistake("masked", "you used GradCAM's map as a mask of zeros and ones", "How much a place counts matters."),
         _with(small=lambda c: (c > 0).to(c)),
         _with(large=lambda c: c > 0),
-        _with(small=_as_it_is, large=lambda c: c > 0),
+        _with(small=unchanged, large=lambda c: c > 0),
         Mistake("cam-normalized", "you scaled GradCAM's map to 0..1", _NOT_SCALED),
-        *(_with(small=lambda c, scaled=scaled: scaled(c.relu())) for scaled in (by_largest, unit)),
-        *(_with(large=scaled) for scaled in (by_largest, unit)),
+        _with(small=lambda c: by_largest(c.relu())),
+        _with(small=lambda c: unit(c.relu())),
+        _with(large=by_largest),
+        _with(large=unit),
         Mistake("cam-normalized", "you scaled GradCAM's map to 0..1 and left out its ReLU", _RELU),
         _with(small=unit),
-        _with(small=_as_it_is, large=unit),
+        _with(small=unchanged, large=unit),
         Mistake("cam-normalized", "you made GradCAM's map add up to 1", _NOT_SCALED),
         _with(large=lambda c: c / c.sum((1, 2), keepdim=True)),
         Mistake("cam-normalized", "you took a sigmoid of GradCAM's map", _RELU),
@@ -194,12 +183,14 @@ Reference: Selvaraju et al. Grad-CAM. ICCV 2017. arXiv:1610.02391, sec. 3.2.
         Mistake("first-photo-only", "you multiplied each photo by the first photo's GradCAM map", _OWN),
         _with(large=lambda c: c[:1]),
         Mistake("photos-mixed", "you multiplied each photo by another photo's GradCAM map", _OWN),
-        *(_with(small=lambda c, move=move: move(c.relu())) for move in (torch.flipud, _next_photo, _previous_photo)),
+        _with(small=lambda c: c.relu().flip(0)),
+        _with(small=lambda c: c.relu().roll(1, 0)),
+        _with(small=lambda c: c.relu().roll(-1, 0)),
         Mistake("cam-averaged", "you multiplied by GradCAM's mean, one number a photo", _POSITIONS),
         lambda g, c: g * c.relu().mean((1, 2), keepdim=True),
         Mistake("guided-ignored", "the guided map isn't in your result", _POSITIONS),
         _with(fine=torch.ones_like),
-        _with(fine=torch.ones_like, small=_as_it_is),
+        _with(fine=torch.ones_like, small=unchanged),
         Mistake("cam-ignored", "your result is the guided map itself, without GradCAM's", _POSITIONS),
         lambda g, c: g,
     ],

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.forms import Unfit, a
+from posgrad_edu.checks.engine.forms import Unfit, a, not_none
 from posgrad_edu.checks.engine.given import BATCHES, network
 from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
@@ -34,10 +34,7 @@ def _classifier(n: int) -> Args:
 
 def logits_of(answer: Any) -> list[Tensor]:
     """The logits (16, classes) of a network that was returned."""
-    if answer is None:
-        raise Unfit(
-            "returns-none", "your function returned None instead of a network", "Does its last line say return?"
-        )
+    not_none(answer, "a network")
     if not isinstance(answer, nn.Module):
         kind = a(type(answer).__name__)
         raise Unfit("wrong-type", f"your function returned {kind} instead of a network", "Return the changed copy.")
@@ -50,9 +47,8 @@ def logits_of(answer: Any) -> list[Tensor]:
             found = answer(PICTURES.to(parameter.dtype))
     except Exception as error:  # whatever a learner's network does
         words = f"the network that you returned doesn't run: {type(error).__name__}, {error}"
-        raise Unfit(
-            "broken-network", words, "What shape has the last layer's weight, and what do you put there?"
-        ) from None
+        hint = "What shape has the last layer's weight, and what do you put there?"
+        raise Unfit("broken-network", words, hint) from None
     if not isinstance(found, Tensor) or found.shape != (len(PICTURES), WIDTH):
         words = "the network that you returned doesn't give (N, classes)"
         raise Unfit("broken-network", words, "Return the whole network, not its last layer alone.")
@@ -92,6 +88,7 @@ def _biases(change: Change) -> Function:
 
 _ROWS = "weight is (classes, width): each row is a class, and v, with one value for each input, is added to every row."
 _PLAIN = "Add v as it is, once: weight + v."
+_KEPT = "The weights keep what they have."
 _BIAS = "The bias stays as it is. A number added to it does change all logits alike, but the same for each photo."
 SHIFT_HEAD = Task(
     name="shift of a head",
@@ -142,9 +139,7 @@ network that you return, and compares its logits.
         Mistake("own-scale", "you added v times the weights' own sizes", _PLAIN),
         _weights(lambda weight, v: weight + v * weight.abs()),
         _weights(lambda weight, v: weight + v * weight.amin(0).abs()),
-        Mistake(
-            "centred", "you took the mean of all classes' weights away as well", "The weights keep what they have."
-        ),
+        Mistake("centred", "you took the mean of all classes' weights away as well", _KEPT),
         _weights(lambda weight, v: weight - weight.mean(0) + v),
         Mistake("centred", "you took the mean of all classes' weights away, and left out v", _PLAIN),
         _weights(lambda weight, v: weight - weight.mean(0)),
@@ -244,6 +239,7 @@ _PLACES = "A seed says how often each logit counts: 1 at the class, minus 1/K at
 _ALL = "The mean is over all K classes, the one asked about among them: it keeps 1 - 1/K."
 _OWN_CLASS = "Each photo has a class of its own: 1 at [n, target[n]]."
 _NUMBERS = "The seed holds how often each logit counts, whatever the logits' values are."
+_COLUMN = "s[d] is all classes of one photo; s[:, d] is one class of all photos."
 _ZERO = "Class 0 counts as false, as None does: ask whether against is None."
 _THREE = "None: the logit alone. 'mean': minus 1/K everywhere. A class: minus 1 at that class."
 CONTRAST_SEED = Task(
@@ -311,11 +307,7 @@ class's logit. The contrast of photo n is the sum of seed[n] * logits[n]; the se
             mean=lambda logits, own: 2 * own - _mean(logits, own),
             other=lambda logits, own, against: 2 * own - _class(logits, own, against),
         ),
-        Mistake(
-            "wrong-axis",
-            "you took 1 away from all classes of one photo, that of the class's number",
-            "s[d] is all classes of one photo; s[:, d] is one class of all photos.",
-        ),
+        Mistake("wrong-axis", "you took 1 away from all classes of one photo, that of the class's number", _COLUMN),
         partial(_seed, other=_photo_of_that_number),
         Mistake("neighbour", "you took the class beside the one that it's held against", "Classes count from 0."),
         partial(_seed, other=lambda logits, own, against: _class(logits, own, against - 1)),

@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from posgrad_edu.checks.engine.changes import Change
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES
-from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then, with_argument
+from posgrad_edu.checks.engine.mutations import on_arguments, swapped, then, unchanged, with_argument
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
-Change = Callable[[Tensor], Tensor]
 Two = Callable[[Tensor, Tensor], Tensor]
 Denominator = Callable[[Tensor, float], Tensor]  # outputs or sums, epsilon -> what relevance is divided by
 
@@ -26,35 +26,14 @@ def away_from_zero(z: Tensor, epsilon: float) -> Tensor:
     return z + torch.where(z < 0, -epsilon, epsilon)
 
 
-def not_detached(z: Tensor, epsilon: float) -> Tensor:
-    """Return what r is divided by where the gradient of z * r / (z + epsilon) also goes through the denominator."""
-    return away_from_zero(z, epsilon) ** 2 / torch.where(z < 0, -epsilon, epsilon)
-
-
 def without_factor(factor: Tensor, values: Tensor) -> Tensor:
     """Return the values alone, in place of a product."""
-    return values
-
-
-def _unchanged(values: Tensor) -> Tensor:
     return values
 
 
 _TIMES_R = "Each output hands out its own relevance: multiply its shares by it."
 _ZERO = "sign(0) is +1 here: torch.where(z < 0, -epsilon, epsilon)."
 _DETACH = "The quotient is a constant on the way back: (relevance / denominator).detach()."
-
-
-def _twice(epsilon: float) -> float:
-    return 2 * epsilon
-
-
-def _half(epsilon: float) -> float:
-    return epsilon / 2
-
-
-def _squared(epsilon: float) -> float:
-    return epsilon**2
 
 
 def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list[Mistake | Function]:
@@ -84,7 +63,8 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
         Mistake("epsilon-clamp", "you cut the denominator off at epsilon", sign),
         partial(right, below=lambda z, e: z.clamp(min=e)),
         Mistake("quotient-not-detached", f"the gradient went through the quotient of relevance and {of}, too", _DETACH),
-        partial(right, below=not_detached),
+        # What r is divided by where the gradient of z * r / (z + epsilon) also goes through the denominator.
+        partial(right, below=lambda z, e: away_from_zero(z, e) ** 2 / torch.where(z < 0, -e, e)),
         Mistake("not-divided", f"you didn't divide by the {of}", hint),
         partial(right, below=lambda z, e: torch.ones_like(z)),
         Mistake("multiplied", f"you multiplied by the {of} instead of dividing", hint),
@@ -106,7 +86,9 @@ def wrong_denominators(right: Function, of: str, factor: str, hint: str) -> list
         partial(right, below=lambda z, e: torch.where(z < 0, -e, e)),
         partial(right, below=lambda z, e: torch.full_like(z, e)),
         Mistake("epsilon-factor", "you added twice the epsilon, or half of it, or its square", hint),
-        *(partial(right, below=lambda z, e, f=f: away_from_zero(z, f(e))) for f in (_twice, _half, _squared)),
+        partial(right, below=lambda z, e: away_from_zero(z, 2 * e)),
+        partial(right, below=lambda z, e: away_from_zero(z, e / 2)),
+        partial(right, below=lambda z, e: away_from_zero(z, e**2)),
         Mistake("denominator-squared", f"you divided by the {of} twice", hint),
         partial(right, below=lambda z, e: away_from_zero(z, e) ** 2),
         partial(right, below=lambda z, e: away_from_zero(z, e) * z),
@@ -255,7 +237,7 @@ def _zplus(
     above: Change = torch.relu,
     below: Change = torch.relu,
     bias: Change = torch.relu,
-    outputs: Change = _unchanged,
+    outputs: Change = unchanged,
     times: Two = torch.mul,
 ) -> Tensor:
     """The share with weights changed above and below the line; nothing where the denominator is zero."""
@@ -322,21 +304,21 @@ is 0 / 0.
         partial(_zplus, above=torch.abs),
         partial(_zplus, below=torch.abs),
         Mistake("denominator-absolute", "you took magnitudes of the outputs for the denominator", _PLUS),
-        partial(_zplus, below=_unchanged, bias=_unchanged, outputs=torch.abs),
+        partial(_zplus, below=unchanged, bias=unchanged, outputs=torch.abs),
         Mistake("bias-negative", "you added negative biases to the denominator, too", _BIAS_CLIPPED),
-        partial(_zplus, bias=_unchanged),
+        partial(_zplus, bias=unchanged),
         Mistake("all-weights", "you kept the negative weights, too", "That is LRP-0; z+ takes max(w, 0)."),
-        partial(_zplus, above=_unchanged, below=_unchanged, bias=_unchanged),
-        partial(_zplus, above=_unchanged, below=_unchanged, bias=torch.zeros_like),
+        partial(_zplus, above=unchanged, below=unchanged, bias=unchanged),
+        partial(_zplus, above=unchanged, below=unchanged, bias=torch.zeros_like),
         Mistake("denominator-signed", "you clipped the weights above the line only", _PLUS),
-        partial(_zplus, below=_unchanged, bias=_unchanged),
+        partial(_zplus, below=unchanged, bias=unchanged),
         Mistake("denominator-signed", "you clipped the outputs instead of the contributions", _PLUS),
-        partial(_zplus, below=_unchanged, bias=_unchanged, outputs=torch.relu),
-        partial(_zplus, above=_unchanged, below=_unchanged, bias=_unchanged, outputs=torch.relu),
+        partial(_zplus, below=unchanged, bias=unchanged, outputs=torch.relu),
+        partial(_zplus, above=unchanged, below=unchanged, bias=unchanged, outputs=torch.relu),
         Mistake("numerator-signed", "you clipped the weights in the denominator only", _PLUS),
-        partial(_zplus, above=_unchanged),
+        partial(_zplus, above=unchanged),
         *(
-            partial(_zplus, above=_unchanged, outputs=partial(torch.add, other=10.0**-n))
+            partial(_zplus, above=unchanged, outputs=partial(torch.add, other=10.0**-n))
             for n in (5, 6, 7, 8, 9, 10, 12)
         ),
         Mistake("wrong-sign-kept", "you kept the negative weights instead of the positive ones", _PLUS),

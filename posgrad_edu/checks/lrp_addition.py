@@ -38,17 +38,9 @@ def _by_summands(below: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[.
     return lambda a, b, r, e: (a * r / below(a, b, e), b * r / below(b, a, e))
 
 
-def _of_one(place: int) -> Callable[..., Both]:
-    return lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero((a, b)[place], e))
-
-
 def _remainder(a: Tensor, b: Tensor, r: Tensor, e: float) -> Both:
     first, _ = _addition(a, b, r, e)
     return first, r - first
-
-
-def _stronger(a: Tensor, b: Tensor, r: Tensor, e: float) -> Both:
-    return r * (a.abs() > b.abs()), r * (a.abs() <= b.abs())
 
 
 def _with_sign(z: Tensor, e: float) -> Tensor:
@@ -103,7 +95,8 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero(a - b, e)),
         lambda a, b, r, e: _addition(a, -b, r, e),
         Mistake("one-summand", "you divided by one of the summands instead of their sum", _ONE),
-        *(_of_one(place) for place in (0, 1)),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero(a, e)),
+        lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: away_from_zero(b, e)),
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: a + _with_sign(z, e)),
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: b + _with_sign(z, e)),
         _by_summands(lambda one, other, e: away_from_zero(other, e)),
@@ -114,11 +107,7 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         Mistake("swapped", "each summand got the other one's share", "The first result belongs to a."),
         swapped(_addition),
         *wrong_denominators(_addition, "sum", "summand", _SHARE),
-        Mistake(
-            "epsilon-of-one",
-            "you took epsilon with another sign than the sum's",
-            _ONE,
-        ),
+        Mistake("epsilon-of-one", "you took epsilon with another sign than the sum's", _ONE),
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: z + _with_sign(a * b, e)),
         lambda a, b, r, e: _addition(a, b, r, e, below=lambda z, e: z + _with_sign(a, e)),
         _by_summands(lambda one, other, e: one + other + _with_sign(one, e)),
@@ -135,7 +124,7 @@ position a receives the share a / (a + b + epsilon * sign(a + b)) and b the same
         _remainder,
         lambda a, b, r, e: _remainder(b, a, r, e)[::-1],
         Mistake("winner-takes-all", "the stronger summand got everything", _SHARE),
-        _stronger,
+        lambda a, b, r, e: (r * (a.abs() > b.abs()), r * (a.abs() <= b.abs())),
         Mistake("all-positions", "you compared the summands as a whole instead of value by value", _POSITIONS),
         on_arguments(_addition, _whole, 0, 1),
         Mistake("all-positions", "you compared the summands' sums over the channels", _POSITIONS),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from posgrad_edu.checks.class_sensitivity import Explain, gradient_maps, maps_of
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.draw import until
-from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.forms import Unfit, not_none
 from posgrad_edu.checks.engine.given import COLOURS, network, photos
 from posgrad_edu.checks.engine.mutations import on_arguments, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
@@ -58,8 +58,7 @@ def _likely(*nets: nn.Module, x: Tensor) -> set[int]:
 
 def table(answer: Any) -> list[Tensor]:
     """Correlations (steps, N): a tensor, an array, or a list of lists, tensors or arrays."""
-    if answer is None:
-        raise Unfit("returns-none", "your function returned None instead of numbers", "Does its last line say return?")
+    not_none(answer, "numbers")
     try:
         if isinstance(answer, (list, tuple)):
             answer = np.array([[float(v) for v in row] for row in answer])

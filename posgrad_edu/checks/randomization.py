@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.forms import Unfit
+from posgrad_edu.checks.engine.forms import Unfit, a, not_none
 from posgrad_edu.checks.engine.task import Args, Mistake, Task
 
 LAYERS = ["fc", "conv4", "conv3", "conv2", "conv1"]  # from the output down
@@ -57,10 +57,9 @@ def networks(answer: Any) -> list[nn.Module]:
     """A list, or anything else that can be listed, of networks."""
     if isinstance(answer, nn.Module):
         raise Unfit("wrong-type", "your function returned one network instead of a list", _COPY)
-    if answer is None:
-        raise Unfit("returns-none", "your function returned None instead of a list of networks", "Does it say return?")
+    not_none(answer, "a list of networks")
     if not isinstance(answer, (list, tuple)) or not all(isinstance(part, nn.Module) for part in answer):
-        words = f"your function returned a {type(answer).__name__} that isn't a list of networks"
+        words = f"your function returned {a(type(answer).__name__)} that isn't a list of networks"
         raise Unfit("wrong-type", words, _COPY)
     return list(answer)
 
@@ -210,11 +209,9 @@ def _similar(a: Tensor, b: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
 
 
-_WRITTEN = "Are the new weights written into the copy?"
 _ONE_MORE = "Cascading: one more layer at each step, and what is random stays random."
 _DRAW = "Draw new numbers, with the trained tensor's mean and standard deviation: nothing learned stays."
 _SCALE = "Each tensor, weight or bias, has a mean and a standard deviation of its own: draw with these."
-_NAMED = "Only the layers that are named become random."
 _SEED_ONCE = "Seed once, before the loop: a seed again for each layer, or seed + n, makes layers share numbers."
 CASCADING_RANDOMIZATION = Task(
     name="cascading randomization",
@@ -240,14 +237,14 @@ networks. Another seed gives unrelated ones, and no two layers share random numb
         Mistake("step-zero", "your list begins with a network that forgot nothing", "Step 1 has layers[0] random."),
         Mistake("layers-unused", "you made all layers random, whatever layers says", "Use the argument layers."),
         Mistake("wrong-count", "your list doesn't have one network for each layer", "One step for each of layers."),
-        Mistake("nothing-random", "no layer of your networks is random", _WRITTEN),
+        Mistake("nothing-random", "no layer of your networks is random", "Are the new weights written into the copy?"),
         Mistake("wrong-end", "you began at the wrong end", "layers is ordered from the output down: take it as it is."),
         Mistake("independent", "one random layer a network: that is independent randomization", _ONE_MORE),
         Mistake("all-at-once", "all layers are random from the first step on", _ONE_MORE),
         Mistake("wrong-direction", "your networks learn again: the first has all layers random", _ONE_MORE),
         Mistake("one-behind", "your networks are one step behind", "Make the layer random before you append the copy."),
         Mistake("wrong-layers", "other layers are random than should be", "Step d has layers[:d] random, no others."),
-        Mistake("others-changed", "you changed the BatchNorm, too", _NAMED),
+        Mistake("others-changed", "you changed the BatchNorm, too", "Only the layers that are named become random."),
         Mistake("bias-kept", "the biases kept what they learned", "A layer's bias becomes random like its weight."),
         Mistake("redrawn", "layers that were random got other numbers at a later step", "Draw each layer once."),
         Mistake("not-random", "the new weights or biases of a layer are all alike", _DRAW),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from torch import Tensor
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import BATCHES, handling
 from posgrad_edu.checks.engine.mutations import handling_ignored, swapped, then, with_argument
-from posgrad_edu.checks.engine.task import Args, Mistake, Task
+from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.handling import Handling
 
 Size = Callable[[Tensor, Tensor, Handling], Tensor]  # gradients, activations, handling -> what is held against
@@ -51,34 +52,14 @@ def _smallest_for_zero(values: Tensor, q: float) -> Tensor:
     return values.flatten(1).quantile(q, dim=1).reshape(-1, 1, 1, 1)
 
 
-def _of_other_q(values: Tensor, q: float, change: Callable[[float], float]) -> Tensor:
-    return _per_photo(values, change(q))
-
-
-def _squared(q: float) -> float:
-    return q * q
-
-
-def _half(q: float) -> float:
-    return q / 2
-
-
-def _per_channel(values: Tensor, q: float) -> Tensor:
-    return values.flatten(2).quantile(q, dim=2)[:, :, None, None] * (q > 0)
-
-
-def _whole_batch(values: Tensor, q: float) -> Tensor:
-    return _per_photo(values.reshape(1, -1, 1, 1), q)
+def _by_channel(values: Tensor, q: float) -> Tensor:
+    return values.flatten(2).quantile(q, dim=2)[:, :, None, None]
 
 
 def _above_open(values: Tensor, q: float) -> Tensor:
     """Return the quantile among the values that aren't 0."""
     rows = [row[row > 0] for row in values.flatten(1)]
     return torch.stack([row.quantile(q) if q else row.new_zeros(()) for row in rows]).reshape(-1, 1, 1, 1)
-
-
-def _of_largest(values: Tensor, q: float) -> Tensor:
-    return q * values.amax((1, 2, 3), keepdim=True)
 
 
 def _rectgrad(
@@ -93,6 +74,15 @@ def _rectgrad(
 ) -> Tensor:
     values = size(g, a, h)
     return h(g) * gate(a) * passes(values, threshold(values, q))
+
+
+def _cut_at(threshold: Threshold) -> Function:
+    return partial(_rectgrad, threshold=threshold)
+
+
+def _with_any_gate(**others: Any) -> list[Function]:
+    """Return the rule with the ReLU's gate, and with all gates open."""
+    return [partial(_rectgrad, **others), partial(_rectgrad, gate=torch.ones_like, **others)]
 
 
 _SIZE = "Hold abs(activations * handling(gradients)) against its own quantile."
@@ -118,55 +108,49 @@ handling(gradients)) that is cut in each photo; what passes is handling(gradient
     mistakes=[
         *handling_ignored(_rectgrad, _SIZE, place=2),
         Mistake("batch-mixed", "you took one threshold for the whole batch", _EACH_PHOTO),
-        partial(_rectgrad, threshold=_whole_batch),
+        _cut_at(lambda values, q: _per_photo(values.reshape(1, -1, 1, 1), q)),
         Mistake("first-photo-only", "you held all photos against the first one's threshold", _EACH_PHOTO),
-        partial(_rectgrad, threshold=lambda values, q: _per_photo(values[:1], q)),
-        partial(_rectgrad, threshold=lambda values, q: _smallest_for_zero(values[:1], q)),
+        _cut_at(lambda values, q: _per_photo(values[:1], q)),
+        _cut_at(lambda values, q: _smallest_for_zero(values[:1], q)),
         Mistake("per-channel", "you took one threshold for each channel", _EACH_PHOTO),
-        partial(_rectgrad, threshold=lambda values, q: values.flatten(2).quantile(q, dim=2)[:, :, None, None]),
-        partial(_rectgrad, threshold=_per_channel),
+        _cut_at(_by_channel),
+        _cut_at(lambda values, q: _by_channel(values, q) * (q > 0)),
         Mistake("threshold-of-gradients", "you held the gradients against a threshold", _SIZE),
-        partial(_rectgrad, size=lambda g, a, h: h(g).abs()),
-        partial(_rectgrad, size=lambda g, a, h: h(g).abs(), gate=torch.ones_like),
+        *_with_any_gate(size=lambda g, a, h: h(g).abs()),
         partial(_rectgrad, size=lambda g, a, h: h(g).abs(), threshold=_smallest_for_zero),
         partial(_rectgrad, size=lambda g, a, h: (h(g) * _gate(a)).abs()),
-        partial(_rectgrad, size=lambda g, a, h: h(g)),
-        partial(_rectgrad, size=lambda g, a, h: h(g), gate=torch.ones_like),
+        *_with_any_gate(size=lambda g, a, h: h(g)),
         Mistake("threshold-of-activations", "you held the activations against a threshold", _SIZE),
         partial(_rectgrad, size=lambda g, a, h: a),
         Mistake("not-absolute", "you left out the absolute value of the contributions", _MAGNITUDE),
-        partial(_rectgrad, size=lambda g, a, h: a * h(g)),
-        partial(_rectgrad, size=lambda g, a, h: a * h(g), gate=torch.ones_like),
+        *_with_any_gate(size=lambda g, a, h: a * h(g)),
         partial(_rectgrad, size=lambda g, a, h: (a * h(g)).relu()),
         Mistake("handled-too-late", "the threshold comes from contributions that weren't handled", _SIZE),
-        partial(_rectgrad, size=lambda g, a, h: (a * g).abs()),
-        partial(_rectgrad, size=lambda g, a, h: (a * g).abs(), gate=torch.ones_like),
+        *_with_any_gate(size=lambda g, a, h: (a * g).abs()),
         Mistake("wrong-end", "you kept the smallest contributions instead of the largest", _ABOVE),
-        partial(_rectgrad, passes=torch.le),
-        partial(_rectgrad, passes=torch.lt),
-        partial(_rectgrad, passes=torch.le, gate=torch.ones_like),
-        partial(_rectgrad, passes=torch.lt, gate=torch.ones_like),
+        *_with_any_gate(passes=torch.le),
+        *_with_any_gate(passes=torch.lt),
         Mistake("wrong-share", "you kept the share q instead of cutting it", _QUANTILE),
         lambda g, a, h, q: _rectgrad(g, a, h, 1 - q),
         lambda g, a, h, q: _rectgrad(g, a, h, 1 - q if q else 0.0),
         Mistake("wrong-share", "you cut more, or fewer, values than the share q", _QUANTILE),
-        partial(_rectgrad, threshold=partial(_per_photo, later=1)),
-        partial(_rectgrad, threshold=partial(_per_photo, later=2)),
-        *(partial(_rectgrad, threshold=partial(_of_other_q, change=f)) for f in (_squared, math.sqrt, _half)),
+        _cut_at(partial(_per_photo, later=1)),
+        _cut_at(partial(_per_photo, later=2)),
+        _cut_at(lambda values, q: _per_photo(values, q * q)),
+        _cut_at(lambda values, q: _per_photo(values, math.sqrt(q))),
+        _cut_at(lambda values, q: _per_photo(values, q / 2)),
         Mistake("own-share", "you always cut the same share, whatever q", "Use the argument q."),
         *(with_argument(_rectgrad, 3, q) for q in (0.5, 0.75, 0.8, 0.9, 0.95, 0.98)),
         Mistake("q-as-threshold", "you took q itself as the threshold", _QUANTILE),
-        partial(_rectgrad, threshold=lambda values, q: torch.full_like(values, q)),
+        _cut_at(lambda values, q: torch.full_like(values, q)),
         Mistake("zero-share", "for q = 0 you cut the smallest contribution; there the threshold is 0", _ABOVE),
-        partial(_rectgrad, threshold=_smallest_for_zero),
+        _cut_at(_smallest_for_zero),
         Mistake("other-statistic", "your threshold is a mean, not a quantile", _QUANTILE),
-        partial(_rectgrad, threshold=lambda values, q: values.mean((1, 2, 3), keepdim=True)),
-        partial(_rectgrad, threshold=lambda values, q: q * values.mean((1, 2, 3), keepdim=True)),
+        _cut_at(lambda values, q: values.mean((1, 2, 3), keepdim=True)),
+        _cut_at(lambda values, q: q * values.mean((1, 2, 3), keepdim=True)),
         Mistake("added", "you added activations and gradients instead of multiplying", _SIZE),
-        partial(_rectgrad, size=lambda g, a, h: (a + h(g)).abs()),
-        partial(_rectgrad, size=lambda g, a, h: (a + h(g)).abs(), gate=torch.ones_like),
-        partial(_rectgrad, size=lambda g, a, h: a + h(g)),
-        partial(_rectgrad, size=lambda g, a, h: a + h(g), gate=torch.ones_like),
+        *_with_any_gate(size=lambda g, a, h: (a + h(g)).abs()),
+        *_with_any_gate(size=lambda g, a, h: a + h(g)),
         Mistake("arguments-swapped", "activations and gradients are swapped", "The gradients come first."),
         swapped(_rectgrad),
         Mistake("activations-returned", "you let activations pass instead of gradients", _PASSES),
@@ -174,21 +158,20 @@ handling(gradients)) that is cut in each photo; what passes is handling(gradient
         Mistake("unhandled-returned", "the gradients that pass aren't handled", _PASSES),
         lambda g, a, h, q: g * (_rectgrad(g, a, h, q) != 0),
         Mistake("open-gates-only", "you took the quantile among the open gates only", _EACH_PHOTO),
-        partial(_rectgrad, threshold=_above_open),
+        _cut_at(_above_open),
         Mistake("contribution-returned", "you returned the contributions instead of the gradients", _PASSES),
         lambda g, a, h, q: a * _rectgrad(g, a, h, q),
         Mistake("mask-returned", "you returned the mask", _PASSES),
         then(_rectgrad, lambda passed: (passed != 0).float()),
         Mistake("not-strict", "you let through what equals the threshold, perhaps closed gates with it", _STRICT),
-        partial(_rectgrad, passes=torch.ge),
-        partial(_rectgrad, passes=torch.ge, gate=torch.ones_like),
+        *_with_any_gate(passes=torch.ge),
         Mistake("not-strict", "for q = 0 you let closed gates through, whose contribution is 0", _STRICT),
         partial(_rectgrad, passes=torch.ge, gate=torch.ones_like, threshold=_smallest_for_zero),
         lambda g, a, h, q: _rectgrad(g, a, h, q) if q else h(g),
         Mistake("no-threshold", "nothing is cut: that is guided backprop", _ABOVE),
         with_argument(_rectgrad, 3, 0.0),
         Mistake("fraction-of-largest", "your threshold is a fraction of the largest contribution", _QUANTILE),
-        partial(_rectgrad, threshold=_of_largest),
+        _cut_at(lambda values, q: q * values.amax((1, 2, 3), keepdim=True)),
         Mistake("threshold-subtracted", "you subtracted the threshold from what passes", _PASSES),
         lambda g, a, h, q: (_contribution(g, a, h) - _per_photo(_contribution(g, a, h), q)).relu(),
     ],

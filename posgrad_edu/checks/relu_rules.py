@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.given import asked, handling
-from posgrad_edu.checks.engine.mutations import colours, handling_ignored
+from posgrad_edu.checks.engine.mutations import colours, handling_ignored, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 from posgrad_edu.checks.gradients import Score, logit, of_input, wrong_scores
 from posgrad_edu.engine.backward import backward_rules, own_backward
@@ -37,11 +37,6 @@ def _arrives(net: nn.Module, x: Tensor, target: Tensor, h: Handling, back: Back,
     return torch.autograd.grad(number, x)[0]
 
 
-def _method(net: nn.Module, x: Tensor, target: Tensor, h: Handling, back: Back, score: Score = logit) -> Tensor:
-    """Return the maps (N, H, W) of a method with this way back."""
-    return _arrives(net, x, target, h, back, score).sum(1)
-
-
 def _gate(z: Tensor) -> Tensor:
     return (z > 0).to(z)
 
@@ -59,12 +54,9 @@ def _only(back: Back, channels: int) -> Back:
     return lambda g, z, h: back(g, z, h) if z.shape[1] == channels else g * _gate(z)
 
 
-def _convolutions_only(back: Back) -> Back:
-    return lambda g, z, h: back(g, z, h) if z.ndim == 4 else g * _gate(z)
-
-
 def _with(back: Back) -> Function:
-    return partial(_method, back=back)
+    """Return the method with this way back: what arrives, added up over the colours, (N, H, W)."""
+    return then(partial(_arrives, back=back), lambda gradient: gradient.sum(1))
 
 
 _PLAIN = "your result is the plain gradient: the rule acts on no ReLU"
@@ -109,7 +101,7 @@ def _shared(back: Back) -> list[Mistake | Function]:
         Mistake("times-input", "you multiplied by the input", "The map is what arrives at the photo."),
         lambda net, x, t, h: (x * arrives(net, x, t, h)).sum(1),
         Mistake("convolutions-only", "the last ReLU, which follows a linear layer, acts without your rule", _REGISTER),
-        _with(_convolutions_only(back)),
+        _with(lambda g, z, h: back(g, z, h) if z.ndim == 4 else g * _gate(z)),
         _with(lambda g, z, h: back(g, z, h if z.ndim == 4 else SIGNED)),
         Mistake("one-relu", "only the first, or the last, ReLU got the rule", _REGISTER),
         _with(_only(back, 6)),

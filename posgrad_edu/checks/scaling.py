@@ -49,10 +49,6 @@ def _scaled(maps: Tensor, size: Callable[[Tensor], Tensor] = _largest) -> Tensor
     return over(maps, size(maps))
 
 
-def _largest_plus(epsilon: float, maps: Tensor) -> Tensor:
-    return _largest(maps) + epsilon
-
-
 def _by(size: Callable[[Tensor], Tensor]) -> Function:
     return partial(_scaled, size=size)
 
@@ -79,10 +75,6 @@ def _deviation(maps: Tensor) -> Tensor:
 
 def _added_up(maps: Tensor) -> Tensor:
     return maps.sum((1, 2), keepdim=True)
-
-
-def _quantile(maps: Tensor) -> Tensor:
-    return maps.abs().flatten(1).quantile(0.99, 1)[:, None, None]
 
 
 _LARGEST = "Divide each map by its own largest magnitude: maps.abs(), and its largest value over the last two axes."
@@ -171,14 +163,14 @@ keeps its sign, and a map that is zero throughout stays so.
         Mistake("clipped", "you cut the values off at -1 and 1", _STRAIGHT),
         _clipped,
         Mistake("clipped", "you divided by a quantile, and cut off what lies beyond", _LARGEST),
-        then(_by(_quantile), _clipped),
+        then(_by(lambda m: m.abs().flatten(1).quantile(0.99, 1)[:, None, None]), _clipped),
         Mistake("squashed", "you sent the values through a curve, such as tanh", _STRAIGHT),
         torch.tanh,
         torch.sigmoid,
         Mistake("squashed", "you kept nothing but the sign", _STRAIGHT),
         torch.sign,
         Mistake("epsilon", "you added an epsilon to the denominator that is large enough to show", _NO_EPSILON),
-        *(_by(partial(_largest_plus, 10.0**-n)) for n in range(10)),
+        *(_by(then(_largest, partial(torch.add, other=10.0**-n))) for n in range(10)),
         Mistake("epsilon", "a map of tiny values isn't scaled rightly", _NO_EPSILON, pattern=(True, True, True, False)),
         Mistake("zero-map", "a map of zeros didn't stay zero", _NO_EVIDENCE, pattern=(True, True, False, True)),
         Mistake("normalized", "you moved or bent the values as well", _LARGEST),

@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine import forms
+from posgrad_edu.checks.engine.changes import Change
 from posgrad_edu.checks.engine.check import checker
 from posgrad_edu.checks.engine.mutations import on_arguments, then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
 Compare = Callable[[Tensor, Tensor], float]
-Change = Callable[[Tensor], Tensor]
 Two = Callable[[Tensor, Tensor], Tensor]
-
 
 TINY = 1e-6  # the size of the first try's maps: gradients can be as small
 
@@ -48,10 +47,6 @@ def ranks(values: Tensor, tied: Callable[[Tensor, Tensor], Tensor] = _mean_rank)
 
 def _lengths(a: Tensor, b: Tensor) -> Tensor:
     return a.norm() * b.norm()
-
-
-def _sum_of_lengths(a: Tensor, b: Tensor) -> Tensor:
-    return a.norm() + b.norm()
 
 
 def pearson(
@@ -88,16 +83,8 @@ def _row_by_row(one: Tensor, other: Tensor) -> float:
     return sum(rows) / len(rows)
 
 
-def _along(values: Tensor, axis: int) -> Tensor:
-    return torch.stack([ranks(row) for row in values.unbind(axis)], axis)
-
-
 def _cosine(one: Tensor, other: Tensor) -> float:
     return float(torch.cosine_similarity(one.flatten().double(), other.flatten().double(), 0))
-
-
-def _distance(one: Tensor, other: Tensor) -> float:
-    return float((one - other).norm())
 
 
 def _ranked_by(ranking: Change) -> Function:
@@ -135,10 +122,6 @@ SORTED = Mistake("sorted-values", "you sorted each map's values and compared the
 _PEARSON = "Subtract each mean; divide the sum of the products by the root of the product of both sums of squares."
 
 
-def _zero(values: Tensor) -> Tensor:
-    return values.new_zeros(())
-
-
 def wrong_pearsons(right: Function) -> list[Mistake | Function]:
     """Return the mistakes in the formula of the correlation of ranks; ``right`` takes it as ``compare=``."""
 
@@ -149,23 +132,22 @@ def wrong_pearsons(right: Function) -> list[Mistake | Function]:
 
     return [
         Mistake("not-centred", "you correlated the ranks without subtracting their mean", _PEARSON),
-        *of_ranks(centre=_zero),
+        *of_ranks(centre=lambda values: values.new_zeros(())),
         Mistake("not-centred", "you subtracted the largest, or smallest, rank instead of the mean", _PEARSON),
         *of_ranks(centre=torch.amax),
         *of_ranks(centre=torch.amin),
         Mistake("not-divided", "you took a covariance of the ranks: nothing is divided by their deviations", _PEARSON),
-        *(way for n in (0, 1) for way in of_ranks(below=lambda a, b, less=n: torch.tensor(len(a) - less))),
+        *of_ranks(below=lambda a, b: torch.tensor(len(a))),
+        *of_ranks(below=lambda a, b: torch.tensor(len(a) - 1)),
         *of_ranks(below=lambda a, b: torch.tensor(1)),
         Mistake("wrong-denominator", "you divided by the ranks' variances instead of their deviations", _PEARSON),
         *of_ranks(below=lambda a, b: _lengths(a, b) ** 2),
         Mistake("wrong-denominator", "you multiplied by the ranks' deviations instead of dividing", _PEARSON),
         *of_ranks(below=lambda a, b: 1 / _lengths(a, b)),
         Mistake("wrong-denominator", "you divided by one of the two deviations only, or by their sum", _PEARSON),
-        *(
-            way
-            for below in (lambda a, b: a.norm(), lambda a, b: b.norm(), _sum_of_lengths)
-            for way in of_ranks(below=below)
-        ),
+        *of_ranks(below=lambda a, b: a.norm()),
+        *of_ranks(below=lambda a, b: b.norm()),
+        *of_ranks(below=lambda a, b: a.norm() + b.norm()),
     ]
 
 
@@ -177,7 +159,7 @@ def wrong_comparisons(right: Function) -> list[Mistake | Function]:
         Mistake("cosine", "you took the cosine of the maps, not their rank correlation", _CORRELATION),
         partial(right, compare=_cosine),
         Mistake("a-difference", "you measured how far the maps' values are apart", _CORRELATION),
-        partial(right, compare=_distance),
+        partial(right, compare=lambda one, other: float((one - other).norm())),
         Mistake("absolute-values", "you compared the magnitudes of the maps", "Magnitudes hide a reversed sign."),
         partial(right, compare=on_arguments(spearman, torch.abs, 0, 1)),
         Mistake("positive-values", "you compared the positive parts of the maps", "Rank the whole maps."),
@@ -264,7 +246,8 @@ nan: nothing can be compared.
         Mistake("row-by-row", "you ranked each row by itself", _FLATTEN),
         *_also_guarded(_row_by_row),
         Mistake("row-by-row", "you ranked along one axis only", _FLATTEN),
-        *_also_guarded(*(_ranked_by(partial(_along, axis=n)) for n in (0, 1))),
+        *_also_guarded(_ranked_by(lambda v: torch.stack([ranks(row) for row in v]))),
+        *_also_guarded(_ranked_by(lambda v: torch.stack([ranks(column) for column in v.T], 1))),
         *_also_guarded(*map(_ranked_by, (lambda v: v.argsort(0).argsort(0), lambda v: v.argsort(1).argsort(1)))),
         Mistake("constant-map", _CONSTANT, "A 0 or 1 would look like a finding.", pattern=(True, True, True, False)),
         Mistake(*_TIED, pattern=(True, None, False, None)),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posgrad_edu.checks.engine.check import checker
-from posgrad_edu.checks.engine.forms import Unfit, a, count
+from posgrad_edu.checks.engine.forms import Unfit, a, count, not_none
 from posgrad_edu.checks.engine.mutations import then
 from posgrad_edu.checks.engine.task import Args, Function, Mistake, Task
 
@@ -39,10 +39,9 @@ _TWO = "Return two: the mean, and how many maps can't be ranked."
 
 def pair(answer: Any) -> list[Tensor]:
     """The mean and the number of degenerate maps: a tuple, list, array or tensor of two numbers."""
-    if answer is None:
-        raise Unfit("returns-none", "your function returned None instead of two numbers", "Does it say return?")
+    not_none(answer, "two numbers")
     if isinstance(answer, (set, dict, str)):
-        raise Unfit("wrong-type", f"your function returned a {type(answer).__name__} instead of two numbers", _TWO)
+        raise Unfit("wrong-type", f"your function returned {a(type(answer).__name__)} instead of two numbers", _TWO)
     try:
         parts = list(answer)
     except TypeError:
@@ -73,10 +72,6 @@ def _degenerate(values: Numbers) -> int:
     return len(values) - len(_ranked(values))
 
 
-def _none(values: Numbers) -> int:
-    return 0
-
-
 def _summary(
     values: Numbers,
     keep: Callable[[Numbers], list[float]] = _ranked,
@@ -104,10 +99,6 @@ def _each(change: Callable[[float], float]) -> Function:
     return partial(_summary, mean=lambda kept: _mean([change(v) for v in kept]))
 
 
-def _median(values: Numbers) -> float:
-    return float(torch.tensor(values).quantile(0.5))
-
-
 _ZERO = "Take the mean over those alone that have a correlation: a 0 that you fill in looks like two unrelated maps."
 _NAN = "nan equals nothing, not even itself, so == can't find it: math.isnan can."
 _COUNT = "The second number says how many maps can't be ranked: count the nan."
@@ -133,7 +124,7 @@ that of all others; where nothing else is left it is nan. The number counts the 
         _filled(0.0),
         lambda v: (sum(_ranked(v)) / len(v) if _ranked(v) else math.nan, _degenerate(v)),
         Mistake("zero-filled", "maps that can't be ranked count as 0 in your mean, and you count none", _ZERO),
-        _filled(0.0, counted=_none),
+        _filled(0.0, counted=lambda v: 0),
         Mistake("filled", "maps that can't be ranked count as 1 in your mean", "No number may stand in for them."),
         _filled(1.0),
         Mistake("filled", "maps that can't be ranked count as -1 in your mean", "No number may stand in for them."),
@@ -141,9 +132,9 @@ that of all others; where nothing else is left it is nan. The number counts the 
         Mistake("nan-mean", "a single nan makes your mean nan", _NAN),
         partial(_summary, keep=list),
         Mistake("nan-mean", "a single nan makes your mean nan, and you count none", _NAN),
-        partial(_summary, keep=list, counted=_none),
+        partial(_summary, keep=list, counted=lambda v: 0),
         Mistake("silently-dropped", "you drop what can't be ranked, and say that there was nothing to drop", _COUNT),
-        partial(_summary, counted=_none),
+        partial(_summary, counted=lambda v: 0),
         Mistake("counts-ranked", "you count the maps that can be ranked, not the others", _COUNT),
         partial(_summary, counted=lambda v: len(_ranked(v))),
         Mistake("counts-all", "you count all maps", _COUNT),
@@ -182,7 +173,7 @@ that of all others; where nothing else is left it is nan. The number counts the 
         _each(lambda v: v * v),
         partial(_summary, mean=lambda kept: _mean([v * v for v in kept]) ** 0.5),
         Mistake("median", "you took the median, not the mean", _DIVIDE),
-        partial(_summary, mean=_median),
+        partial(_summary, mean=lambda v: float(torch.tensor(v).quantile(0.5))),
         Mistake("sum", "you added the correlations up and didn't divide", _DIVIDE),
         partial(_summary, mean=sum),
         lambda v: (sum(_ranked(v)), _degenerate(v)),

@@ -74,6 +74,10 @@ def _with_epsilon(epsilon: float) -> Function:
 _ONE = "The shares of one channel of one photo add up to 1: divide by activations.sum((2, 3), keepdim=True)."
 _SIGN = "A layer without a ReLU has negative activations, and their sum may be negative: divide by the sum as it is."
 _ZERO = "Only where the sum is exactly 0 the weight is 0: decide by sum == 0 with torch.where, before you divide."
+_BELOW_ZERO = "channels whose activations add up to less than zero have gone wrong"
+_CLAMP = f"clamp(min=...) turns a negative sum into a tiny positive one. {_ZERO}"
+_CANCEL = "right but for a channel whose positive and negative activations cancel"
+_NO_REPAIR = f"{_ZERO} An epsilon, or replacing inf and nan afterwards, makes something else there."
 _AS_IT_IS = "Activations can be small, too: divide by the sum as it is, and decide what happens where it is 0."
 _SHARED = "The activations of the shares, and those that the weights multiply, stay as they are."
 _EACH = "Shares times handled gradients, added up over the positions without a mean: one weight a channel."
@@ -142,12 +146,7 @@ counted by its share of the channel's activation: A / S, with S the sum of A ove
         _with(lambda a: over(a, total(a).abs())),
         Mistake("negative-sum", "you gave the weight 0 to channels whose sum is negative", _ZERO),
         _with(lambda a: over(a, total(a).relu())),
-        Mistake(
-            "negative-sum",
-            "channels whose activations add up to less than zero have gone wrong",
-            f"clamp(min=...) turns a negative sum into a tiny positive one. {_ZERO}",
-            pattern=(True, True, False, False),
-        ),
+        Mistake("negative-sum", _BELOW_ZERO, _CLAMP, pattern=(True, True, False, False)),
         Mistake("other-shares", "you took a softmax over the positions for the shares", _ONE),
         _with(lambda a: a.flatten(2).softmax(2).reshape(a.shape)),
         Mistake("other-shares", "you divided by the largest activation instead of the sum", _ONE),
@@ -156,12 +155,7 @@ counted by its share of the channel's activation: A / S, with S the sum of A ove
         *(_with(partial(_shares_above, 10.0**-n)) for n in range(1, 5)),
         Mistake("epsilon", "you added an epsilon to the denominator that changes the weights", _AS_IT_IS),
         *(_with_epsilon(10.0**-n) for n in range(10)),
-        Mistake(
-            "cancelling",
-            "right but for a channel whose positive and negative activations cancel",
-            f"{_ZERO} An epsilon, or replacing inf and nan afterwards, makes something else there.",
-            pattern=(True, True, True, False),
-        ),
+        Mistake("cancelling", _CANCEL, _NO_REPAIR, pattern=(True, True, True, False)),
         Mistake("handled-too-late", "you handled the finished weights instead of the gradients", ORDER),
         cam(lambda a, g, h: h(_weights(a, g, SIGNED))),
         Mistake("handled-too-late", "you handled shares times gradients: a share can be negative, too", ORDER),

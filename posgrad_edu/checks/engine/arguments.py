@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine.changes import by_largest
-from posgrad_edu.checks.engine.compare import answer_of
+from posgrad_edu.checks.engine.changes import Change, by_largest
 from posgrad_edu.checks.engine.draw import Draw
 from posgrad_edu.checks.engine.general import GENERAL
-from posgrad_edu.checks.engine.task import Answer, Args, Mistake, Task
+from posgrad_edu.checks.engine.mutations import on_arguments, swapped
+from posgrad_edu.checks.engine.task import Answer, Mistake, Task
 
-Change = Callable[[Tensor], Tensor]
 ARGUMENT_CHANGES: list[tuple[str, Change]] = [
     ("without its negative values", torch.relu),
     ("without its positive values", lambda t: t.clamp(max=0)),
@@ -49,16 +47,16 @@ def counts_photos(task: Task) -> bool:
 
 def right_for_another(draw: Draw, answers: list[Answer]) -> Mistake | None:
     """Return the mistake of who gives, on all tries, the right answer to arguments one of which is another."""
-    names = draw.task.arguments
+    names, right = draw.task.arguments, draw.task.right
+    assert right is not None
     places = [n for n in range(len(names)) if all(_holds_numbers(args[n]) for args in draw.args)]
     for place in places:
         for words, change in _changes(draw, place):
-            others = ([*args[:place], change(args[place]), *args[place + 1 :]] for args in draw.args)
-            if draw.same(answers, _answered(draw.task, others)):
+            if draw.same(answers, draw.wrongs(on_arguments(right, change, place))):
                 key = "first-photo-only" if words == FIRST else "argument-changed"
                 return _mistake(f"with {names[place]} {words}", key)
     for one, other in combinations(places, 2):
-        if draw.same(answers, _answered(draw.task, (_swapped(args, one, other) for args in draw.args))):
+        if draw.same(answers, draw.wrongs(swapped(right, one, other))):
             return _mistake(f"with {names[one]} and {names[other]} in each other's place")
     return None
 
@@ -75,15 +73,3 @@ def _changes(draw: Draw, place: int) -> list[tuple[str, Change]]:
     pairs = zip(draw.args, draw.rights, strict=True)
     by_photo = counts_photos(draw.task) and all(args[place].shape[:1] == right[0].shape[:1] for args, right in pairs)
     return ARGUMENT_CHANGES + (OF_PHOTOS if by_photo else [])
-
-
-def _swapped(args: Args, one: int, other: int) -> list[Any]:
-    mine = list(args)
-    mine[one], mine[other] = mine[other], mine[one]
-    return mine
-
-
-def _answered(task: Task, tries: Iterator[list[Any]]) -> Iterator[Answer | None]:
-    assert task.right is not None
-    for args in tries:
-        yield answer_of(task, task.right, tuple(args))

@@ -49,18 +49,6 @@ def unit_batch(values: Tensor) -> Tensor:
     return (values - values.min()) / (values.max() - values.min())
 
 
-def _by_sum(values: Tensor) -> Tensor:
-    return values / values.flatten(1).sum(1).reshape(-1, *[1] * (values.ndim - 1))
-
-
-def _mean_of_photos(values: Tensor) -> Tensor:
-    return values.mean(0, keepdim=True)
-
-
-def _sum_of_photos(values: Tensor) -> Tensor:
-    return values.sum(0, keepdim=True)
-
-
 # By the key of the general mistake; the first that explains an answer names it.
 CHANGES: list[tuple[str, Change]] = [
     ("wrong-sign", torch.neg),
@@ -75,13 +63,13 @@ CHANGES: list[tuple[str, Change]] = [
     ("normalized", lambda t: unit(t.abs())),
     ("normalized", lambda t: unit(t.relu())),
     ("normalized", lambda t: by_largest(t.abs())),
-    ("normalized", _by_sum),
-    ("batch-mixed", lambda t: _sum_of_photos(t).expand_as(t)),
-    ("batch-mixed", lambda t: _mean_of_photos(t).expand_as(t)),
+    ("normalized", lambda t: t / t.flatten(1).sum(1).reshape(-1, *[1] * (t.ndim - 1))),
+    ("batch-mixed", lambda t: t.sum(0, keepdim=True).expand_as(t)),
+    ("batch-mixed", lambda t: t.mean(0, keepdim=True).expand_as(t)),
     ("batch-mixed", lambda t: t.sum(0)),
     ("batch-mixed", lambda t: t.mean(0)),
-    ("batch-mixed", _mean_of_photos),
-    ("batch-mixed", _sum_of_photos),
+    ("batch-mixed", lambda t: t.mean(0, keepdim=True)),
+    ("batch-mixed", lambda t: t.sum(0, keepdim=True)),
     ("squeezed", torch.squeeze),
     ("first-photo-only", lambda t: t[0]),
     ("first-photo-only", lambda t: t[:1]),

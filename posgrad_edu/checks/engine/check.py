@@ -9,7 +9,6 @@ one line more in a table.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -85,9 +84,12 @@ def check(task: Task, function: Function, timeout: float | None = None, seed: in
 
 def _examine(task: Task, function: Function, timeout: float) -> str:
     """Raise ``Failed`` with what is wrong; return what may be said beside "right"."""
-    if task.inspect is not None:
-        return _inspect(task, task.inspect, _ask(task, function, timeout))
     asked = _ask(task, function, timeout)
+    if task.inspect is not None:
+        key = task.inspect(asked.draw.args, asked.answers)
+        if key is not None:
+            raise Failed(named(task, key), asked.printed)
+        return asked.note
     found = diagnose(asked.draw, asked.answers)
     if found is not None and found.certain and found.first.key not in nearby.KEYS:
         raise Failed(found.first, asked.printed)
@@ -133,13 +135,6 @@ def _answer(task: Task, function: Function, timeout: float, args: Args) -> Answe
     except Failed:
         return None
     return [part.detach().cpu() for part in found]
-
-
-def _inspect(task: Task, inspect: Callable[[list[Args], list[Any]], str | None], asked: Asked) -> str:
-    key = inspect(asked.draw.args, asked.answers)
-    if key is not None:
-        raise Failed(named(task, key), asked.printed)
-    return asked.note
 
 
 def _confirmed(task: Task, function: Function, timeout: float, found: Finding, repeatable: bool) -> Mistake | None:
@@ -207,6 +202,5 @@ def _read(task: Task, function: Function, outcome: Outcome, timeout: float) -> A
         raise Failed(Mistake(unfit.key, unfit.says, unfit.hint), outcome.printed) from None
     except Exception as error:  # an object of the learner's own may fail in any way when it is looked at
         words = f"what you returned, {forms.a(type(outcome.value).__name__)}, can't be read ({type(error).__name__})"
-        raise Failed(
-            Mistake("wrong-type", words, "Return a plain tensor, or plain numbers."), outcome.printed
-        ) from None
+        plain = Mistake("wrong-type", words, "Return a plain tensor, or plain numbers.")
+        raise Failed(plain, outcome.printed) from None

@@ -41,12 +41,17 @@ def in_double(value: Any) -> Any:
     return type(value)(map(in_double, value)) if isinstance(value, (list, tuple)) else value
 
 
+def same_shapes(ours: Answer, theirs: Answer) -> bool:
+    """Whether two answers have as many parts, of the same shapes."""
+    return [p.shape for p in ours] == [p.shape for p in theirs]
+
+
 def gap(ours: Answer | None, theirs: Answer | None, rounding: float = 1e-9) -> float:
     """Return how many tolerances lie between two answers: each is ``WITHIN`` of their largest value, plus rounding.
 
     Infinite where there is no answer, and where shapes or nan differ. rounding: of a task.
     """
-    if ours is None or theirs is None or [p.shape for p in ours] != [p.shape for p in theirs]:
+    if ours is None or theirs is None or not same_shapes(ours, theirs):
         return math.inf
     pairs = zip(ours, theirs, strict=True)
     return max((_gap(a.detach().double(), b.detach().double(), rounding) for a, b in pairs), default=0.0)

@@ -91,7 +91,7 @@ def diagnose(draw: Draw, answers: list[Answer]) -> Finding | None:
         if change:
             return Finding([change], not nearly, correct)
     for certain, find in _WAYS:
-        found = find(draw, answers, correct)
+        found = find(draw, answers)
         if found:
             return Finding([found], certain, correct)
     return Finding([_unknown(draw, answers, correct)], False, correct)
@@ -112,7 +112,7 @@ def _changed(draw: Draw, answers: list[Answer], nearly: bool) -> Mistake | None:
     return None
 
 
-def _constant(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+def _constant(draw: Draw, answers: list[Answer]) -> Mistake | None:
     if alike(answers[0], answers[1]) and apart(draw.rights[0], draw.rights[1]):
         if not any(part.numel() for part in answers[0]):
             return None
@@ -121,23 +121,7 @@ def _constant(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | 
     return None
 
 
-def _right_but_for_one_thing(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
-    for find in (nearby.by_a_factor, nearby.in_another_order, nearby.by_an_addend):
-        found = find(draw, answers)
-        if found:
-            return found
-    return None
-
-
-def _rounded(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
-    return nearby.rounded(draw, answers, draw.dtypes)
-
-
-def _with_another_argument(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
-    return arguments.right_for_another(draw, answers)
-
-
-def _an_argument(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+def _an_argument(draw: Draw, answers: list[Answer]) -> Mistake | None:
     """Return the mistake of who gives back one of the arguments as it came."""
     for place, name in enumerate(draw.task.arguments):
         given = [args[place] for args in draw.args]
@@ -146,7 +130,7 @@ def _an_argument(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake
     return None
 
 
-def _not_finite(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+def _not_finite(draw: Draw, answers: list[Answer]) -> Mistake | None:
     for right, answer in zip(draw.rights, answers, strict=True):
         meant = all(part.isfinite().all() for part in right)
         if meant and not all(part.isfinite().all() for part in answer):
@@ -158,15 +142,14 @@ def _with_the_others(draw: Draw, answers: list[Answer], mistake: Mistake) -> Mis
     """Return a mistake of some tries, with what is to be said of those where all is finite."""
     finite = [n for n, answer in enumerate(answers) if all(part.isfinite().all() for part in answer)]
     found = nearby.by_a_factor(draw.only(finite), [answers[n] for n in finite]) if finite else None
-    if found and not all(alike(answers[n], draw.rights[n]) for n in finite):
-        return replace(
-            mistake,
-            says=f"{mistake.says} in {len(answers) - len(finite)} of {len(answers)} tries; in the others, {found.says}",
-        )
-    return mistake
+    if not found or all(alike(answers[n], draw.rights[n]) for n in finite):
+        return mistake
+    tries = f"{len(answers) - len(finite)} of {len(answers)} tries"
+    return replace(mistake, says=f"{mistake.says} in {tries}; in the others, {found.says}")
 
 
-def _by_pattern(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+def _by_pattern(draw: Draw, answers: list[Answer]) -> Mistake | None:
+    correct = _correct(draw, answers)
     for mistake in draw.task.mistakes:
         pairs = zip(mistake.pattern or (), correct, strict=False)
         if mistake.pattern and all(want is None or want is got for want, got in pairs):
@@ -174,16 +157,17 @@ def _by_pattern(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake 
     return None
 
 
-def _remembers(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
-    return named(draw.task, REMEMBERS) if correct[0] and all(right is False for right in correct[1:]) else None
+def _remembers(draw: Draw, answers: list[Answer]) -> Mistake | None:
+    first, *later = _correct(draw, answers)
+    return named(draw.task, REMEMBERS) if first and all(right is False for right in later) else None
 
 
-def _first_only(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+def _first_only(draw: Draw, answers: list[Answer]) -> Mistake | None:
     pairs = zip(answers, draw.rights, strict=True)
     return named(draw.task, "first-photo-only") if all(first_photo_right(*pair) for pair in pairs) else None
 
 
-def _with_something_else(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+def _with_something_else(draw: Draw, answers: list[Answer]) -> Mistake | None:
     """Return a mistake that, together with one change to the finished answer, explains it: two mistakes at once."""
     if not any(part.any() for answer in answers for part in answer):
         return None  # zero throughout: too many changes could lead there
@@ -205,7 +189,7 @@ def _same_beside(answers: list[Answer], wrongs: list[Answer | None], change: Cha
     return all(alike(own, changed(change, theirs)) for own, theirs in zip(answers, wrongs, strict=True))
 
 
-def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake | None:
+def _wrong_shape(draw: Draw, answers: list[Answer]) -> Mistake | None:
     for right, answer in zip(draw.rights, answers, strict=True):
         if len(right) != len(answer):
             words = f"your list holds {count(len(answer), 'tensor')} where there should be {len(right)}"
@@ -218,26 +202,28 @@ def _wrong_shape(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake
 
 
 # For what neither a mistake of the task nor a change explains. In this order; whether what is found is certain.
-_WAYS: list[tuple[bool, Callable[[Draw, list[Answer], Correct], Mistake | None]]] = [
-    (True, _with_another_argument),
+_WAYS: list[tuple[bool, Callable[[Draw, list[Answer]], Mistake | None]]] = [
+    (True, arguments.right_for_another),
     (False, _by_pattern),
     (True, _not_finite),
     (True, _an_argument),
     (True, _constant),
-    (True, _right_but_for_one_thing),
+    (True, nearby.by_a_factor),
+    (True, nearby.in_another_order),
+    (True, nearby.by_an_addend),
     (False, _remembers),
     (False, _first_only),
     (True, _with_something_else),
     (True, _wrong_shape),
-    (False, _rounded),
+    (False, nearby.rounded),  # behind the shapes, which it takes for right
 ]
 
 
 def _unknown(draw: Draw, answers: list[Answer], correct: Correct) -> Mistake:
     """Return what can be said of an answer that no known mistake explains."""
     share = _share_of_right_values(draw.rights, answers)
-    count = sum(right is True for right in correct)
-    some = f"right on {count} of {len(correct)} tries" if count else "wrong on all tries"
+    right = correct.count(True)
+    some = f"right on {right} of {len(correct)} tries" if right else "wrong on all tries"
     values = f" ({share:.0%} of the values are right)" if 0.01 <= share < 0.995 else ""
     says = f"the shape is right, the values are {some}{values}, and it is none of the mistakes known here"
     return Mistake(UNKNOWN, says, draw.task.hint)

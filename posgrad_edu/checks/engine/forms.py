@@ -93,15 +93,17 @@ def count(number: float, noun: str) -> str:
     return f"{number:g} {noun}" + ("" if number == 1 else "s")
 
 
-def _wrong_type(answer: Any, wanted: str) -> Unfit:
+def not_none(answer: Any, wanted: str, hint: str = "Does its last line say return?") -> None:
+    """Raise ``Unfit`` where a function returned nothing."""
     if answer is None:
-        return Unfit(
-            "returns-none", f"your function returned None instead of {wanted}", "Does its last line say return?"
-        )
-    kind = "a NumPy array" if isinstance(answer, np.ndarray) else a(type(answer).__name__)
-    way = (
-        "torch.from_numpy(...) makes a tensor of it." if isinstance(answer, np.ndarray) else "Look at what you return."
-    )
+        raise Unfit("returns-none", f"your function returned None instead of {wanted}", hint)
+
+
+def _wrong_type(answer: Any, wanted: str) -> Unfit:
+    not_none(answer, wanted)
+    kind, way = a(type(answer).__name__), "Look at what you return."
+    if isinstance(answer, np.ndarray):
+        kind, way = "a NumPy array", "torch.from_numpy(...) makes a tensor of it."
     if isinstance(answer, (list, tuple)) and answer and all(isinstance(part, Tensor) for part in answer):
         way = "torch.stack(...) makes one tensor of a list of them."
     return Unfit("wrong-type", f"your function returned {kind} instead of {wanted}", way)

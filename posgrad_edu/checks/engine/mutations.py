@@ -8,13 +8,14 @@ no knob.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from posgrad_edu.checks.engine.general import GENERAL
 from posgrad_edu.checks.engine.task import Function, Mistake
 from posgrad_edu.handling import POSITIVE, SIGNED
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +54,12 @@ def on_arguments(function: Function, change: Callable[[Any], Any], *places: int)
 
 def with_argument(function: Function, place: int, value: Any) -> Function:
     """Return the function with another value in place of one argument, counted from 0, or from the end below 0."""
+    return on_arguments(function, lambda _: value, place)
 
-    def replaced(*args: Any) -> Any:
-        mine = list(args)
-        mine[place] = value
-        return function(*mine)
 
-    return replaced
+def unchanged(given: T) -> T:
+    """Return what is given: for a step that is left out."""
+    return given
 
 
 def swapped(function: Function, one: int = 0, other: int = 1) -> Function:
@@ -76,11 +76,6 @@ def swapped(function: Function, one: int = 0, other: int = 1) -> Function:
 def completed(ways: Iterable[Any], make: Callable[[Any], Function]) -> list[Mistake | Function]:
     """Return a table of mistakes in one step, with ``make(...)`` of each wrong way to take it: the whole answer."""
     return [way if isinstance(way, Mistake) else make(way) for way in ways]
-
-
-def known(key: str, *wrong: Function) -> Mistake:
-    """Return a mistake in the general words for its key."""
-    return replace(GENERAL[key], wrong=wrong)
 
 
 def handling_ignored(right: Function, hint: str, place: int = -1) -> list[Mistake | Function]:

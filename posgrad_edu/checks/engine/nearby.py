@@ -10,7 +10,7 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
-from posgrad_edu.checks.engine.compare import WITHIN, alike, gap
+from posgrad_edu.checks.engine.compare import WITHIN, alike, gap, same_shapes
 from posgrad_edu.checks.engine.draw import Draw
 from posgrad_edu.checks.engine.forms import count
 from posgrad_edu.checks.engine.general import GENERAL, named
@@ -64,7 +64,7 @@ def by_a_factor(draw: Draw, answers: list[Answer]) -> Mistake | None:
 
 def _factor(answer: Answer, right: Answer) -> float | None:
     """Return the factor; 0 where nothing can be said, ``None`` where there is none."""
-    if [p.shape for p in answer] != [p.shape for p in right]:
+    if not same_shapes(answer, right):
         return None
     ours, theirs = _flat(answer), _flat(right)
     kept = theirs.isfinite()
@@ -80,9 +80,9 @@ def _factor(answer: Answer, right: Answer) -> float | None:
 def by_an_addend(draw: Draw, answers: list[Answer]) -> Mistake | None:
     """Return the mistake of who added one number to all values."""
     wrong = [pair for pair in _pairs(draw, answers) if not alike(*pair, draw.task.rounding)]
+    if not all(same_shapes(*pair) for pair in wrong):
+        return None
     for answer, right in wrong:
-        if [p.shape for p in answer] != [p.shape for p in right]:
-            return None
         ours, theirs = _flat(answer), _flat(right)
         difference = (ours - theirs)[theirs.isfinite()]
         mean = difference.mean()
@@ -102,9 +102,8 @@ def in_another_order(draw: Draw, answers: list[Answer]) -> Mistake | None:
         if found is None:
             return _mirrored(draw, answers)
         orders.add(found)
-    return (
-        GENERAL["reordered"] if any(order != tuple(range(len(order))) for order in orders) else _mirrored(draw, answers)
-    )
+    in_order = all(order == tuple(range(len(order))) for order in orders)
+    return _mirrored(draw, answers) if in_order else GENERAL["reordered"]
 
 
 def _order(ours: list[Tensor], theirs: list[Tensor]) -> tuple[int, ...] | None:
@@ -126,30 +125,24 @@ def _mirrored(draw: Draw, answers: list[Answer]) -> Mistake | None:
     return None
 
 
-def rounded(draw: Draw, answers: list[Answer], dtypes: list[torch.dtype]) -> Mistake | None:
-    """Return the mistake of who rounded, in whatever way: nearly right on all tries, in all values."""
+def rounded(draw: Draw, answers: list[Answer]) -> Mistake | None:
+    """Return the mistake of who rounded, in whatever way: nearly right on all tries, in all values, in right shapes."""
     pairs = list(_pairs(draw, answers))
     furthest = max(gap(*pair, draw.task.rounding) * WITHIN for pair in pairs)
-    half = [HALF[dtype] for dtype in dtypes if dtype in HALF] or _been_in_half(pairs)
-    if furthest > COARSE and not half:
-        return _to_digits(pairs)
+    half = [HALF[dtype] for dtype in draw.dtypes if dtype in HALF] or _been_in_half(pairs)
     if half:
-        return replace(
-            GENERAL["rounded"], says=f"your values are right up to rounding: they are, or were, in {half[0]}"
-        )
+        says = f"your values are right up to rounding: they are, or were, in {half[0]}"
+        return replace(GENERAL["rounded"], says=says)
     found = _to_digits(pairs)
-    if found:
+    if found or furthest > COARSE:
         return found
     digits = count(max(1, math.floor(-math.log10(furthest))), "digit")
-    says = f"your values are nearly right, to about {digits}"
-    return replace(GENERAL["rounded"], says=says)
+    return replace(GENERAL["rounded"], says=f"your values are nearly right, to about {digits}")
 
 
 def _been_in_half(pairs: list[tuple[Answer, Answer]]) -> list[str]:
     """Return in which half precision all values can be written, if most of them are nearly right."""
-    if any([p.shape for p in ours] != [p.shape for p in theirs] for ours, theirs in pairs):
-        return []
-    ours, theirs = (torch.cat([_flat(answer) for answer in side]) for side in zip(*pairs, strict=True))
+    ours, theirs = _in_a_row(pairs)
     nearly = torch.isclose(ours, theirs, rtol=COARSE, atol=1e-9, equal_nan=True).double().mean() > 0.8
     if not nearly or len(ours.unique()) < 20:  # as whole numbers can
         return []
@@ -157,10 +150,7 @@ def _been_in_half(pairs: list[tuple[Answer, Answer]]) -> list[str]:
 
 
 def _to_digits(pairs: list[tuple[Answer, Answer]]) -> Mistake | None:
-    shapes = all([p.shape for p in ours] == [p.shape for p in theirs] for ours, theirs in pairs)
-    if not shapes:
-        return None
-    ours, theirs = (torch.cat([_flat(answer) for answer in side]) for side in zip(*pairs, strict=True))
+    ours, theirs = _in_a_row(pairs)
     kept = theirs.isfinite()
     for digits in DIGITS:
         half = 0.501 * 10.0**-digits
@@ -168,9 +158,13 @@ def _to_digits(pairs: list[tuple[Answer, Answer]]) -> Mistake | None:
         whole = (steps - steps.round()).abs().max() <= 1e-3 if steps.numel() else False
         if whole and steps.any() and bool(((ours - theirs)[kept].abs() <= half).all()):
             to = f"{count(digits, 'digit')} after the point" if digits else "whole numbers"
-            says = f"you rounded the result to {to}"
-            return replace(GENERAL["rounded"], says=says)
+            return replace(GENERAL["rounded"], says=f"you rounded the result to {to}")
     return None
+
+
+def _in_a_row(pairs: list[tuple[Answer, Answer]]) -> list[Tensor]:
+    """Return all values of ours, and of theirs."""
+    return [torch.cat([_flat(answer) for answer in side]) for side in zip(*pairs, strict=True)]
 
 
 def _flat(answer: Answer) -> Tensor:

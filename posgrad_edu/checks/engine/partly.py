@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from posgrad_edu.checks.engine.arguments import counts_photos
-from posgrad_edu.checks.engine.compare import alike, answer_of, apart
+from posgrad_edu.checks.engine.compare import alike, answer_of, apart, same_shapes
 from posgrad_edu.checks.engine.diagnosis import UNKNOWN
 from posgrad_edu.checks.engine.draw import Draw
 from posgrad_edu.checks.engine.task import Answer, Args, Mistake, Task
@@ -88,7 +88,7 @@ def _first(value: Any, photos: int) -> Any:
 
 def _by_part(rights: list[Answer], answers: list[Answer]) -> str:
     """Say which tensors of a list, numbers of a row, or photos are right in all tries."""
-    if any([p.shape for p in a] != [p.shape for p in r] for a, r in zip(answers, rights, strict=True)):
+    if not all(map(same_shapes, answers, rights)):
         return ""
     kind, parts = "part", min(map(len, rights))
     if parts == 1:

@@ -16,13 +16,13 @@ Settings = dict[str, Any]
 
 
 def parts(args: Iterable[Any], kind: type) -> list[Any]:
-    """Return the networks, or the tensors, among arguments and in lists of them."""
+    """Return the networks, tensors or lists among arguments, and in lists of them."""
     found: list[Any] = []
     for arg in args:
+        if isinstance(arg, kind):
+            found.append(arg)
         if isinstance(arg, (list, tuple)):
             found += parts(arg, kind)
-        elif isinstance(arg, kind):
-            found.append(arg)
     return found
 
 
@@ -48,7 +48,7 @@ def take(args: Iterable[Any]) -> Snapshot:
         parameters=[(p, p.detach().clone(), p.requires_grad, _tensor_hooks(p)) for p in _parameters(networks)],
         buffers=[(b, b.clone()) for net in networks for b in net.buffers()],
         tensors=[(t, t.detach().clone()) for t in parts(args, Tensor)],
-        lists=[(found, list(found)) for found in _lists(args)],
+        lists=[(found, list(found)) for found in parts(args, list)],
         networks=networks,
     )
 
@@ -114,14 +114,6 @@ def _kind(tensor: Tensor) -> tuple[Any, ...]:
 def _same(now: Tensor, before: Tensor) -> bool:
     """Whether the values are the same, bit by bit but for the sign of 0: nan equals nan."""
     return bool(((now == before) | ((now != now) & (before != before))).all())
-
-
-def _lists(args: Iterable[Any]) -> list[list[Any]]:
-    found: list[list[Any]] = []
-    for arg in args:
-        if isinstance(arg, (list, tuple)):
-            found += ([arg] if isinstance(arg, list) else []) + _lists(arg)
-    return found
 
 
 def _tensor_hooks(parameter: Tensor) -> int:

@@ -69,12 +69,9 @@ def as_they_were() -> Iterator[str]:
 @contextmanager
 def modes_kept() -> Iterator[None]:
     """Restore the modes that hold for all of torch."""
-    dtype, anomaly, checks_nan = (
-        torch.get_default_dtype(),
-        torch.is_anomaly_enabled(),
-        torch.is_anomaly_check_nan_enabled(),
-    )
-    level, fill = torch.get_deterministic_debug_mode(), torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    dtype, level = torch.get_default_dtype(), torch.get_deterministic_debug_mode()
+    anomaly, checks_nan = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     try:
         yield
     finally:

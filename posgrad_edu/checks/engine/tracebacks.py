@@ -32,7 +32,6 @@ _FULL_HOOK = "a full backward hook makes views of a module's input and output, w
 _TENSOR_HOOK = "Put the hook on the tensor instead: output.register_hook(...), in a forward hook that returns a clone."
 _DTYPES = "two tensors hold numbers of different types"
 _FLOAT = "Print their dtypes; .to(other) or .float() brings one to the type of the other."
-_OF_DTYPES = ("dtype", "scalar type", "type (", "can't be cast")
 _NO_PLACE = "you asked for a place that doesn't exist"
 _COUNTS = "Check the number of photos, channels or layers: they differ from try to try."
 _NONE = "you calculate with None"
@@ -40,129 +39,77 @@ _GRAD_NONE = (
     "A .grad is None before backward(), and for tensors that aren't leaves: torch.autograd.grad gives it directly."
 )
 
-# The first that fits is taken: a text that holds another one stands before it.
-KNOWN = [
-    Known(
-        NotImplementedError,
-        "",
-        "not-written",
-        "your function isn't written yet",
-        "Replace the line that raises NotImplementedError by your own.",
-    ),
-    Known(
-        RuntimeError,
-        "backward through the graph a second time",
+# What PyTorch says in a RuntimeError: a part of it, and the key, what it means, and a hint.
+_OF_TORCH = {
+    "backward through the graph a second time": (
         "retain-graph",
         "you went back through the same graph twice",
         "Give retain_graph=True all times but the last, or add up the logits and go back once.",
     ),
-    Known(
-        RuntimeError,
-        "One of the differentiated Tensors does not require grad",
+    "One of the differentiated Tensors does not require grad": (
         "no-graph",
         "the tensor that you differentiate by isn't part of a graph",
         "Call requires_grad_() on it before the forward pass.",
     ),
-    Known(
-        RuntimeError,
-        "does not require grad",
+    "does not require grad": (
         "no-graph",
         "there is no graph to go back through",
         "Call requires_grad_() on the leaf before the forward pass, without no_grad() and detach() on the way.",
     ),
-    Known(
-        RuntimeError,
-        "grad can be implicitly created only for scalar",
+    "grad can be implicitly created only for scalar": (
         "not-a-scalar",
         "you went back from several logits at once",
         "Choose one logit a photo, and add them up over the batch: photos don't meet, so each keeps its own gradient.",
     ),
-    Known(
-        RuntimeError,
-        "not have been used in the graph",
+    "not have been used in the graph": (
         "unused",
         "the logit doesn't depend on the tensor that you differentiate by",
         "Run the network on that very tensor, not on a copy made before.",
     ),
-    Known(
-        RuntimeError,
-        "a leaf Variable that requires grad",
+    "a leaf Variable that requires grad": (
         "leaf-in-place",
         "you overwrote a parameter while torch was recording operations for gradients",
         "Write with torch.no_grad(): around that line.",
     ),
-    Known(RuntimeError, "BackwardHook", "in-place", _FULL_HOOK, _TENSOR_HOOK),
-    Known(RuntimeError, "modified by an inplace", "in-place", _INPLACE, _CLONE),
-    Known(RuntimeError, "is being modified inplace", "in-place", _INPLACE, _CLONE),
-    Known(RuntimeError, "used in an in-place operation", "in-place", _INPLACE, _CLONE),
-    Known(
-        RuntimeError,
-        "Can't call numpy() on Tensor that requires grad",
+    "BackwardHook": ("in-place", _FULL_HOOK, _TENSOR_HOOK),
+    "modified by an inplace": ("in-place", _INPLACE, _CLONE),
+    "is being modified inplace": ("in-place", _INPLACE, _CLONE),
+    "used in an in-place operation": ("in-place", _INPLACE, _CLONE),
+    "Can't call numpy() on Tensor that requires grad": (
         "not-detached",
         "you turned a tensor into an array that still belongs to a graph",
         "detach() it first.",
     ),
-    *(Known(RuntimeError, part, "dtypes", _DTYPES, _FLOAT) for part in _OF_DTYPES),
-    Known(
-        RuntimeError,
-        "view size is not compatible",
+    **dict.fromkeys(("dtype", "scalar type", "type (", "can't be cast"), ("dtypes", _DTYPES, _FLOAT)),
+    "view size is not compatible": (
         "view",
         "view() can't lay these values out anew: they don't lie one after the other in memory",
         "Write reshape() instead of view(); it copies where it has to.",
     ),
-    *(
-        Known(RuntimeError, part, "index", _NO_PLACE, _COUNTS)
-        for part in ("out of bounds", "out of range", "out of DATA bounds")
-    ),
-    Known(RuntimeError, "must match", "shapes", _SHAPES, _KEEPDIM),
-    Known(RuntimeError, "cannot be multiplied", "shapes", _SHAPES, _KEEPDIM),
-    Known(RuntimeError, "shape", "shapes", _SHAPES, _KEEPDIM),
-    Known(RuntimeError, "to have", "shapes", _SHAPES, _KEEPDIM),
-    Known(RuntimeError, "size", "shapes", _SHAPES, _KEEPDIM),
-    Known(
-        RuntimeError,
-        "Boolean value of Tensor",
+    **dict.fromkeys(("out of bounds", "out of range", "out of DATA bounds"), ("index", _NO_PLACE, _COUNTS)),
+    **dict.fromkeys(("must match", "cannot be multiplied", "shape", "to have", "size"), ("shapes", _SHAPES, _KEEPDIM)),
+    "Boolean value of Tensor": (
         "if-on-tensor",
         "you asked if, of a whole tensor",
         "torch.where or a mask decides for each value by itself.",
     ),
-    Known(
-        IndexError,
-        "Dimension out of range",
-        "dimension",
-        "you named an axis that the tensor doesn't have",
-        "Print its shape; the axes count from 0: photo, channel, row, column.",
-    ),
-    Known(
-        IndexError,
-        "",
-        "index",
-        _NO_PLACE,
-        _COUNTS,
-    ),
-    Known(
-        ZeroDivisionError,
-        "",
-        "division-by-zero",
-        "you divided by zero",
-        "Ask first when the denominator can be zero, and what the answer should be then.",
-    ),
-    Known(
-        NameError,
-        "",
-        "name",
-        "you used a name that doesn't exist",
-        "Is it spelt alike everywhere, and was the cell that makes it run?",
-    ),
+}
+_ALIKE = "Is it spelt alike everywhere, and was the cell that makes it run?"
+_DENOMINATOR = "Ask first when the denominator can be zero, and what the answer should be then."
+_AXES = "Print its shape; the axes count from 0: photo, channel, row, column."
+_OWN_NAME = "Is a helper of yours named like the function itself?"
+_REPLACE = "Replace the line that raises NotImplementedError by your own."
+# The first that fits is taken: a text that holds another one stands before it.
+KNOWN = [
+    Known(NotImplementedError, "", "not-written", "your function isn't written yet", _REPLACE),
+    *(Known(RuntimeError, part, *words) for part, words in _OF_TORCH.items()),
+    Known(IndexError, "Dimension out of range", "dimension", "you named an axis that the tensor doesn't have", _AXES),
+    Known(IndexError, "", "index", _NO_PLACE, _COUNTS),
+    Known(ZeroDivisionError, "", "division-by-zero", "you divided by zero", _DENOMINATOR),
+    Known(NameError, "", "name", "you used a name that doesn't exist", _ALIKE),
     Known(AttributeError, "NoneType", "none", _NONE, _GRAD_NONE),
     Known(TypeError, "NoneType", "none", _NONE, _GRAD_NONE),
-    Known(
-        RecursionError,
-        "",
-        "recursion",
-        "your function calls itself without an end",
-        "Is a helper of yours named like the function itself?",
-    ),
+    Known(RecursionError, "", "recursion", "your function calls itself without an end", _OWN_NAME),
 ]
 
 OTHER = "Put a print before that line, or run the function on a tensor of your own."
@@ -179,10 +126,8 @@ def explain(error: BaseException, function: Callable[..., Any], signature: str) 
         return "memory", f"memory ran out{place}", "A tensor grew too large: print the shapes on the way."
     for known in KNOWN:
         if isinstance(error, known.type) and known.part in text:
-            key, says, hint = known.key, known.says, known.hint
-            if isinstance(error, NameError):
-                says = f"{says}: {text}"
-            return key, says + place, hint
+            name = f": {text}" if isinstance(error, NameError) else ""
+            return known.key, known.says + name + place, known.hint
     first = text.strip().partition("\n")[0]
     return ERROR, f"{type(error).__name__}{': ' + first if first else ''}{place}", OTHER
 
