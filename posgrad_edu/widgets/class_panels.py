@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from posgrad_edu import viz
+from posgrad_edu.methods.registry import AnyHandling
 from posgrad_edu.metrics.similarity import is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.controls import (
@@ -33,11 +34,10 @@ from posgrad_edu.widgets.panel import RECORDS, MapPanel
 from posgrad_edu.widgets.sentences import CONSTANT
 
 MEANINGS = 12  # of a word: so many classes are offered
-LATEST = 8  # single maps, which another pair may show again
 
 
 class Latest(OrderedDict[Hashable, Tensor]):
-    """The latest maps, each of one class."""
+    """Maps of one class each, those asked for last at the end."""
 
     cache_clear = OrderedDict.clear  # as other caches of a panel are emptied
 
@@ -57,28 +57,28 @@ class TwoClassPanel(MapPanel):
         x: Tensor,
         classes: tuple[int, ...],
         method: str,
-        handling: str | None,
+        handling: AnyHandling = None,
         layer: str | None = None,
         contrast: str = NONE,
         name: Hashable = None,
         **options: Any,
     ) -> Tensor:
-        """Return maps (2, H, W); a class's map that was shown beside another class isn't computed again.
+        """Return a map for each class (K, H, W); one that was shown before, also beside others, isn't computed again.
 
         contrast: a value of ``contrast_list``. name: tells net and x from others that this panel asks. options: those
         of the method.
         """
-        others: Sequence[Any] = [*reversed(classes)] if contrast == OTHER else [contrast] * len(classes)
-        asked = name, method, handling, layer, *options.items()
-        keys = [(*asked, *pair) for pair in zip(classes, others, strict=True)]
-        if new := {key: i for i, key in enumerate(keys) if key not in self._latest}:
-            target = [[classes[i] for i in new.values()]]
-            against = contrast_of(contrast, [others[i] for i in new.values()])
-            maps = RECORDS.explain(net, x, target, method, handling, layer, contrast=against, **options)[0]
-            self._latest.update(zip(new, maps.clone(), strict=True))
+        asked = name, method, handling, layer, contrast, *options.items()
+        others = classes[::-1] if contrast == OTHER else classes
+        keys = [(asked, *pair) for pair in zip(classes, others, strict=True)]
+        if new := [key for key in dict.fromkeys(keys) if key not in self._latest]:
+            _, target, against = zip(*new, strict=True)
+            contrasts = contrast_of(contrast, against)
+            maps = RECORDS.explain(net, x, [list(target)], method, handling, layer, contrasts, **options)[0]
+            self._latest.update(zip(new, maps, strict=True))
         for key in keys:
             self._latest.move_to_end(key)
-        while len(self._latest) > LATEST:
+        while len(self._latest) > 2 * self._kept:
             self._latest.popitem(last=False)
         return torch.stack([self._latest[key] for key in keys])
 

@@ -7,11 +7,9 @@ gradient that acts on the finished map, for Guided Backprop at each ReLU on the 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from PIL.Image import Image
 from torch import Tensor
 
@@ -22,7 +20,6 @@ from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
-from posgrad_edu.widgets.panel import RECORDS
 from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("gradient", "input-x-gradient", "guided-backprop")
@@ -53,7 +50,6 @@ class ClassSlider(TwoClassPanel):
         **start: Any,
     ) -> None:
         super().__init__(clf, photo)
-        self._own_scale = functools.lru_cache(maxsize=64)(lambda map: viz.symmetric_limit([map], FULL_COLOUR))
         self._asked_ranks = ranks
         self._settle()
         self._make_controls(methods)
@@ -86,11 +82,11 @@ class ClassSlider(TwoClassPanel):
 
     def _maps(self) -> Tensor:
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])
-        method, handling = self.method.value, self.handling.value
-        return torch.stack([self._compute(c, method, handling) for c in self.classes])
+        return self._with(self.handling.value, self.classes)
 
-    def _explain(self, target: int, method: str, handling: str) -> Tensor:
-        return RECORDS.explain(self.clf.net, self._x, target, method, handling)[0]
+    def _with(self, handling: str, classes: tuple[int, ...]) -> Tensor:
+        """Return maps of these classes by the chosen method, with this handling."""
+        return self._explain_classes(self.clf.net, self._x, classes, self.method.value, handling)
 
     @property
     def inside(self) -> bool:
@@ -104,7 +100,7 @@ class ClassSlider(TwoClassPanel):
         Clipping a finished map leaves it alone, too. Clipping inside makes other signals, which need their own.
         """
         handling = self.handling.value if self.inside else SIGNED.name
-        return self._own_scale(self._compute(self.ranking[0], self.method.value, handling))
+        return viz.symmetric_limit(self._with(handling, self.classes[:1]), FULL_COLOUR)
 
     @property
     def setting(self) -> str:

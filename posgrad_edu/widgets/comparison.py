@@ -91,11 +91,13 @@ class MapComparison(TwoClassPanel):
         super()._measure()
 
     def _maps(self) -> Tensor:
-        return self._compute(self.method.value, self._handling, self.other.value)
+        return self._with(self._handling)
 
-    def _explain(self, method: str, handling: str, other: int) -> Tensor:
+    def _with(self, handling: str) -> Tensor:
+        """Return the maps that the other controls ask for, with this handling."""
+        method = self.method.value
         layer = self.clf.cam_layer if is_cam(method) else None
-        return self._explain_classes(self.clf.net, self._x, (self.target, other), method, handling, layer)
+        return self._explain_classes(self.clf.net, self._x, self.classes, method, handling, layer)
 
     @property
     def _handling(self) -> str:
@@ -105,7 +107,7 @@ class MapComparison(TwoClassPanel):
     def limit(self) -> float:
         """The magnitude of full colour, one for both maps; that of a CAM is not changed by the handling."""
         if is_cam(self.method.value):
-            return viz.pair_limit(self._compute(self.method.value, SIGNED.name, self.other.value))
+            return viz.pair_limit(self._with(SIGNED.name))
         return super().limit
 
     @property

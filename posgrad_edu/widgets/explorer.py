@@ -108,15 +108,12 @@ class Explorer(ClassBoxPanel):
 
     def _with(self, handling: str) -> Tensor:
         """Return the maps that the other controls ask for, with this handling."""
-        layer = self.layer.value if is_cam(self.method.value) else None
-        return self._compute(self.photo.value, self.method.value, handling, layer, self.contrast.value, *self.classes)
-
-    def _explain(
-        self, photo: str, method: str, handling: str, layer: str | None, contrast: str, *classes: int
-    ) -> Tensor:
+        photo, method = self.photo.value, self.method.value
         _, x, _ = self._inputs(photo)
         chosen = None if handling == PUBLISHED else handling
-        return self._explain_classes(self.clf.net, x, classes, method, chosen, layer, contrast=contrast, name=photo)
+        layer = self.layer.value if is_cam(method) else None
+        contrast = self.contrast.value
+        return self._explain_classes(self.clf.net, x, self.classes, method, chosen, layer, contrast, name=photo)
 
     @property
     def limit(self) -> float:

@@ -12,7 +12,7 @@
 What any of them raises is said in words, in place of the picture (``answer.py``).
 
 ``MapPanel`` shows maps of a photo beside each other: two, for two classes or for two networks. Its widgets say which
-maps (``_explain`` computes them, through a cache), what they are called, and what the note below them says. Before each
+maps (computed through a cache), what they are called, and what the note below them says. Before each
 answer it asks whether the network has changed since the last one; if so, it clears all that it kept, and
 ``_settle`` finds anew what follows from the network: classes, layers, places in the ranking.
 

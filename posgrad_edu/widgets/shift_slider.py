@@ -78,16 +78,11 @@ class ShiftSlider(ClassBoxPanel):
         self.softmax_change = math.nan
 
     def _maps(self) -> Tensor:
-        _, logits = self._shifted(self.shift.value)
+        a, method, handling, contrast = (self.controls[n].value for n in ("shift", "method", "handling", "contrast"))
+        other, logits = self._shifted(a)
         self.softmax_change = float((logits.softmax(0) - self._logits.softmax(0)).abs().max())
-        return self._compute(
-            self.shift.value, self.method.value, self.handling.value, self.contrast.value, *self.classes
-        )
-
-    def _explain(self, a: float, method: str, handling: str, contrast: str, *classes: int) -> Tensor:
-        other, _ = self._shifted(a)
         layer = other.cam_layer if is_cam(method) else None
-        return self._explain_classes(other.net, self._x, classes, method, handling, layer, contrast=contrast, name=a)
+        return self._explain_classes(other.net, self._x, self.classes, method, handling, layer, contrast, name=a)
 
     @property
     def setting(self) -> str:

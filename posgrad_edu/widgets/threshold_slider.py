@@ -67,12 +67,11 @@ class ThresholdSlider(ClassBoxPanel):
         self.by_place = math.nan
 
     def _maps(self) -> Tensor:
-        maps, self.left, self.by_place = self._compute(self.classes, self.q.value, self.handling.value)
+        method, handling = "rectgrad", self.handling.value
+        maps = self._explain_classes(self.clf.net, self._x, self.classes, method, handling, q=self.q.value).cpu()
+        self.left = tuple((maps != 0).float().mean((1, 2)).tolist())
+        self.by_place = rank_correlation(blocks(maps))
         return maps
-
-    def _explain(self, classes: tuple[int, ...], q: float, handling: str) -> tuple[Tensor, tuple[float, ...], float]:
-        maps = self._explain_classes(self.clf.net, self._x, classes, "rectgrad", handling, q=q).cpu()
-        return maps, tuple((maps != 0).float().mean((1, 2)).tolist()), rank_correlation(blocks(maps))
 
     @property
     def setting(self) -> str:

@@ -228,7 +228,7 @@ def test_a_photo_that_is_refused_leaves_no_widget(clf: pg.Classifier, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("posgrad_edu.widgets.Explorer._explain", interrupt)
+        patch.setattr("posgrad_edu.widgets.Explorer._maps", interrupt)
         with pytest.raises(KeyboardInterrupt):
             own.show(png(pg.load_photo("cat")), "cat.png")
     assert own.summary.startswith("Interrupted")
