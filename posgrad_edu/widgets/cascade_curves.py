@@ -69,7 +69,11 @@ class CascadeCurves(WeightsPanel):
         super().__init__(clf, photo, target, seed)
         self._points = functools.lru_cache(maxsize=256)(self._of_rows)
         self._chart = functools.lru_cache(maxsize=32)(self._curves)
-        self._make_controls(start.get("mode"))
+        self.version = dropdown("Method", [label for label in self.methods if label in set(rows.method)])
+        orders = list(dict.fromkeys(rows["mode"]))
+        first = start["mode"] if start.get("mode") in orders else orders[0]  # now: the slider's steps depend on it
+        self.mode = dropdown("Order", orders, value=first, disabled=len(orders) == 1)
+        self.depth = slider("Random layers", self._depths())
         self._begin(["mode", "version", "depth"], start)
 
     def _settle(self) -> None:
@@ -78,13 +82,6 @@ class CascadeCurves(WeightsPanel):
             raise ValueError(f"{self.clf.name} has {there} layers to randomize; the rows are of another network.")
 
     # --- Controls ---
-
-    def _make_controls(self, mode: str | None) -> None:
-        self.version = dropdown("Method", [label for label in self.methods if label in set(self.rows.method)])
-        orders = list(dict.fromkeys(self.rows["mode"]))
-        first = mode if mode in orders else orders[0]  # now, since the slider's steps depend on it
-        self.mode = dropdown("Order", orders, value=first, disabled=len(orders) == 1)
-        self.depth = slider("Random layers", self._depths())
 
     def _depths(self) -> list[tuple[str, int]]:
         """Return the slider's steps: nothing random, then what was measured in this order."""

@@ -49,10 +49,16 @@ class ClassSlider(TwoClassPanel):
         ranks: Sequence[int] | None = None,
         **start: Any,
     ) -> None:
+        for name in methods:
+            resolve(name)  # a name that doesn't exist is refused now
         super().__init__(clf, photo)
         self._asked_ranks = ranks
         self._settle()
-        self._make_controls(methods)
+        places = self._places()
+        first = places[min(1, len(places) - 1)][1]  # the runner-up, where it's there
+        self.rank = slider("Class", places, value=first)
+        self.method = toggles("Method", list(methods), [])
+        self.handling = handling_toggles((SIGNED, POSITIVE, ABSOLUTE))
         self._begin(["rank", "method", "handling"], start)
 
     def _settle(self) -> None:
@@ -70,15 +76,6 @@ class ClassSlider(TwoClassPanel):
             if not 1 <= rank <= last:
                 raise ValueError(f"ranks are places in the ranking, 1 (most likely) to {last} (least), not {rank}.")
         return [(f"{rank} of {last}: {self.clf.labels[self.ranking[rank - 1]]}", rank) for rank in ranks]
-
-    def _make_controls(self, methods: Sequence[str]) -> None:
-        for name in methods:
-            resolve(name)  # a name that doesn't exist is refused now
-        places = self._places()
-        first = places[min(1, len(places) - 1)][1]  # the runner-up, where it's there
-        self.rank = slider("Class", places, value=first)
-        self.method = toggles("Method", list(methods), [])
-        self.handling = handling_toggles((SIGNED, POSITIVE, ABSOLUTE))
 
     def _maps(self) -> Tensor:
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])

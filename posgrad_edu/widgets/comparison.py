@@ -58,7 +58,12 @@ class MapComparison(TwoClassPanel):
         super().__init__(clf, photo)
         self._asked, self._asked_others = str(target), list(others)
         self._settle()
-        self._make_controls()
+        methods = [*((name, name) for name in METHODS), *((f"{name} (control)", name) for name in CONTROLS)]
+        self.method = dropdown("Method", methods, value="gradcam")
+        self.handling = handling_toggles((SIGNED, POSITIVE))
+        self.other = dropdown("Second class", list(self.others.items()))
+        effects = ["rank the values, from against to for", "rank the magnitudes: for and against count alike"]
+        self.measure = toggles("Ranked", list(MEASURES), effects)
         self._begin(["method", "handling", "other", "measure"], start)
 
     def _settle(self) -> None:
@@ -68,14 +73,6 @@ class MapComparison(TwoClassPanel):
             raise ValueError(f"others needs one class at least, and none of them may be {self._label(self.target)}.")
         options = list(self.others.items())
         self._offer("other", options, options[0][1])
-
-    def _make_controls(self) -> None:
-        methods = [*((name, name) for name in METHODS), *((f"{name} (control)", name) for name in CONTROLS)]
-        self.method = dropdown("Method", methods, value="gradcam")
-        self.handling = handling_toggles((SIGNED, POSITIVE))
-        self.other = dropdown("Second class", list(self.others.items()))
-        effects = ["rank the values, from against to for", "rank the magnitudes: for and against count alike"]
-        self.measure = toggles("Ranked", list(MEASURES), effects)
 
     def _option(self, word: str | int) -> tuple[str, int]:
         """Return a second class as the box shows it, and its index."""

@@ -21,13 +21,7 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.shift import shift_vector, shifted
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
-from posgrad_edu.widgets.controls import (
-    CONTRASTS,
-    contrast_list,
-    dropdown,
-    handling_toggles,
-    slider,
-)
+from posgrad_edu.widgets.controls import CONTRASTS, contrast_list, dropdown, handling_toggles, slider
 from posgrad_edu.widgets.panel import is_cam
 from posgrad_edu.widgets.sentences import describe
 
@@ -58,15 +52,13 @@ class ShiftSlider(ClassBoxPanel):
             raise ValueError(f"shifts are finite numbers, one or more; not {list(shifts)}.")
         super().__init__(clf, photo, class_a, class_b)
         self._shifted = functools.lru_cache(maxsize=2)(self._with_shift)  # copies of a network can be large
-        self._make_controls(sorted({float(a) for a in shifts}))
-        self._begin(["shift", "method", "contrast", "handling", "class_a", "class_b"], start)
-
-    def _make_controls(self, shifts: list[float]) -> None:
-        first = 0.0 if 0.0 in shifts else shifts[0]
-        self.shift = slider("Shift a", [(signed_number(a) if a else "0", a) for a in shifts], value=first)
+        steps = sorted({float(a) for a in shifts})
+        first = 0.0 if 0.0 in steps else steps[0]
+        self.shift = slider("Shift a", [(signed_number(a) if a else "0", a) for a in steps], value=first)
         self.method = dropdown("Method", list(METHODS), value="gradcam")
         self.contrast = contrast_list()
         self.handling = handling_toggles((SIGNED, POSITIVE, ABSOLUTE))
+        self._begin(["shift", "method", "contrast", "handling", "class_a", "class_b"], start)
 
     def _with_shift(self, a: float) -> tuple[Classifier, Tensor]:
         """Return the classifier with this shift, and its logits of the photo."""
