@@ -107,10 +107,9 @@ class CascadeCurves(WeightsPanel):
     def _of_rows(self, version: str, mode: str) -> Points:
         """Return mean, lowest and highest value over photos and draws at each depth; 1 where nothing is random."""
         some = self.rows[(self.rows.method == version) & (self.rows["mode"] == mode)].dropna(subset="spearman")
-        found = {0: (1.0, 1.0, 1.0)}
-        for depth, values in some.groupby("depth").spearman:
-            found[int(depth)] = (float(values.mean()), float(values.min()), float(values.max()))
-        return found
+        by_depth = some.groupby("depth").spearman
+        found = {int(d): (float(v.mean()), float(v.min()), float(v.max())) for d, v in by_depth}
+        return {0: (1.0, 1.0, 1.0)} | found
 
     def _shown(self, version: str, mode: str) -> Points:
         """Return the points that are drawn: with the start at 1, but for single layers."""
@@ -228,8 +227,9 @@ class CascadeCurves(WeightsPanel):
     def _kind(self, label: str) -> str:
         method = self.methods[label]
         handling = method.active_handling
-        known = method.name not in CONTROLS and handling is not None and handling.name in PALE
-        return handling.name if handling is not None and known else CONTROL
+        if method.name in CONTROLS or handling is None or handling.name not in PALE:
+            return CONTROL
+        return handling.name
 
     def _figure(self) -> Figure:
         figure = viz.figure_class()(figsize=(11.5, 3.3), dpi=110, layout="constrained")

@@ -30,7 +30,7 @@ from posgrad_edu.widgets.controls import (
     understood,
     usual_layer,
 )
-from posgrad_edu.widgets.panel import RECORDS, MapPanel
+from posgrad_edu.widgets.panel import RECORDS, MapPanel, is_cam
 from posgrad_edu.widgets.sentences import CONSTANT
 
 MEANINGS = 12  # of a word: so many classes are offered
@@ -65,9 +65,10 @@ class TwoClassPanel(MapPanel):
     ) -> Tensor:
         """Return a map for each class (K, H, W); one that was shown before, also beside others, isn't computed again.
 
-        contrast: a value of ``contrast_list``. name: tells net and x from others that this panel asks. options: those
-        of the method.
+        layer: of a CAM, ``None`` for the classifier's ``cam_layer``; other methods have none. contrast: a value of
+        ``contrast_list``. name: tells net and x from others that this panel asks. options: those of the method.
         """
+        layer = (layer or self.clf.cam_layer) if is_cam(method) else None
         asked = name, method, handling, layer, contrast, *options.items()
         others = classes[::-1] if contrast == OTHER else classes
         keys = [(asked, *pair) for pair in zip(classes, others, strict=True)]
@@ -164,14 +165,10 @@ class ClassBoxPanel(TwoClassPanel):
         words = {n: class_word(self.clf, start[n], self._logits) for n in ("class_a", "class_b") if n in start}
         super()._begin(names, {**start, **words}, self.which, *below)
 
-    @property
-    def _boxes(self) -> tuple[widgets.Combobox, widgets.Combobox]:
-        return self.class_a, self.class_b
-
     def _chosen_classes(self) -> tuple[int, ...]:
         if self._unclear is not None:
             self._ask(None)
-        return tuple(map(self._class_in, self._boxes))
+        return self._class_in(self.class_a), self._class_in(self.class_b)
 
     def _measure(self) -> None:
         self.classes = self._chosen_classes()
@@ -199,7 +196,8 @@ class ClassBoxPanel(TwoClassPanel):
             self._unclear.value = change["new"]
 
     def _remark(self) -> str:
-        words = (understood(self.clf, box.value, c) for box, c in zip(self._boxes, self.classes, strict=True))
+        boxes = self.class_a, self.class_b
+        words = (understood(self.clf, box.value, c) for box, c in zip(boxes, self.classes, strict=True))
         return " ".join(filter(None, words))
 
     def _titles(self) -> list[str]:

@@ -70,17 +70,16 @@ class MapComparison(TwoClassPanel):
         self.target = resolve_class(self.clf, self._asked, self._logits)
         self.others = dict(self._option(word) for word in self._asked_others)
         if not self.others or self.target in self.others.values():
-            raise ValueError(f"others needs one class at least, and none of them may be {self._label(self.target)}.")
+            label = self.clf.labels[self.target]
+            raise ValueError(f"others needs one class at least, and none of them may be {label}.")
         options = list(self.others.items())
         self._offer("other", options, options[0][1])
 
     def _option(self, word: str | int) -> tuple[str, int]:
         """Return a second class as the box shows it, and its index."""
         index = resolve_class(self.clf, str(word), self._logits)
-        return (f"{word}: {self._label(index)}" if word in RANKED else self._label(index)), index
-
-    def _label(self, index: int) -> str:
-        return self.clf.labels[index]
+        label = self.clf.labels[index]
+        return (f"{word}: {label}" if word in RANKED else label), index
 
     def _measure(self) -> None:
         self.handling.disabled = self.method.value in CONTROLS
@@ -92,9 +91,7 @@ class MapComparison(TwoClassPanel):
 
     def _with(self, handling: str) -> Tensor:
         """Return the maps that the other controls ask for, with this handling."""
-        method = self.method.value
-        layer = self.clf.cam_layer if is_cam(method) else None
-        return self._explain_classes(self.clf.net, self._x, self.classes, method, handling, layer)
+        return self._explain_classes(self.clf.net, self._x, self.classes, self.method.value, handling)
 
     @property
     def _handling(self) -> str:
@@ -110,7 +107,7 @@ class MapComparison(TwoClassPanel):
     @property
     def setting(self) -> str:
         what = self.method.value if self.method.value in CONTROLS else f"{self.method.value}, {self._handling}"
-        return f"{what}, {self._label(self.target)} against {self._label(self.other.value)}"
+        return f"{what}, {self.clf.labels[self.target]} against {self.clf.labels[self.other.value]}"
 
     def _sentence(self) -> str:
         if nothing := self._nothing_to_compare():

@@ -22,7 +22,6 @@ from posgrad_edu.models.shift import shift_vector, shifted
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
 from posgrad_edu.widgets.controls import CONTRASTS, contrast_list, dropdown, handling_toggles, slider
-from posgrad_edu.widgets.panel import is_cam
 from posgrad_edu.widgets.sentences import describe
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
@@ -73,8 +72,7 @@ class ShiftSlider(ClassBoxPanel):
         a, method, handling, contrast = (self.controls[n].value for n in ("shift", "method", "handling", "contrast"))
         other, logits = self._shifted(a)
         self.softmax_change = float((logits.softmax(0) - self._logits.softmax(0)).abs().max())
-        layer = other.cam_layer if is_cam(method) else None
-        return self._explain_classes(other.net, self._x, self.classes, method, handling, layer, contrast, name=a)
+        return self._explain_classes(other.net, self._x, self.classes, method, handling, contrast=contrast, name=a)
 
     @property
     def setting(self) -> str:

@@ -98,15 +98,13 @@ class VerdictExplorer(Panel):
     @property
     def verdict(self) -> str:
         """The chosen claim's verdict at this threshold."""
-        return VERDICTS[-1] if self.row is None else self._judged(self.row, self.line)
-
-    @staticmethod
-    def _judged(row: Any, threshold: float) -> str:
-        return verdict(row.positive_low, row.difference_low, threshold)
+        row = self.row
+        return VERDICTS[-1] if row is None else verdict(row.positive_low, row.difference_low, self.line)
 
     def counts_at(self, threshold: float) -> dict[str, int]:
         """Return how many of all claims, in both checks and all networks, would get which verdict."""
-        found = Counter(self._judged(row, threshold) for row in self.asked.itertuples())
+        rows = self.asked.itertuples()
+        found = Counter(verdict(row.positive_low, row.difference_low, threshold) for row in rows)
         return {name: found[name] for name in JUDGED}
 
     @property
