@@ -64,8 +64,8 @@ class AlphaSlider(TwoClassPanel):
         if len(set(self.scene.digits[:2])) < 2:
             raise ValueError(f"The AlphaSlider holds two different digits against each other, not {self.scene.digits}.")
         super().__init__(load_classifier("scenes") if clf is None else clf, self.scene.image)
-        self.digits, self.boxes = self.scene.digits[:2], self.scene.boxes[:2]
-        self.classes = self.digits
+        self.classes = self.digits = self.scene.digits[:2]
+        self.boxes = self.scene.boxes[:2]
         self._settle()
         self.kept = slider("Negatives count", [(whole_percent(k), k) for k in KEPT])
         rules = ["both signs in one sum", "positive and negative shared out apart"]
@@ -89,7 +89,7 @@ class AlphaSlider(TwoClassPanel):
 
     def _maps(self) -> Tensor:
         options = rule_options(self.kept.value, self.rule.value)
-        maps = self._explain_classes(self.clf.net, self._x, self.classes, "lrp", bias=self.bias.value, **options)
+        maps = self._explain_classes("lrp", bias=self.bias.value, **options)
         self.energies = [[energy_in_box(m, box) for box in self.boxes] for m in maps]
         self.sums = maps.cpu().double().sum((1, 2)).tolist()
         return maps

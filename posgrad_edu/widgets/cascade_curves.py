@@ -206,7 +206,8 @@ class CascadeCurves(WeightsPanel):
         ax.vlines(list(points), low, high, color=LINES[kind]["color"], alpha=0.4, linewidth=4)
         ax.plot(list(points), mean, label=version, zorder=3, **self._stroke(kind, alone))
         ax.axhline(0, **AXIS)
-        ax.set(xlim=(-0.04 * len(self.layers), 1.04 * len(self.layers)), ylim=(self._lowest - 0.08, 1.08))
+        lowest = min(0.0, float(self.rows.spearman.min()))  # of all orders and versions: all charts have one scale
+        ax.set(xlim=(-0.04 * len(self.layers), 1.04 * len(self.layers)), ylim=(lowest - 0.08, 1.08))
         ax.set_xlabel("which layer is random, from the output" if alone else f"random layers, {mode}", fontsize=9)
         ax.set_ylabel("rank correlation\nwith the trained map", fontsize=9, labelpad=2)
         ax.tick_params(labelsize=8)
@@ -218,11 +219,6 @@ class CascadeCurves(WeightsPanel):
         """Return how a chosen curve of this kind is drawn; alone: as points that aren't joined."""
         stroke = LINES[kind] | {"markersize": 4.5, "linewidth": 1.8}
         return stroke | {"linestyle": "none"} if alone else stroke
-
-    @property
-    def _lowest(self) -> float:
-        """The lowest value of all orders and versions, or 0: with it, all charts have one scale."""
-        return min(0.0, float(self.rows.spearman.min()))
 
     def _kind(self, label: str) -> str:
         method = self.methods[label]

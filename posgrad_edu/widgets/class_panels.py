@@ -53,29 +53,28 @@ class TwoClassPanel(MapPanel):
 
     def _explain_classes(
         self,
-        net: nn.Module,
-        x: Tensor,
-        classes: tuple[int, ...],
         method: str,
         handling: AnyHandling = None,
         layer: str | None = None,
         contrast: str = NONE,
+        net: nn.Module | None = None,
         name: Hashable = None,
         **options: Any,
     ) -> Tensor:
-        """Return a map for each class (K, H, W); one that was shown before, also beside others, isn't computed again.
+        """Return maps of ``classes`` (2, H, W); that of a class which was shown beside another isn't computed again.
 
         layer: of a CAM, ``None`` for the classifier's ``cam_layer``; other methods have none. contrast: a value of
-        ``contrast_list``. name: tells net and x from others that this panel asks. options: those of the method.
+        ``contrast_list``. net: ``None`` for the classifier's. name: tells this network or photo from others of the
+        same panel. options: those of the method.
         """
         layer = (layer or self.clf.cam_layer) if is_cam(method) else None
         asked = name, method, handling, layer, contrast, *options.items()
-        others = classes[::-1] if contrast == OTHER else classes
-        keys = [(asked, *pair) for pair in zip(classes, others, strict=True)]
+        others = self.classes[::-1] if contrast == OTHER else self.classes
+        keys = [(asked, *pair) for pair in zip(self.classes, others, strict=True)]
         if new := [key for key in dict.fromkeys(keys) if key not in self._latest]:
             _, target, against = zip(*new, strict=True)
-            contrasts = contrast_of(contrast, against)
-            maps = RECORDS.explain(net, x, [list(target)], method, handling, layer, contrasts, **options)[0]
+            contrasts, net = contrast_of(contrast, against), self.clf.net if net is None else net
+            maps = RECORDS.explain(net, self._x, [list(target)], method, handling, layer, contrasts, **options)[0]
             self._latest.update(zip(new, maps, strict=True))
         for key in keys:
             self._latest.move_to_end(key)

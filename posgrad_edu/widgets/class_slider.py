@@ -79,11 +79,7 @@ class ClassSlider(TwoClassPanel):
 
     def _maps(self) -> Tensor:
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])
-        return self._with(self.handling.value, self.classes)
-
-    def _with(self, handling: str, classes: tuple[int, ...]) -> Tensor:
-        """Return maps of these classes by the chosen method, with this handling."""
-        return self._explain_classes(self.clf.net, self._x, classes, self.method.value, handling)
+        return self._explain_classes(self.method.value, self.handling.value)
 
     @property
     def inside(self) -> bool:
@@ -97,7 +93,7 @@ class ClassSlider(TwoClassPanel):
         Clipping a finished map leaves it alone, too. Clipping inside makes other signals, which need their own.
         """
         handling = self.handling.value if self.inside else SIGNED.name
-        return viz.symmetric_limit(self._with(handling, self.classes[:1]), FULL_COLOUR)
+        return viz.symmetric_limit(self._explain_classes(self.method.value, handling)[:1], FULL_COLOUR)
 
     @property
     def setting(self) -> str:
@@ -119,10 +115,9 @@ class ClassSlider(TwoClassPanel):
         return f"Rank correlation of {chosen} with {most}: {number}. {describe(self.spearman, most, chosen)}"
 
     def _note(self) -> str:
-        product = self.method.value == "input-x-gradient"
-        colours = (
-            "the product of a pixel's value and its gradient" if product else "what a brighter pixel does to the logit"
-        )
+        colours = "what a brighter pixel does to the logit"
+        if self.method.value == "input-x-gradient":
+            colours = "the product of a pixel's value and its gradient"
         return f"Colours: {colours}. {super()._note()}"
 
     def _titles(self) -> list[str]:

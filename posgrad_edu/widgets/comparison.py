@@ -87,11 +87,7 @@ class MapComparison(TwoClassPanel):
         super()._measure()
 
     def _maps(self) -> Tensor:
-        return self._with(self._handling)
-
-    def _with(self, handling: str) -> Tensor:
-        """Return the maps that the other controls ask for, with this handling."""
-        return self._explain_classes(self.clf.net, self._x, self.classes, self.method.value, handling)
+        return self._explain_classes(self.method.value, self._handling)
 
     @property
     def _handling(self) -> str:
@@ -101,7 +97,7 @@ class MapComparison(TwoClassPanel):
     def limit(self) -> float:
         """The magnitude of full colour, one for both maps; that of a CAM is not changed by the handling."""
         if is_cam(self.method.value):
-            return viz.pair_limit(self._with(SIGNED.name))
+            return viz.pair_limit(self._explain_classes(self.method.value, SIGNED.name))
         return super().limit
 
     @property

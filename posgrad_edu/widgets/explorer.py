@@ -94,10 +94,10 @@ class Explorer(ClassBoxPanel):
 
     def _measure(self) -> None:
         (self.add_class if self.size.value == "room" else self.remove_class)(ROOM)
-        self.photo_name = self.photo.value
         self.layer.disabled = not is_cam(self.method.value)
         self.opacity.disabled = style_of(self.method.value) == "heatmap"
-        self.view, self._x, self._logits = self._inputs(self.photo_name)
+        self.view, self._x, self._logits = self._inputs(self.photo.value)
+        self.photo_name = self.photo.value
         super()._measure()
 
     def _maps(self) -> Tensor:
@@ -105,10 +105,9 @@ class Explorer(ClassBoxPanel):
 
     def _with(self, handling: str) -> Tensor:
         """Return the maps that the other controls ask for, with this handling."""
-        photo = self.photo.value
-        _, x, _ = self._inputs(photo)
-        asked = self.method.value, None if handling == PUBLISHED else handling, self.layer.value, self.contrast.value
-        return self._explain_classes(self.clf.net, x, self.classes, *asked, name=photo)
+        chosen = None if handling == PUBLISHED else handling
+        layer, contrast = self.layer.value, self.contrast.value
+        return self._explain_classes(self.method.value, chosen, layer, contrast, name=self.photo_name)
 
     @property
     def limit(self) -> float:

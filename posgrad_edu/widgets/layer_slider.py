@@ -36,12 +36,7 @@ class LayerSlider(LayerPanel):
         self.relu = toggles("Final ReLU", [("off", False), ("on", True)], effects)
 
     def _maps(self) -> Tensor:
-        return self._with(self.handling.value, self.relu.value)
-
-    def _with(self, handling: str, relu: bool) -> Tensor:
-        """Return the maps at the chosen layer, with these switches."""
-        layer = self.layer.value
-        return self._explain_classes(self.clf.net, self._x, self.classes, METHOD, handling, layer, relu=relu)
+        return self._explain_classes(METHOD, self.handling.value, self.layer.value, relu=self.relu.value)
 
     @property
     def limit(self) -> float:
@@ -49,7 +44,7 @@ class LayerSlider(LayerPanel):
 
         From layer to layer it has to change: a map's unit depends on its layer's.
         """
-        return pair_limit(self._with(SIGNED.name, relu=False))
+        return pair_limit(self._explain_classes(METHOD, SIGNED.name, self.layer.value, relu=False))
 
     @property
     def setting(self) -> str:

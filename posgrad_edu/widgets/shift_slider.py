@@ -72,7 +72,7 @@ class ShiftSlider(ClassBoxPanel):
         a, method, handling, contrast = (self.controls[n].value for n in ("shift", "method", "handling", "contrast"))
         other, logits = self._shifted(a)
         self.softmax_change = float((logits.softmax(0) - self._logits.softmax(0)).abs().max())
-        return self._explain_classes(other.net, self._x, self.classes, method, handling, contrast=contrast, name=a)
+        return self._explain_classes(method, handling, contrast=contrast, net=other.net, name=a)
 
     @property
     def setting(self) -> str:

@@ -64,8 +64,7 @@ class ThresholdSlider(ClassBoxPanel):
         self.by_place = math.nan
 
     def _maps(self) -> Tensor:
-        method, handling = "rectgrad", self.handling.value
-        maps = self._explain_classes(self.clf.net, self._x, self.classes, method, handling, q=self.q.value).cpu()
+        maps = self._explain_classes("rectgrad", self.handling.value, q=self.q.value).cpu()
         self.left = tuple((maps != 0).float().mean((1, 2)).tolist())
         self.by_place = rank_correlation(blocks(maps))
         return maps

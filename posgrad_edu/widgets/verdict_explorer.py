@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST, STEP = 0.3, 0.9, 0.05
 JUDGED = VERDICTS[:-1]  # without "not measured"
-BARS = ("signed", "positive", "difference")
 CURVES = {"agrees": ("positive", "-"), "partly": ("third", "--"), "disagrees": ("signed", ":")}  # colour, line
 
 _EXPLAINED = {"mean": "a class's logit minus the mean of all logits", "logit": "a class's logit alone"}
@@ -151,16 +150,16 @@ class VerdictExplorer(Panel):
         return figure
 
     def _draw_intervals(self, ax: Axes) -> None:
-        names = {"signed": "signed", "positive": self.version.value, "difference": "difference"}
-        for y, name in enumerate(reversed(BARS)):
+        row, bars = self.row, {"difference": "difference", "positive": self.version.value, "signed": "signed"}
+        assert row is not None
+        for y, name in enumerate(bars):
             colour, marker = LINES[name]["color"], LINES[name]["marker"]
-            if self.row is not None:
-                low, mid, high = (float(self.row[f"{name}{end}"]) for end in ("_low", "", "_high"))
-                ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt")
-                ax.plot([mid], [y], marker, color=colour)
+            low, mid, high = (float(row[f"{name}{end}"]) for end in ("_low", "", "_high"))
+            ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt")
+            ax.plot([mid], [y], marker, color=colour)
         ax.axvline(0, **AXIS)
         ax.axvline(self.line, **THRESHOLD)
-        ax.set(xlim=(-1.05, 2.05), ylim=(-0.6, 2.6), yticks=range(3), yticklabels=list(reversed(names.values())))
+        ax.set(xlim=(-1.05, 2.05), ylim=(-0.6, 2.6), yticks=range(3), yticklabels=list(bars.values()))
         ax.set_xlabel("rank correlation; dotted: alike above")
         ax.set_title(f"{self.verdict}: {self.check.value}, {self.network.value}", fontsize=10)
 
