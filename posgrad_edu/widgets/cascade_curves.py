@@ -81,8 +81,6 @@ class CascadeCurves(WeightsPanel):
         if (there := len(self.layers)) != self.rows["layers"].iloc[0] or self.rows["layers"].nunique() > 1:
             raise ValueError(f"{self.clf.name} has {there} layers to randomize; the rows are of another network.")
 
-    # --- Controls ---
-
     def _depths(self) -> list[tuple[str, int]]:
         """Return the slider's steps: nothing random, then what was measured in this order."""
         measured = sorted(int(d) for d in self.rows[self.rows["mode"] == self.mode.value].depth.unique())

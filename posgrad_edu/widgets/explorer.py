@@ -60,10 +60,6 @@ class Explorer(ClassBoxPanel):
         self.photos = dict(pictures)
         self._inputs = functools.lru_cache(maxsize=32)(lambda name: self._read(self.photos[name]))
         self.rest = widgets.HTML()  # which methods aren't offered
-        self._make_controls()
-        self._begin(CONTROL_NAMES, start, self.rest)
-
-    def _make_controls(self) -> None:
         only = len(self.photos) == 1  # then there's nothing to choose
         self.photo = dropdown("Photo", list(self.photos), disabled=only)
         methods, layers = self._find_offers()
@@ -74,6 +70,7 @@ class Explorer(ClassBoxPanel):
         meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
         self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings)  # lesson 00 names it so
         self.size = toggles("Size", SIZES, ["as large as the page's letters", "large, for a projector"])
+        self._begin(CONTROL_NAMES, start, self.rest)
 
     def _find_offers(self) -> tuple[list[str], list[str]]:
         """Return the methods that can explain this network, and the layers for CAMs; say which methods can't."""

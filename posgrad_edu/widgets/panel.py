@@ -132,7 +132,6 @@ class Panel(Answer):
             set_options(self.controls[name], options, otherwise)
 
     def _clear_caches(self) -> None:
-        """Empty all caches."""
         for kept in vars(self).values():
             if hasattr(kept, "cache_clear"):
                 kept.cache_clear()
@@ -207,9 +206,8 @@ class MapPanel(Panel):
     def __init__(self, clf: Classifier | None, photo: Image.Image | str) -> None:
         super().__init__()
         self.clf = load_classifier() if clf is None else clf
-        img = load_photo(photo) if isinstance(photo, str) else photo
-        self.view, self._x, self._logits = self._read(img)
-        self._shown_photo = img
+        self._shown_photo = load_photo(photo) if isinstance(photo, str) else photo
+        self.view, self._x, self._logits = self._read(self._shown_photo)
         self.known: Fingerprint | None = fingerprint(self.clf)
         self._compute = functools.lru_cache(maxsize=self._kept)(self._explain)
         # What is asked several times of the maps now shown. Of earlier ones ``_drawn`` has kept the words.

@@ -53,10 +53,6 @@ class VerdictExplorer(Panel):
                 "No claim can be judged from this summary: it needs signed and another handling of one method, for two "
                 "photos or more, in the check class or parameters."
             )
-        self._make_controls()
-        self._begin(["check", "network", "contrast", "classes", "version", "threshold"], start)
-
-    def _make_controls(self) -> None:
         versions = dict.fromkeys(f"{claim.method}, {claim.handling}" for claim in self.table.itertuples())
         checks = ["two classes of one photo", "trained against partly random networks"]
         self.check = toggles("Check", list(self.table.check.unique()), checks)
@@ -69,6 +65,7 @@ class VerdictExplorer(Panel):
         self.network = dropdown("Network", sorted(self.table.network.unique()))
         self.version = dropdown("Version", list(versions))
         self.threshold = number_slider("Alike above", ALIKE_ABOVE, LOWEST, HIGHEST, STEP)
+        self._begin(["check", "network", "contrast", "classes", "version", "threshold"], start)
 
     def _measure(self) -> None:
         self.counts = self.counts_at(self.line)
