@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from PIL.Image import Image
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from posgrad_edu.methods.relu_rules import ReLUMethod
 from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.widgets.class_panels import TwoClassPanel
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles
+from posgrad_edu.widgets.panel import RECORDS
 from posgrad_edu.widgets.sentences import describe
 
 SHOWN = ("gradient", "input-x-gradient", "guided-backprop")
@@ -79,7 +81,12 @@ class ClassSlider(TwoClassPanel):
 
     def _maps(self) -> Tensor:
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])
-        return self._explain_classes(self.method.value, self.handling.value)
+        method, handling = self.method.value, self.handling.value
+        return torch.stack([self._compute(c, method, handling) for c in self.classes])
+
+    def _explain(self, target: int, method: str, handling: str) -> Tensor:
+        """Make one map, so that its record serves the other handlings whatever class stands beside it."""
+        return RECORDS.explain(self.clf.net, self._x, target, method, handling)[0]
 
     @property
     def inside(self) -> bool:
@@ -93,7 +100,7 @@ class ClassSlider(TwoClassPanel):
         Clipping a finished map leaves it alone, too. Clipping inside makes other signals, which need their own.
         """
         handling = self.handling.value if self.inside else SIGNED.name
-        return viz.symmetric_limit(self._explain_classes(self.method.value, handling)[:1], FULL_COLOUR)
+        return viz.symmetric_limit([self._compute(self.ranking[0], self.method.value, handling)], FULL_COLOUR)
 
     @property
     def setting(self) -> str:

@@ -193,7 +193,7 @@ class MapPanel(Panel):
     known: the fingerprint of the classifier that the last answer is of, ``None`` where it couldn't answer.
     """
 
-    _kept = 256  # the latest answers of _explain
+    _kept = 256  # the latest answers
     _style: Style = "overlay"  # how maps are drawn: coarse ones over the photo, those as fine as the photo alone
     _ends = (FOR, AGAINST)  # what red and blue stand for
     _unit = ""  # of the colours' scale
