@@ -25,7 +25,6 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from posgrad_edu.handling import POSITIVE, SIGNED
-from posgrad_edu.methods import explain
 from posgrad_edu.methods.lrp_rules import AlphaBeta, Gamma
 from posgrad_edu.metrics.localization import energy_in_box
 from posgrad_edu.models.classifier import Classifier
@@ -65,8 +64,8 @@ class AlphaSlider(TwoClassPanel):
         if len(set(self.scene.digits[:2])) < 2:
             raise ValueError(f"The AlphaSlider holds two different digits against each other, not {self.scene.digits}.")
         super().__init__(load_classifier("scenes") if clf is None else clf, self.scene.image)
-        self.digits, self.boxes = self.scene.digits[:2], self.scene.boxes[:2]
-        self.classes = self.digits
+        self.classes = self.digits = self.scene.digits[:2]
+        self.boxes = self.scene.boxes[:2]
         self._settle()
         self.kept = slider("Negatives count", [(whole_percent(k), k) for k in KEPT])
         rules = ["both signs in one sum", "positive and negative shared out apart"]
@@ -89,14 +88,11 @@ class AlphaSlider(TwoClassPanel):
         self.sums: list[float] = []
 
     def _maps(self) -> Tensor:
-        maps = self._compute(self.kept.value, self.rule.value, self.bias.value)
+        options = rule_options(self.kept.value, self.rule.value)
+        maps = self._explain_classes("lrp", bias=self.bias.value, **options)
         self.energies = [[energy_in_box(m, box) for box in self.boxes] for m in maps]
         self.sums = maps.cpu().double().sum((1, 2)).tolist()
         return maps
-
-    def _explain(self, kept: float, rule: str, bias: str) -> Tensor:
-        options = rule_options(kept, rule)
-        return explain(self.clf.net, self._x, [list(self.digits)], "lrp", bias=bias, **options)[0]
 
     @property
     def setting(self) -> str:

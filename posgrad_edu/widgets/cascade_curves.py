@@ -69,22 +69,17 @@ class CascadeCurves(WeightsPanel):
         super().__init__(clf, photo, target, seed)
         self._points = functools.lru_cache(maxsize=256)(self._of_rows)
         self._chart = functools.lru_cache(maxsize=32)(self._curves)
-        self._make_controls(start.get("mode"))
+        self.version = dropdown("Method", [label for label in self.methods if label in set(rows.method)])
+        orders = list(dict.fromkeys(rows["mode"]))
+        first = start["mode"] if start.get("mode") in orders else orders[0]  # now: the slider's steps depend on it
+        self.mode = dropdown("Order", orders, value=first, disabled=len(orders) == 1)
+        self.depth = slider("Random layers", self._depths())
         self._begin(["mode", "version", "depth"], start)
 
     def _settle(self) -> None:
         super()._settle()
         if (there := len(self.layers)) != self.rows["layers"].iloc[0] or self.rows["layers"].nunique() > 1:
             raise ValueError(f"{self.clf.name} has {there} layers to randomize; the rows are of another network.")
-
-    # --- Controls ---
-
-    def _make_controls(self, mode: str | None) -> None:
-        self.version = dropdown("Method", [label for label in self.methods if label in set(self.rows.method)])
-        orders = list(dict.fromkeys(self.rows["mode"]))
-        first = mode if mode in orders else orders[0]  # now, since the slider's steps depend on it
-        self.mode = dropdown("Order", orders, value=first, disabled=len(orders) == 1)
-        self.depth = slider("Random layers", self._depths())
 
     def _depths(self) -> list[tuple[str, int]]:
         """Return the slider's steps: nothing random, then what was measured in this order."""
@@ -110,10 +105,9 @@ class CascadeCurves(WeightsPanel):
     def _of_rows(self, version: str, mode: str) -> Points:
         """Return mean, lowest and highest value over photos and draws at each depth; 1 where nothing is random."""
         some = self.rows[(self.rows.method == version) & (self.rows["mode"] == mode)].dropna(subset="spearman")
-        found = {0: (1.0, 1.0, 1.0)}
-        for depth, values in some.groupby("depth").spearman:
-            found[int(depth)] = (float(values.mean()), float(values.min()), float(values.max()))
-        return found
+        by_depth = some.groupby("depth").spearman
+        found = {int(d): (float(v.mean()), float(v.min()), float(v.max())) for d, v in by_depth}
+        return {0: (1.0, 1.0, 1.0)} | found
 
     def _shown(self, version: str, mode: str) -> Points:
         """Return the points that are drawn: with the start at 1, but for single layers."""
@@ -210,7 +204,8 @@ class CascadeCurves(WeightsPanel):
         ax.vlines(list(points), low, high, color=LINES[kind]["color"], alpha=0.4, linewidth=4)
         ax.plot(list(points), mean, label=version, zorder=3, **self._stroke(kind, alone))
         ax.axhline(0, **AXIS)
-        ax.set(xlim=(-0.04 * len(self.layers), 1.04 * len(self.layers)), ylim=(self._lowest - 0.08, 1.08))
+        lowest = min(0.0, float(self.rows.spearman.min()))  # of all orders and versions: all charts have one scale
+        ax.set(xlim=(-0.04 * len(self.layers), 1.04 * len(self.layers)), ylim=(lowest - 0.08, 1.08))
         ax.set_xlabel("which layer is random, from the output" if alone else f"random layers, {mode}", fontsize=9)
         ax.set_ylabel("rank correlation\nwith the trained map", fontsize=9, labelpad=2)
         ax.tick_params(labelsize=8)
@@ -223,16 +218,12 @@ class CascadeCurves(WeightsPanel):
         stroke = LINES[kind] | {"markersize": 4.5, "linewidth": 1.8}
         return stroke | {"linestyle": "none"} if alone else stroke
 
-    @property
-    def _lowest(self) -> float:
-        """The lowest value of all orders and versions, or 0: with it, all charts have one scale."""
-        return min(0.0, float(self.rows.spearman.min()))
-
     def _kind(self, label: str) -> str:
         method = self.methods[label]
         handling = method.active_handling
-        known = method.name not in CONTROLS and handling is not None and handling.name in PALE
-        return handling.name if handling is not None and known else CONTROL
+        if method.name in CONTROLS or handling is None or handling.name not in PALE:
+            return CONTROL
+        return handling.name
 
     def _figure(self) -> Figure:
         figure = viz.figure_class()(figsize=(11.5, 3.3), dpi=110, layout="constrained")

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from posgrad_edu import viz
+from posgrad_edu.methods.registry import AnyHandling
 from posgrad_edu.metrics.similarity import is_degenerate
 from posgrad_edu.models.classifier import Classifier, resolve_class
 from posgrad_edu.widgets.controls import (
@@ -29,15 +30,14 @@ from posgrad_edu.widgets.controls import (
     understood,
     usual_layer,
 )
-from posgrad_edu.widgets.panel import RECORDS, MapPanel
+from posgrad_edu.widgets.panel import RECORDS, MapPanel, is_cam
 from posgrad_edu.widgets.sentences import CONSTANT
 
 MEANINGS = 12  # of a word: so many classes are offered
-LATEST = 8  # single maps, which another pair may show again
 
 
 class Latest(OrderedDict[Hashable, Tensor]):
-    """The latest maps, each of one class."""
+    """Maps of one class each, those asked for last at the end."""
 
     cache_clear = OrderedDict.clear  # as other caches of a panel are emptied
 
@@ -53,32 +53,32 @@ class TwoClassPanel(MapPanel):
 
     def _explain_classes(
         self,
-        net: nn.Module,
-        x: Tensor,
-        classes: tuple[int, ...],
         method: str,
-        handling: str | None,
+        handling: AnyHandling = None,
         layer: str | None = None,
         contrast: str = NONE,
+        net: nn.Module | None = None,
         name: Hashable = None,
         **options: Any,
     ) -> Tensor:
-        """Return maps (2, H, W); a class's map that was shown beside another class isn't computed again.
+        """Return maps of ``classes`` (2, H, W); that of a class which was shown beside another isn't computed again.
 
-        contrast: a value of ``contrast_list``. name: tells net and x from others that this panel asks. options: those
-        of the method.
+        layer: of a CAM, ``None`` for the classifier's ``cam_layer``; other methods have none. contrast: a value of
+        ``contrast_list``. net: ``None`` for the classifier's. name: tells this network or photo from others of the
+        same panel. options: those of the method.
         """
-        others: Sequence[Any] = [*reversed(classes)] if contrast == OTHER else [contrast] * len(classes)
-        asked = name, method, handling, layer, *options.items()
-        keys = [(*asked, *pair) for pair in zip(classes, others, strict=True)]
-        if new := {key: i for i, key in enumerate(keys) if key not in self._latest}:
-            target = [[classes[i] for i in new.values()]]
-            against = contrast_of(contrast, [others[i] for i in new.values()])
-            maps = RECORDS.explain(net, x, target, method, handling, layer, contrast=against, **options)[0]
-            self._latest.update(zip(new, maps.clone(), strict=True))
+        layer = (layer or self.clf.cam_layer) if is_cam(method) else None
+        asked = name, method, handling, layer, contrast, *options.items()
+        others = self.classes[::-1] if contrast == OTHER else self.classes
+        keys = [(asked, *pair) for pair in zip(self.classes, others, strict=True)]
+        if new := [key for key in dict.fromkeys(keys) if key not in self._latest]:
+            _, target, against = zip(*new, strict=True)
+            contrasts, net = contrast_of(contrast, against), self.clf.net if net is None else net
+            maps = RECORDS.explain(net, self._x, [list(target)], method, handling, layer, contrasts, **options)[0]
+            self._latest.update(zip(new, maps, strict=True))
         for key in keys:
             self._latest.move_to_end(key)
-        while len(self._latest) > LATEST:
+        while len(self._latest) > 2 * self._kept:
             self._latest.popitem(last=False)
         return torch.stack([self._latest[key] for key in keys])
 
@@ -164,14 +164,10 @@ class ClassBoxPanel(TwoClassPanel):
         words = {n: class_word(self.clf, start[n], self._logits) for n in ("class_a", "class_b") if n in start}
         super()._begin(names, {**start, **words}, self.which, *below)
 
-    @property
-    def _boxes(self) -> tuple[widgets.Combobox, widgets.Combobox]:
-        return self.class_a, self.class_b
-
     def _chosen_classes(self) -> tuple[int, ...]:
         if self._unclear is not None:
             self._ask(None)
-        return tuple(map(self._class_in, self._boxes))
+        return self._class_in(self.class_a), self._class_in(self.class_b)
 
     def _measure(self) -> None:
         self.classes = self._chosen_classes()
@@ -199,7 +195,8 @@ class ClassBoxPanel(TwoClassPanel):
             self._unclear.value = change["new"]
 
     def _remark(self) -> str:
-        words = (understood(self.clf, box.value, c) for box, c in zip(self._boxes, self.classes, strict=True))
+        boxes = self.class_a, self.class_b
+        words = (understood(self.clf, box.value, c) for box, c in zip(boxes, self.classes, strict=True))
         return " ".join(filter(None, words))
 
     def _titles(self) -> list[str]:

@@ -7,7 +7,6 @@ gradient that acts on the finished map, for Guided Backprop at each ReLU on the 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,11 +51,16 @@ class ClassSlider(TwoClassPanel):
         ranks: Sequence[int] | None = None,
         **start: Any,
     ) -> None:
+        for name in methods:
+            resolve(name)  # a name that doesn't exist is refused now
         super().__init__(clf, photo)
-        self._own_scale = functools.lru_cache(maxsize=64)(lambda map: viz.symmetric_limit([map], FULL_COLOUR))
         self._asked_ranks = ranks
         self._settle()
-        self._make_controls(methods)
+        places = self._places()
+        first = places[min(1, len(places) - 1)][1]  # the runner-up, where it's there
+        self.rank = slider("Class", places, value=first)
+        self.method = toggles("Method", list(methods), [])
+        self.handling = handling_toggles((SIGNED, POSITIVE, ABSOLUTE))
         self._begin(["rank", "method", "handling"], start)
 
     def _settle(self) -> None:
@@ -75,21 +79,13 @@ class ClassSlider(TwoClassPanel):
                 raise ValueError(f"ranks are places in the ranking, 1 (most likely) to {last} (least), not {rank}.")
         return [(f"{rank} of {last}: {self.clf.labels[self.ranking[rank - 1]]}", rank) for rank in ranks]
 
-    def _make_controls(self, methods: Sequence[str]) -> None:
-        for name in methods:
-            resolve(name)  # a name that doesn't exist is refused now
-        places = self._places()
-        first = places[min(1, len(places) - 1)][1]  # the runner-up, where it's there
-        self.rank = slider("Class", places, value=first)
-        self.method = toggles("Method", list(methods), [])
-        self.handling = handling_toggles((SIGNED, POSITIVE, ABSOLUTE))
-
     def _maps(self) -> Tensor:
         self.classes = (self.ranking[0], self.ranking[self.rank.value - 1])
         method, handling = self.method.value, self.handling.value
         return torch.stack([self._compute(c, method, handling) for c in self.classes])
 
     def _explain(self, target: int, method: str, handling: str) -> Tensor:
+        """Make one map, so that its record serves the other handlings whatever class stands beside it."""
         return RECORDS.explain(self.clf.net, self._x, target, method, handling)[0]
 
     @property
@@ -104,7 +100,7 @@ class ClassSlider(TwoClassPanel):
         Clipping a finished map leaves it alone, too. Clipping inside makes other signals, which need their own.
         """
         handling = self.handling.value if self.inside else SIGNED.name
-        return self._own_scale(self._compute(self.ranking[0], self.method.value, handling))
+        return viz.symmetric_limit([self._compute(self.ranking[0], self.method.value, handling)], FULL_COLOUR)
 
     @property
     def setting(self) -> str:
@@ -126,10 +122,9 @@ class ClassSlider(TwoClassPanel):
         return f"Rank correlation of {chosen} with {most}: {number}. {describe(self.spearman, most, chosen)}"
 
     def _note(self) -> str:
-        product = self.method.value == "input-x-gradient"
-        colours = (
-            "the product of a pixel's value and its gradient" if product else "what a brighter pixel does to the logit"
-        )
+        colours = "what a brighter pixel does to the logit"
+        if self.method.value == "input-x-gradient":
+            colours = "the product of a pixel's value and its gradient"
         return f"Colours: {colours}. {super()._note()}"
 
     def _titles(self) -> list[str]:

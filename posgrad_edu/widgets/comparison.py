@@ -58,32 +58,28 @@ class MapComparison(TwoClassPanel):
         super().__init__(clf, photo)
         self._asked, self._asked_others = str(target), list(others)
         self._settle()
-        self._make_controls()
-        self._begin(["method", "handling", "other", "measure"], start)
-
-    def _settle(self) -> None:
-        self.target = resolve_class(self.clf, self._asked, self._logits)
-        self.others = dict(self._option(word) for word in self._asked_others)
-        if not self.others or self.target in self.others.values():
-            raise ValueError(f"others needs one class at least, and none of them may be {self._label(self.target)}.")
-        options = list(self.others.items())
-        self._offer("other", options, options[0][1])
-
-    def _make_controls(self) -> None:
         methods = [*((name, name) for name in METHODS), *((f"{name} (control)", name) for name in CONTROLS)]
         self.method = dropdown("Method", methods, value="gradcam")
         self.handling = handling_toggles((SIGNED, POSITIVE))
         self.other = dropdown("Second class", list(self.others.items()))
         effects = ["rank the values, from against to for", "rank the magnitudes: for and against count alike"]
         self.measure = toggles("Ranked", list(MEASURES), effects)
+        self._begin(["method", "handling", "other", "measure"], start)
+
+    def _settle(self) -> None:
+        self.target = resolve_class(self.clf, self._asked, self._logits)
+        self.others = dict(self._option(word) for word in self._asked_others)
+        if not self.others or self.target in self.others.values():
+            label = self.clf.labels[self.target]
+            raise ValueError(f"others needs one class at least, and none of them may be {label}.")
+        options = list(self.others.items())
+        self._offer("other", options, options[0][1])
 
     def _option(self, word: str | int) -> tuple[str, int]:
         """Return a second class as the box shows it, and its index."""
         index = resolve_class(self.clf, str(word), self._logits)
-        return (f"{word}: {self._label(index)}" if word in RANKED else self._label(index)), index
-
-    def _label(self, index: int) -> str:
-        return self.clf.labels[index]
+        label = self.clf.labels[index]
+        return (f"{word}: {label}" if word in RANKED else label), index
 
     def _measure(self) -> None:
         self.handling.disabled = self.method.value in CONTROLS
@@ -91,11 +87,7 @@ class MapComparison(TwoClassPanel):
         super()._measure()
 
     def _maps(self) -> Tensor:
-        return self._compute(self.method.value, self._handling, self.other.value)
-
-    def _explain(self, method: str, handling: str, other: int) -> Tensor:
-        layer = self.clf.cam_layer if is_cam(method) else None
-        return self._explain_classes(self.clf.net, self._x, (self.target, other), method, handling, layer)
+        return self._explain_classes(self.method.value, self._handling)
 
     @property
     def _handling(self) -> str:
@@ -105,13 +97,13 @@ class MapComparison(TwoClassPanel):
     def limit(self) -> float:
         """The magnitude of full colour, one for both maps; that of a CAM is not changed by the handling."""
         if is_cam(self.method.value):
-            return viz.pair_limit(self._compute(self.method.value, SIGNED.name, self.other.value))
+            return viz.pair_limit(self._explain_classes(self.method.value, SIGNED.name))
         return super().limit
 
     @property
     def setting(self) -> str:
         what = self.method.value if self.method.value in CONTROLS else f"{self.method.value}, {self._handling}"
-        return f"{what}, {self._label(self.target)} against {self._label(self.other.value)}"
+        return f"{what}, {self.clf.labels[self.target]} against {self.clf.labels[self.other.value]}"
 
     def _sentence(self) -> str:
         if nothing := self._nothing_to_compare():

@@ -152,9 +152,9 @@ def usable_methods(clf: Classifier, x: Tensor) -> tuple[list[str], list[str]]:
         _ = clf.cam_layer  # found on first use
         return list(METHODS), []
     except ValueError:
-        tried = {name: _explains(clf, x, name) for name in (*ATTENTION_METHODS, *METHODS)}
-    yes, no = ([name for name, works in tried.items() if works is asked] for asked in (True, False))
-    return (yes or list(METHODS)), (no if yes else [])
+        names = [*ATTENTION_METHODS, *METHODS]
+    usable = [name for name in names if _explains(clf, x, name)]
+    return (usable, [name for name in names if name not in usable]) if usable else (list(METHODS), [])
 
 
 def _explains(clf: Classifier, x: Tensor, method: str) -> bool:

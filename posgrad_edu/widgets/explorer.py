@@ -58,12 +58,8 @@ class Explorer(ClassBoxPanel):
             raise ValueError("The Explorer needs at least one photo.")
         super().__init__(clf, next(iter(pictures.values())), "most likely", "least likely")
         self.photos = dict(pictures)
-        self._inputs = functools.lru_cache(maxsize=32)(self._read_photo)
+        self._inputs = functools.lru_cache(maxsize=32)(lambda name: self._read(self.photos[name]))
         self.rest = widgets.HTML()  # which methods aren't offered
-        self._make_controls()
-        self._begin(CONTROL_NAMES, start, self.rest)
-
-    def _make_controls(self) -> None:
         only = len(self.photos) == 1  # then there's nothing to choose
         self.photo = dropdown("Photo", list(self.photos), disabled=only)
         methods, layers = self._find_offers()
@@ -74,11 +70,13 @@ class Explorer(ClassBoxPanel):
         meanings = ["as the method's authors do", *(h.meaning for h in HANDLINGS.values())]
         self.handling = toggles("Gradients", [PUBLISHED, *HANDLINGS], meanings)  # lesson 00 names it so
         self.size = toggles("Size", SIZES, ["as large as the page's letters", "large, for a projector"])
+        self._begin(CONTROL_NAMES, start, self.rest)
 
     def _find_offers(self) -> tuple[list[str], list[str]]:
         """Return the methods that can explain this network, and the layers for CAMs; say which methods can't."""
         methods, rest = usable_methods(self.clf, self._x)
-        self.rest.value = f"<small>{refused_methods(rest)}</small>" if rest else ""
+        words = f"Not offered, because this network does what they have no rule for: {', '.join(rest)}."
+        self.rest.value = f"<small>{words}</small>" if rest else ""
         self.rest.layout.display = None if rest else "none"
         return methods, spatial_layers(self.clf) if any(map(is_cam, methods)) else []
 
@@ -92,31 +90,21 @@ class Explorer(ClassBoxPanel):
         self.photos = {}
 
     def _measure(self) -> None:
-        in_a_room = self.size.value == "room"
-        (self.add_class if in_a_room else self.remove_class)(ROOM)
-        self.photo_name = self.photo.value
+        (self.add_class if self.size.value == "room" else self.remove_class)(ROOM)
         self.layer.disabled = not is_cam(self.method.value)
         self.opacity.disabled = style_of(self.method.value) == "heatmap"
-        self.view, self._x, self._logits = self._inputs(self.photo_name)
+        self.view, self._x, self._logits = self._inputs(self.photo.value)
+        self.photo_name = self.photo.value
         super()._measure()
-
-    def _read_photo(self, name: str) -> tuple[Image, Tensor, Tensor]:
-        return self._read(self.photos[name])
 
     def _maps(self) -> Tensor:
         return self._with(self.handling.value)
 
     def _with(self, handling: str) -> Tensor:
         """Return the maps that the other controls ask for, with this handling."""
-        layer = self.layer.value if is_cam(self.method.value) else None
-        return self._compute(self.photo.value, self.method.value, handling, layer, self.contrast.value, *self.classes)
-
-    def _explain(
-        self, photo: str, method: str, handling: str, layer: str | None, contrast: str, *classes: int
-    ) -> Tensor:
-        _, x, _ = self._inputs(photo)
         chosen = None if handling == PUBLISHED else handling
-        return self._explain_classes(self.clf.net, x, classes, method, chosen, layer, contrast=contrast, name=photo)
+        layer, contrast = self.layer.value, self.contrast.value
+        return self._explain_classes(self.method.value, chosen, layer, contrast, name=self.photo_name)
 
     @property
     def limit(self) -> float:
@@ -140,11 +128,6 @@ class Explorer(ClassBoxPanel):
         if self._style == "overlay":
             return overlay(self.view, values, limit, self.opacity.value)
         return super()._picture(values, limit)
-
-
-def refused_methods(names: Sequence[str]) -> str:
-    """Say which methods aren't offered for a network."""
-    return f"Not offered, because this network does what they have no rule for: {', '.join(names)}."
 
 
 def _first(methods: Sequence[str]) -> str:

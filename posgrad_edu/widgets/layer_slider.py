@@ -12,7 +12,6 @@ from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.viz import pair_limit
 from posgrad_edu.widgets.class_panels import LayerPanel
 from posgrad_edu.widgets.controls import handling_toggles, slider, toggles, usual_layer
-from posgrad_edu.widgets.panel import RECORDS
 from posgrad_edu.widgets.sentences import rank_correlation_is, red_shares
 
 METHOD = "gradcam"
@@ -37,10 +36,7 @@ class LayerSlider(LayerPanel):
         self.relu = toggles("Final ReLU", [("off", False), ("on", True)], effects)
 
     def _maps(self) -> Tensor:
-        return self._compute(self.layer.value, self.handling.value, self.relu.value)
-
-    def _explain(self, layer: str, handling: str, relu: bool) -> Tensor:
-        return RECORDS.explain(self.clf.net, self._x, [list(self.classes)], METHOD, handling, layer=layer, relu=relu)[0]
+        return self._explain_classes(METHOD, self.handling.value, self.layer.value, relu=self.relu.value)
 
     @property
     def limit(self) -> float:
@@ -48,7 +44,7 @@ class LayerSlider(LayerPanel):
 
         From layer to layer it has to change: a map's unit depends on its layer's.
         """
-        return pair_limit(self._compute(self.layer.value, SIGNED.name, False))
+        return pair_limit(self._explain_classes(METHOD, SIGNED.name, self.layer.value, relu=False))
 
     @property
     def setting(self) -> str:

@@ -98,7 +98,7 @@ class OwnPhoto(Answer):
             self._say("Reading ...")
             photo = read_image(source)
             title = title_of(source, name)
-            answer, pictures = self._answer(photo, title), self._html(photo, title)
+            answer, pictures = self._introduce(photo, title)
             self.explorer = Explorer(self.clf, {title: photo}, **self._start)
             self.photo, self._title, self._known = photo, title, self.explorer.known
             self._show(pictures)
@@ -112,7 +112,7 @@ class OwnPhoto(Answer):
             return
         self._known = self.explorer.known
         try:
-            words, pictures = self._answer(self.photo, self._title), self._html(self.photo, self._title)
+            words, pictures = self._introduce(self.photo, self._title)
         except Exception as error:  # the Explorer stays: it recovers together with the network
             self.pictures.value = old(self._good)
             self._say(in_words(error))
@@ -128,24 +128,21 @@ class OwnPhoto(Answer):
         self.photo = self.explorer = None
         self._arrange(self._choice, self.words, self.pictures)
 
-    def _answer(self, photo: Image, title: str) -> str:
+    def _introduce(self, photo: Image, title: str) -> tuple[str, str]:
+        """Return what the network says to a photo, and in HTML the photo beside what the network sees of it."""
         best = ", ".join(map_title(p.label, p.probability) for p in self.clf.top(photo, k=min(3, len(self.clf.labels))))
         view = self.clf.view(photo)
         size = f"{photo.width} × {photo.height} pixels, shown to the network as {view.width} × {view.height}"
-        return f"{title}: {size}. The network says: {best}."
+        small = photo.copy()
+        small.thumbnail((520, 520))
+        yours = (small, f"Your photo: {title}", title)
+        pictures = gallery([yours, (view, "What the network sees of it", "what the network sees")])
+        return f"{title}: {size}. The network says: {best}.", pictures
 
     @property
     def maps(self) -> Tensor:
         """The Explorer's two maps (2, H, W); empty where there is no photo."""
         return torch.empty(0) if self.explorer is None else self.explorer.maps
-
-    def _html(self, photo: Image, title: str) -> str:
-        small = photo.copy()
-        small.thumbnail((520, 520))
-        view = self.clf.view(photo)
-        return gallery(
-            [(small, f"Your photo: {title}", title), (view, "What the network sees of it", "what the network sees")]
-        )
 
     def figure(self) -> Figure:
         """Return the Explorer's figure, for readers without a running kernel; ``ValueError`` without a photo."""

@@ -1,20 +1,12 @@
 """What the widgets have in common: controls with pictures and a sentence below them, which follow the controls.
 
-``Panel`` knows when to compute, to say and to draw, and a widget says what:
-
-    _clear       sets its results to nothing: before the first look, and where they can't be computed
-    _measure     computes what the controls ask for
-    _sentence    says the results in words
-    _html        draws them
-    _figure      draws them for readers without a running kernel
-    setting      what the controls say, in words
-
+``Panel`` knows when to compute, to say and to draw, and a widget says what, in the methods at the end of that class.
 What any of them raises is said in words, in place of the picture (``answer.py``).
 
 ``MapPanel`` shows maps of a photo beside each other: two, for two classes or for two networks. Its widgets say which
-maps (``_explain`` computes them, through a cache), what they are called, and what the note below them says. Before each
-answer it asks whether the network has changed since the last one; if so, it clears all that it kept, and
-``_settle`` finds anew what follows from the network: classes, layers, places in the ranking.
+maps, what they are called, and what the note below them says. Before each answer it asks whether the network has
+changed since the last one; if so, it clears all that it kept, and ``_settle`` finds anew what follows from the network:
+classes, layers, places in the ranking.
 
 What a map panel keeps is bounded: the maps of the latest 256 answers, words and pictures of 128 states (on
 EfficientNet-Lite0 0.4 and 0.3 MB each, so at most 100 and 40 MB), and for all panels together what the last two forward
@@ -75,13 +67,11 @@ class Panel(Answer):
 
     def __repr__(self) -> str:
         since = " The network has changed since: refresh() asks it anew." if self._is_stale() else ""
-        return f"{type(self).__name__}: {self._setting_if_any()}{self.summary}{since}"
-
-    def _setting_if_any(self) -> str:
         try:
-            return f"{self.setting}. " if self.setting else ""
+            setting = f"{self.setting}. " if self.setting else ""
         except Exception:  # words for what the controls say may be what is missing
-            return ""
+            setting = ""
+        return f"{type(self).__name__}: {setting}{self.summary}{since}"
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Show the panel in a notebook, as the network is now."""
@@ -142,7 +132,6 @@ class Panel(Answer):
             set_options(self.controls[name], options, otherwise)
 
     def _clear_caches(self) -> None:
-        """Empty all caches."""
         for kept in vars(self).values():
             if hasattr(kept, "cache_clear"):
                 kept.cache_clear()
@@ -204,7 +193,7 @@ class MapPanel(Panel):
     known: the fingerprint of the classifier that the last answer is of, ``None`` where it couldn't answer.
     """
 
-    _kept = 256  # the latest answers of _explain
+    _kept = 256  # the latest answers
     _style: Style = "overlay"  # how maps are drawn: coarse ones over the photo, those as fine as the photo alone
     _ends = (FOR, AGAINST)  # what red and blue stand for
     _unit = ""  # of the colours' scale
@@ -217,9 +206,8 @@ class MapPanel(Panel):
     def __init__(self, clf: Classifier | None, photo: Image.Image | str) -> None:
         super().__init__()
         self.clf = load_classifier() if clf is None else clf
-        img = load_photo(photo) if isinstance(photo, str) else photo
-        self.view, self._x, self._logits = self._read(img)
-        self._shown_photo = img
+        self._shown_photo = load_photo(photo) if isinstance(photo, str) else photo
+        self.view, self._x, self._logits = self._read(self._shown_photo)
         self.known: Fingerprint | None = fingerprint(self.clf)
         self._compute = functools.lru_cache(maxsize=self._kept)(self._explain)
         # What is asked several times of the maps now shown. Of earlier ones ``_drawn`` has kept the words.
@@ -377,7 +365,6 @@ class WeightsPanel(MapPanel):
         super().__init__(clf, photo)
         self.seed, self._target_word = seed, str(target)
         self._network = functools.lru_cache(maxsize=2)(self._with_random)  # copies of a network can be large
-        self._pair = functools.lru_cache(maxsize=256)(self._both)
         self._settle()
 
     def _settle(self) -> None:
@@ -387,7 +374,8 @@ class WeightsPanel(MapPanel):
     def _with_random(self, layers: tuple[str, ...]) -> nn.Module:
         return with_random(self.clf.net, layers, self.seed) if layers else self.clf.net
 
-    def _both(self, layers: tuple[str, ...], *asked: Any) -> Tensor:
+    def _pair(self, layers: tuple[str, ...], *asked: Any) -> Tensor:
+        """Return the trained network's map, and that of the one where these layers are random."""
         return torch.stack([self._compute(names, *asked) for names in ((), layers)])
 
     @property

@@ -13,7 +13,6 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
-from posgrad_edu.data.photos import load_photo
 from posgrad_edu.handling import POSITIVE, SIGNED
 from posgrad_edu.metrics.randomization import evenly_spaced
 from posgrad_edu.models.classifier import Classifier
@@ -47,27 +46,22 @@ class RandomizationSlider(WeightsPanel):
         steps: int = 10,
         **start: Any,
     ) -> None:
-        self.photo = load_photo(photo) if isinstance(photo, str) else photo
-        super().__init__(clf, self.photo, "most likely" if target is None else target, seed)
-        self.photo_name = photo if isinstance(photo, str) else "photo"
-        self.x = self._x
         self.steps = steps
-        self._make_controls(methods)
+        super().__init__(clf, photo, "most likely" if target is None else target, seed)
+        self.photo, self.x = self._shown_photo, self._x
+        self.photo_name = photo if isinstance(photo, str) else "photo"
+        self.depth = slider("Random layers", self._steps_in_words())
+        self.method = dropdown("Method", list(methods))
+        self.handling = handling_toggles((SIGNED, POSITIVE), value=POSITIVE.name)
         self._begin(["depth", "method", "handling"], start)
 
     def _settle(self) -> None:
         super()._settle()
-        if self.controls:
-            self._offer("depth", self._steps_in_words(), 0)
+        self._offer("depth", self._steps_in_words(), 0)
 
     def _steps_in_words(self) -> list[tuple[str, int]]:
         depths = [0, *evenly_spaced(len(self.layers), self.steps - 1)]
         return [(f"{depth} of {depths[-1]}", depth) for depth in depths]
-
-    def _make_controls(self, methods: Sequence[str]) -> None:
-        self.depth = slider("Random layers", self._steps_in_words())
-        self.method = dropdown("Method", list(methods))
-        self.handling = handling_toggles((SIGNED, POSITIVE), value=POSITIVE.name)
 
     @property
     def depths(self) -> tuple[int, ...]:

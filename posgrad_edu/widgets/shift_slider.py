@@ -21,14 +21,7 @@ from posgrad_edu.models.classifier import Classifier
 from posgrad_edu.models.shift import shift_vector, shifted
 from posgrad_edu.viz import signed_number
 from posgrad_edu.widgets.class_panels import ClassBoxPanel
-from posgrad_edu.widgets.controls import (
-    CONTRASTS,
-    contrast_list,
-    dropdown,
-    handling_toggles,
-    slider,
-)
-from posgrad_edu.widgets.panel import is_cam
+from posgrad_edu.widgets.controls import CONTRASTS, contrast_list, dropdown, handling_toggles, slider
 from posgrad_edu.widgets.sentences import describe
 
 SHIFTS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
@@ -58,15 +51,13 @@ class ShiftSlider(ClassBoxPanel):
             raise ValueError(f"shifts are finite numbers, one or more; not {list(shifts)}.")
         super().__init__(clf, photo, class_a, class_b)
         self._shifted = functools.lru_cache(maxsize=2)(self._with_shift)  # copies of a network can be large
-        self._make_controls(sorted({float(a) for a in shifts}))
-        self._begin(["shift", "method", "contrast", "handling", "class_a", "class_b"], start)
-
-    def _make_controls(self, shifts: list[float]) -> None:
-        first = 0.0 if 0.0 in shifts else shifts[0]
-        self.shift = slider("Shift a", [(signed_number(a) if a else "0", a) for a in shifts], value=first)
+        steps = sorted({float(a) for a in shifts})
+        first = 0.0 if 0.0 in steps else steps[0]
+        self.shift = slider("Shift a", [(signed_number(a) if a else "0", a) for a in steps], value=first)
         self.method = dropdown("Method", list(METHODS), value="gradcam")
         self.contrast = contrast_list()
         self.handling = handling_toggles((SIGNED, POSITIVE, ABSOLUTE))
+        self._begin(["shift", "method", "contrast", "handling", "class_a", "class_b"], start)
 
     def _with_shift(self, a: float) -> tuple[Classifier, Tensor]:
         """Return the classifier with this shift, and its logits of the photo."""
@@ -78,16 +69,10 @@ class ShiftSlider(ClassBoxPanel):
         self.softmax_change = math.nan
 
     def _maps(self) -> Tensor:
-        _, logits = self._shifted(self.shift.value)
+        a, method, handling, contrast = (self.controls[n].value for n in ("shift", "method", "handling", "contrast"))
+        other, logits = self._shifted(a)
         self.softmax_change = float((logits.softmax(0) - self._logits.softmax(0)).abs().max())
-        return self._compute(
-            self.shift.value, self.method.value, self.handling.value, self.contrast.value, *self.classes
-        )
-
-    def _explain(self, a: float, method: str, handling: str, contrast: str, *classes: int) -> Tensor:
-        other, _ = self._shifted(a)
-        layer = other.cam_layer if is_cam(method) else None
-        return self._explain_classes(other.net, self._x, classes, method, handling, layer, contrast=contrast, name=a)
+        return self._explain_classes(method, handling, contrast=contrast, net=other.net, name=a)
 
     @property
     def setting(self) -> str:

@@ -51,15 +51,12 @@ class ThresholdSlider(ClassBoxPanel):
         if not quantiles or any(not 0 <= q < 1 for q in quantiles):
             raise ValueError(f"quantiles are shares to cut, 0 <= q < 1, one or more; not {list(quantiles)}.")
         super().__init__(clf, photo, class_a, class_b)
-        self._make_controls(sorted(set(quantiles)))
-        self._begin(["q", "handling", "class_a", "class_b"], start)
-
-    def _make_controls(self, quantiles: list[float]) -> None:
-        first = PUBLISHED_Q if PUBLISHED_Q in quantiles else quantiles[-1]
-        self.q = slider("Quantile q", [(f"{q:g}", q) for q in quantiles], value=first)
+        steps = sorted(set(quantiles))
+        first = PUBLISHED_Q if PUBLISHED_Q in steps else steps[-1]
+        self.q = slider("Quantile q", [(f"{q:g}", q) for q in steps], value=first)
         effects = ["hold the magnitude of a · R against the threshold", "only a · R above the threshold passes"]
-        names = [SIGNED.name, POSITIVE.name]
-        self.handling = toggles("Handling", names, effects, value=POSITIVE.name)
+        self.handling = toggles("Handling", [SIGNED.name, POSITIVE.name], effects, value=POSITIVE.name)
+        self._begin(["q", "handling", "class_a", "class_b"], start)
 
     def _clear(self) -> None:
         super()._clear()
@@ -67,12 +64,10 @@ class ThresholdSlider(ClassBoxPanel):
         self.by_place = math.nan
 
     def _maps(self) -> Tensor:
-        maps, self.left, self.by_place = self._compute(self.classes, self.q.value, self.handling.value)
+        maps = self._explain_classes("rectgrad", self.handling.value, q=self.q.value).cpu()
+        self.left = tuple((maps != 0).float().mean((1, 2)).tolist())
+        self.by_place = rank_correlation(blocks(maps))
         return maps
-
-    def _explain(self, classes: tuple[int, ...], q: float, handling: str) -> tuple[Tensor, tuple[float, ...], float]:
-        maps = self._explain_classes(self.clf.net, self._x, classes, "rectgrad", handling, q=q).cpu()
-        return maps, tuple((maps != 0).float().mean((1, 2)).tolist()), rank_correlation(blocks(maps))
 
     @property
     def setting(self) -> str:

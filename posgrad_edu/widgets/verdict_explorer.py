@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST, STEP = 0.3, 0.9, 0.05
 JUDGED = VERDICTS[:-1]  # without "not measured"
-BARS = ("signed", "positive", "difference")
 CURVES = {"agrees": ("positive", "-"), "partly": ("third", "--"), "disagrees": ("signed", ":")}  # colour, line
 
 _EXPLAINED = {"mean": "a class's logit minus the mean of all logits", "logit": "a class's logit alone"}
@@ -54,10 +53,6 @@ class VerdictExplorer(Panel):
                 "No claim can be judged from this summary: it needs signed and another handling of one method, for two "
                 "photos or more, in the check class or parameters."
             )
-        self._make_controls()
-        self._begin(["check", "network", "contrast", "classes", "version", "threshold"], start)
-
-    def _make_controls(self) -> None:
         versions = dict.fromkeys(f"{claim.method}, {claim.handling}" for claim in self.table.itertuples())
         checks = ["two classes of one photo", "trained against partly random networks"]
         self.check = toggles("Check", list(self.table.check.unique()), checks)
@@ -70,6 +65,7 @@ class VerdictExplorer(Panel):
         self.network = dropdown("Network", sorted(self.table.network.unique()))
         self.version = dropdown("Version", list(versions))
         self.threshold = number_slider("Alike above", ALIKE_ABOVE, LOWEST, HIGHEST, STEP)
+        self._begin(["check", "network", "contrast", "classes", "version", "threshold"], start)
 
     def _measure(self) -> None:
         self.counts = self.counts_at(self.line)
@@ -98,15 +94,13 @@ class VerdictExplorer(Panel):
     @property
     def verdict(self) -> str:
         """The chosen claim's verdict at this threshold."""
-        return VERDICTS[-1] if self.row is None else self._judged(self.row, self.line)
-
-    @staticmethod
-    def _judged(row: Any, threshold: float) -> str:
-        return verdict(row.positive_low, row.difference_low, threshold)
+        row = self.row
+        return VERDICTS[-1] if row is None else verdict(row.positive_low, row.difference_low, self.line)
 
     def counts_at(self, threshold: float) -> dict[str, int]:
         """Return how many of all claims, in both checks and all networks, would get which verdict."""
-        found = Counter(self._judged(row, threshold) for row in self.asked.itertuples())
+        rows = self.asked.itertuples()
+        found = Counter(verdict(row.positive_low, row.difference_low, threshold) for row in rows)
         return {name: found[name] for name in JUDGED}
 
     @property
@@ -153,16 +147,16 @@ class VerdictExplorer(Panel):
         return figure
 
     def _draw_intervals(self, ax: Axes) -> None:
-        names = {"signed": "signed", "positive": self.version.value, "difference": "difference"}
-        for y, name in enumerate(reversed(BARS)):
+        row, bars = self.row, {"difference": "difference", "positive": self.version.value, "signed": "signed"}
+        assert row is not None
+        for y, name in enumerate(bars):
             colour, marker = LINES[name]["color"], LINES[name]["marker"]
-            if self.row is not None:
-                low, mid, high = (float(self.row[f"{name}{end}"]) for end in ("_low", "", "_high"))
-                ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt")
-                ax.plot([mid], [y], marker, color=colour)
+            low, mid, high = (float(row[f"{name}{end}"]) for end in ("_low", "", "_high"))
+            ax.plot([low, high], [y, y], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt")
+            ax.plot([mid], [y], marker, color=colour)
         ax.axvline(0, **AXIS)
         ax.axvline(self.line, **THRESHOLD)
-        ax.set(xlim=(-1.05, 2.05), ylim=(-0.6, 2.6), yticks=range(3), yticklabels=list(reversed(names.values())))
+        ax.set(xlim=(-1.05, 2.05), ylim=(-0.6, 2.6), yticks=range(3), yticklabels=list(bars.values()))
         ax.set_xlabel("rank correlation; dotted: alike above")
         ax.set_title(f"{self.verdict}: {self.check.value}, {self.network.value}", fontsize=10)
 

@@ -20,6 +20,7 @@ from posgrad_edu.scenes.network import scenes_net
 from posgrad_edu.scenes.pictures import make_scene
 from posgrad_edu.widgets import AlphaSlider
 from posgrad_edu.widgets.alpha_slider import ENLARGED, KEPT, LIMIT, rule_name, rule_options, short
+from posgrad_edu.widgets.panel import RECORDS
 
 SCENE = make_scene(3, digits=(3, 7))
 
@@ -207,7 +208,7 @@ def test_what_has_no_rule_is_said_and_then_forgotten(slider: AlphaSlider) -> Non
 
 
 def test_a_map_without_red_is_said(clf: pg.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posgrad_edu.widgets.alpha_slider.explain", lambda *a, **o: -torch.ones(1, 2, 64, 64))
+    monkeypatch.setattr(RECORDS, "explain", lambda *a, **o: -torch.ones(1, 2, 64, 64))
     slider = AlphaSlider(SCENE, clf)
     assert "The map for 3 has no red" in slider.summary
     assert "The map for 7 has no red" in slider.summary

@@ -187,7 +187,7 @@ def test_an_error_of_the_network_is_said_in_words(
     def fail(*asked: object, **options: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: not enough memory")
 
-    monkeypatch.setattr(own, "_answer", fail)
+    monkeypatch.setattr(own, "_introduce", fail)
     own.path.value = str(lying)
     assert own.summary == "DefaultCPUAllocator: not enough memory"
     assert own.photo is own.explorer is None
@@ -228,7 +228,7 @@ def test_a_photo_that_is_refused_leaves_no_widget(clf: pg.Classifier, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("posgrad_edu.widgets.Explorer._explain", interrupt)
+        patch.setattr("posgrad_edu.widgets.Explorer._maps", interrupt)
         with pytest.raises(KeyboardInterrupt):
             own.show(png(pg.load_photo("cat")), "cat.png")
     assert own.summary.startswith("Interrupted")
@@ -246,7 +246,7 @@ def test_any_exception_is_said_in_words(clf: pg.Classifier, lying: Path, monkeyp
         raise TypeError("no such thing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(own, "_answer", fail)
+        patch.setattr(own, "_introduce", fail)
         own.upload.value = uploaded("cat.png", png(pg.load_photo("cat")))
         assert "TypeError: no such thing" in own.summary
         assert "in fail" in own.trace

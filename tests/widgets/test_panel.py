@@ -147,6 +147,7 @@ def test_what_was_seen_is_neither_computed_nor_drawn_again(
     caches = [vars(panel)[cache] for cache in ("_compute", "_compare") if cache in vars(panel)]
     misses = [cache.cache_info().misses for cache in caches]
     monkeypatch.setattr(panel, "_html", None)
+    monkeypatch.setattr(RECORDS, "explain", None)
     for panel.controls[control].value, before in zip(values, seen, strict=True):
         assert shown(panel) == before
     assert [cache.cache_info().misses for cache in caches] == misses
@@ -497,12 +498,12 @@ def test_what_cannot_be_drawn_is_said_in_words(panel: Panel, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("name", "maps"), [("Explorer", "_compute"), ("RandomizationSlider", "_pair")], indirect=["name"]
+    ("name", "maps"), [("Explorer", "_explain_classes"), ("RandomizationSlider", "_pair")], indirect=["name"]
 )
 def test_it_does_not_say_computing_for_ever(
     name: str, maps: str, panel: Panel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*asked: object) -> torch.Tensor:
+    def fail(*asked: object, **options: object) -> torch.Tensor:
         raise RuntimeError("DefaultCPUAllocator: not enough memory")
 
     monkeypatch.setattr(panel, maps, fail)
