@@ -6,7 +6,7 @@
     OUT/model/random/*.bin      what replaces parts of the weights where layers are random
     OUT/photos/*.png            the sample photos
 
-It takes the extra ``lab``, one core, and about a minute. Nothing is fetched. For the page's tests:
+It takes the extra ``lab``, one core, and about half a minute. Nothing is fetched. For the page's tests:
 
     python docs/lab/export.py OUT --references FILE     numbers of ``pg.explain``, and nothing else
 """

@@ -1,4 +1,4 @@
-"""The export, which takes a minute or two, once for all tests of a run, also where several processes share them."""
+"""The export, which takes half a minute, once for all tests of a run, also where several processes share them."""
 
 from __future__ import annotations
 

@@ -170,11 +170,13 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait()
 
 
-@pytest.fixture
-def two_workers(scheduler: str, tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+@pytest.fixture(scope="module")
+def two_workers(scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two workers of the scheduler; one is left for the test that comes after the one that kills the other."""
+    folder = tmp_path_factory.mktemp("workers")
     command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--nthreads", "1", "--no-nanny"]
-    command += ["--no-dashboard", "--local-directory", str(tmp_path / "dask")]
-    log = (tmp_path / "workers.log").open("w")
+    command += ["--no-dashboard", "--local-directory", str(folder / "dask")]
+    log = (folder / "log").open("w")
     workers = [subprocess.Popen(command, env=ENVIRONMENT, stdout=log, stderr=log) for _ in range(2)]
     try:
         yield workers
@@ -184,27 +186,25 @@ def two_workers(scheduler: str, tmp_path: Path) -> Iterator[list[subprocess.Pope
             worker.wait()
 
 
-def test_a_cluster_gives_the_same_table_even_if_a_worker_is_killed(
-    planned: Plan, tmp_path: Path, scheduler: str, two_workers: list[subprocess.Popen[bytes]], undisturbed: bytes
-) -> None:
-    out = tmp_path / "out"
-    process = started(out, "--scheduler", scheduler)
-    two_workers[0].kill()
-    there = len(finished(out))
-    _, said = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, said
-    assert there < len(planned.units)
-    assert (out / "rows.csv").read_bytes() == undisturbed
-
-
 def test_a_cluster_whose_user_is_killed(
     planned: Plan, tmp_path: Path, scheduler: str, two_workers: list[subprocess.Popen[bytes]], undisturbed: bytes
 ) -> None:
-    out = tmp_path / "out"
-    process = started(out, "--scheduler", scheduler)
+    process = started(tmp_path, "--scheduler", scheduler)
     process.kill()
     process.communicate()
-    assert_goes_on(out, planned.units, undisturbed)
+    assert_goes_on(tmp_path, planned.units, undisturbed)
+
+
+def test_a_cluster_gives_the_same_table_even_if_a_worker_is_killed(
+    planned: Plan, tmp_path: Path, scheduler: str, two_workers: list[subprocess.Popen[bytes]], undisturbed: bytes
+) -> None:
+    process = started(tmp_path, "--scheduler", scheduler)
+    two_workers[0].kill()
+    there = len(finished(tmp_path))
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, said
+    assert there < len(planned.units)
+    assert (tmp_path / "rows.csv").read_bytes() == undisturbed
 
 
 # --- Disks and photos ---

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,11 +76,14 @@ def origins(node: Any, through: tuple) -> list[fx.Node]:
     return found
 
 
-def overwrite(env: dict[fx.Node, Any], writer: fx.Node) -> None:
-    """Let what lies where an operation has written stand for the new values, or for none in another shape."""
+def overwrite(env: dict[fx.Node, Any], beside: Iterable[fx.Node], writer: fx.Node) -> None:
+    """Let what lies where an operation has written stand for the new values, or for none in another shape.
+
+    beside: the nodes that lie in the same memory, or in a part of it.
+    """
     same = origins(writer, ALIASES)[-1]
     whole = {origins(node, ALIASES)[-1] for node in origins(writer, VIEWS)}  # it may be a part of these
-    for node in env:
+    for node in beside:
         if origins(node, ALIASES)[-1] is same:
             env[node] = env[writer]
         elif same in origins(node, VIEWS) or not whole.isdisjoint(origins(node, WITHOUT_PARTS)):
@@ -145,10 +148,12 @@ class OnnxGraph:
     def add(self, module: fx.GraphModule, inputs: Sequence[str]) -> list[str]:
         """Add all operations of a traced function; return the names of its results."""
         env: dict[fx.Node, Any] = {}
+        beside: dict[fx.Node, list[fx.Node]] = {}  # what lies in the memory of the node that had it first
         names = iter(inputs)
         module.graph.eliminate_dead_code()
         node: Any  # what its arguments are, its operation decides
         for node in module.graph.nodes:
+            beside.setdefault(first := origins(node, VIEWS)[-1], []).append(node)
             if node.op == "placeholder":
                 env[node] = next(names)
                 self.inputs[env[node]] = shape(node)
@@ -159,7 +164,7 @@ class OnnxGraph:
             elif node.op == "call_function":
                 env[node] = self.translate(node, env)
                 if node.target is not operator.getitem and writes(node.target.overloadpacket):
-                    overwrite(env, node)
+                    overwrite(env, beside[first], node)
             elif node.op == "output":
                 self.results = {env[result]: shape(result) for result in node.args[0]}
                 return [env[result] for result in node.args[0]]

@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from posgrad_edu.metrics.randomization import randomizable_layers, randomized
+from posgrad_edu.metrics.randomization import randomizable_layers, randomized_steps, steps
 
 FILE = "weights.bin"
 
@@ -67,12 +67,12 @@ def random_steps(net: nn.Module, x: Tensor, seed: int, stages: Iterable[str]) ->
     """
     layers, where = randomizable_layers(net, x), ranges(net)
     trained, done = tensors(net), 0
-    for depth in _ends_of_blocks(layers, tuple(f"{stage}." for stage in stages)):
-        changed = tensors(randomized(net, depth, seed, layers=layers))
-        new = layers[done:depth]
+    depths = _ends_of_blocks(layers, tuple(f"{stage}." for stage in stages))
+    for step, other in randomized_steps(net, steps(layers, depths=depths), seed):
+        changed, new = tensors(other), layers[done : step.depth]
         names = [n for n in trained if n.rpartition(".")[0] in new and not torch.equal(trained[n], changed[n])]
-        yield RandomStep(depth, new, [where[n] for n in names], as_bytes(changed[n] for n in names))
-        done = depth
+        yield RandomStep(step.depth, new, [where[n] for n in names], as_bytes(changed[n] for n in names))
+        done = step.depth
 
 
 def _ends_of_blocks(layers: list[str], stages: tuple[str, ...]) -> list[int]:
