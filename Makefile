@@ -54,7 +54,7 @@ repeat: $(VENV)/.stamp-tests ## Run the quick tests N times in random order, eac
 	    { echo "Run $$run failed. The same again: make repeat N=1 SEED=$$seed" >&2; exit 1; }; done
 
 coverage: $(VENV)/.stamp-tests ## Print which lines and branches the quick tests reach
-	$(PYTEST) $(QUICK) --cov tests
+	$(PYTEST) $(QUICK) --cov=posgrad_edu tests
 
 mutants: $(VENV)/.stamp-mutants ## Count the small changes to the library that the quick tests notice; all of them take hours (SAMPLE=200)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutants.py --sample $(SAMPLE) --seed $(SEED) --only "$(ONLY)"

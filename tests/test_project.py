@@ -256,6 +256,11 @@ def test_the_workflow_covers_systems_and_versions() -> None:
     assert matrix["python"] == ["3.10", "3.11", "3.12", "3.13"]
 
 
+def test_coverage_is_that_of_the_package() -> None:
+    """pytest takes a folder that follows ``--cov`` for what is to be covered."""
+    assert re.findall(r"--cov\S*", read("Makefile")) == ["--cov=posgrad_edu"]
+
+
 def test_hooks_need_nothing_from_a_network() -> None:
     hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
     assert [hook["repo"] for hook in hooks] == ["local"]
