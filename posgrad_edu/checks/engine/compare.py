@@ -42,6 +42,7 @@ def in_double(value: Any) -> Any:
 
 
 def same_shapes(ours: Answer, theirs: Answer) -> bool:
+    """Whether two answers have as many tensors, of the same shapes."""
     """Whether two answers have as many parts, of the same shapes."""
     return [p.shape for p in ours] == [p.shape for p in theirs]
 
