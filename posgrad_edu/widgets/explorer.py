@@ -28,7 +28,7 @@ from posgrad_edu.widgets.controls import (
     toggles,
     usable_methods,
 )
-from posgrad_edu.widgets.panel import is_cam, style_of
+from posgrad_edu.widgets.panel import RECORDS, is_cam, style_of
 from posgrad_edu.widgets.sentences import describe
 from posgrad_edu.widgets.style import ROOM
 
@@ -93,7 +93,10 @@ class Explorer(ClassBoxPanel):
         (self.add_class if self.size.value == "room" else self.remove_class)(ROOM)
         self.layer.disabled = not is_cam(self.method.value)
         self.opacity.disabled = style_of(self.method.value) == "heatmap"
+        before = self._x
         self.view, self._x, self._logits = self._inputs(self.photo.value)
+        if before is not self._x:
+            RECORDS.clear(before)  # closing lets go of those of the last photo
         self.photo_name = self.photo.value
         super()._measure()
 

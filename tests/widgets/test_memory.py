@@ -73,10 +73,13 @@ def test_a_map_that_was_shown_beside_another_class_is_not_computed_again(
 
 @pytest.mark.parametrize("method", ["gradcam", "guided-backprop"])
 def test_a_map_of_one_photo_is_not_shown_for_another(clf: pg.Classifier, method: str) -> None:
+    RECORDS.clear()  # what earlier tests left
     lab = Explorer(clf, ["coffee", "cat"], method=method, handling="signed", class_a="0", class_b="1")
     for lab.photo.value in ("cat", "coffee", "cat"):
         x = clf.batch(pg.load_photo(lab.photo.value))
         assert torch.equal(lab.maps, pg.explain(clf.net, x, [[0, 1]], method, "signed")[0])
+    lab.close()
+    assert len(RECORDS) == 0  # nor are those of an earlier photo left
 
 
 def test_the_explorer_measures_no_more_than_it_says(clf: pg.Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
